@@ -1,0 +1,15 @@
+//! Questions to policies and their verdicts as plain data: the mirror of `wit/`.
+//!
+//! Every room speaks these words; only `policy` knows how they reach a guest.
+
+mod answer;
+mod facts;
+mod session;
+mod topology;
+
+pub use answer::{
+    Decision, Demands, Otherwise, Refusal, Remember, Rewrite, RewriteVerdict, Table, Verdict,
+};
+pub use facts::{Facts, Kind};
+pub use session::{Admission, Client, PoolMode, SessionDecision};
+pub use topology::{Node, Role};

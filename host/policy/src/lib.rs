@@ -1,0 +1,1 @@
+//! The only room that knows wasmtime: it loads policies, asks them and keeps them within their limits.

@@ -1,0 +1,1 @@
+//! `howdah demo`: the whole road on throw-away parts.

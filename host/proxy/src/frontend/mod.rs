@@ -1,0 +1,1 @@
+//! The opening of a client connection: encryption requests, negotiation, authentication.

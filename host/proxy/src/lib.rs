@@ -1,0 +1,11 @@
+//! The proxy: the only room that touches the world (configuration, listeners, probes, reload, command line).
+
+pub mod cli;
+pub mod config;
+pub mod demo;
+pub mod frontend;
+pub mod logging;
+pub mod monitor;
+pub mod policies;
+pub mod upstream;
+pub mod worker;

@@ -1,0 +1,3 @@
+//! The `howdah` binary.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! What the nodes are doing: probes, snapshots, catalogs.

@@ -1,0 +1,1 @@
+//! Policy files: the built-in policy, and the watcher that swaps changed ones in.

@@ -1,0 +1,1 @@
+//! Worker threads and the client sessions that they serve.

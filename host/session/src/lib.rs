@@ -1,0 +1,1 @@
+//! The life of one client, without IO and without a clock.

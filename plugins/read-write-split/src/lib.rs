@@ -1,0 +1,1 @@
+//! The default policy: writes to the primary, reads to replicas.

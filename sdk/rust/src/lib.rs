@@ -1,0 +1,1 @@
+//! Write howdah policies in Rust.
