@@ -1,1 +1,32 @@
 //! The life of one client, without IO and without a clock.
+//!
+//! A [`Session`] is driven by whoever owns the sockets: bytes are put into [`Buffers`], [`Session::advance`]
+//! moves them on and says what it needs next, a [`Step`]. What it wants to know about statements it asks a
+//! [`Guide`], which answers at once.
+//!
+//! **Invariant:** at most one ReadyForQuery is outstanding; the next batch is looked at when it has arrived.
+//! So every batch is routed knowing whether a transaction is open.
+
+mod batch;
+mod buffers;
+mod expect;
+mod forward;
+mod guide;
+mod hold;
+pub mod limits;
+mod local;
+mod prepared;
+mod reply;
+mod server;
+mod session;
+mod settings;
+
+pub use buffers::Buffers;
+pub use guide::Guide;
+pub use prepared::{Prepared, StatementId};
+pub use server::ServerState;
+pub use session::{Disposition, Fault, Pin, Session, Step};
+pub use settings::{Settings, SettingsError, Value};
+
+#[cfg(test)]
+mod tests;

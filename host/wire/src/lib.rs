@@ -1,1 +1,21 @@
 //! The PostgreSQL wire protocol, versions 3.0 and 3.2, both directions, without IO and without a clock.
+//!
+//! [`frame::peek`] finds the frames in a run of bytes; the views of [`frontend`] and [`backend`] read and
+//! write their bodies. A frame that nobody changes is passed on verbatim by whoever owns the bytes.
+//! Source of the formats: PostgreSQL documentation, "Message Formats".
+
+pub mod backend;
+mod body;
+pub mod frame;
+pub mod frontend;
+pub mod limits;
+pub mod md5;
+pub mod scram;
+pub mod startup;
+mod version;
+
+pub use body::BodyError;
+pub use version::Version;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,488 @@
+//! A batch is what a client sends up to a point where it may expect an answer: a simple query, a function
+//! call, or extended-protocol messages up to Sync or Flush. It is gathered whole, so that it can be routed
+//! by all that it contains.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use bytes::{Buf, BytesMut};
+use howdah_decision::{Decision, Facts, Kind, Refusal, Rewrite};
+use howdah_sql::Statement;
+use howdah_wire::backend::ErrorReport;
+use howdah_wire::frame::{self, Head};
+use howdah_wire::frontend::{Bind, Close, Describe, Parse, Query, Target, tag};
+
+use crate::limits::{MAX_BATCH, MAX_CLIENT_STATEMENTS, MAX_STATEMENT};
+use crate::session::{Fault, Phase, Session};
+use crate::{Buffers, Guide, Prepared};
+
+/// What the gathering of a batch came to.
+pub(crate) enum Gathered {
+    /// More bytes are needed.
+    More,
+    /// It was answered without a server.
+    Done,
+    /// It is to be sent to a server.
+    Routed,
+    /// The client says good-bye.
+    Terminate,
+}
+
+/// What a statement of the batch is, so that it is not looked at twice.
+pub(crate) enum Entry {
+    /// A Parse: the client's name, and the text that the server shall get.
+    Parse(Box<[u8]>, Rc<Prepared>),
+    /// A simple query, with its new text when a policy rewrote it.
+    Query(Rc<Statement>, Option<Box<str>>),
+}
+
+/// The current batch.
+pub(crate) struct Batch<A> {
+    /// Bytes of it that have been looked at.
+    pub(crate) len: usize,
+    /// What was found, in order; `sent` of them have been forwarded.
+    entries: VecDeque<Entry>,
+    next: usize,
+    /// Statements prepared earlier that it binds or describes.
+    bound: Vec<Rc<Prepared>>,
+    /// The strictest routing answer so far.
+    pub(crate) answer: Option<Rc<A>>,
+    /// Every statement may be sent again as long as nothing of its result was delivered.
+    pub(crate) replayable: bool,
+    /// Every statement only reads.
+    pub(crate) reads: bool,
+    /// It was routed before its end was seen.
+    pub(crate) partial: bool,
+    /// Its messages, by what they need: an Execute or a simple query, any server at all.
+    executes: bool,
+    needs_server: bool,
+    /// Flush ended it, and it only defines things: the proxy adds the Sync that sets the server free.
+    pub(crate) synced_by_us: bool,
+}
+
+impl<A> Default for Batch<A> {
+    fn default() -> Self {
+        Batch {
+            len: 0,
+            entries: VecDeque::new(),
+            next: 0,
+            bound: Vec::new(),
+            answer: None,
+            replayable: true,
+            reads: true,
+            partial: false,
+            executes: false,
+            needs_server: false,
+            synced_by_us: false,
+        }
+    }
+}
+
+impl<A> Batch<A> {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Everything that was gathered has been forwarded.
+    pub(crate) fn is_sent(&self) -> bool {
+        self.next == self.entries.len()
+    }
+
+    /// The next gathered statement, when forwarding reaches it.
+    pub(crate) fn next_entry(&mut self) -> Option<&Entry> {
+        let entry = self.entries.get(self.next)?;
+        self.next += 1;
+        Some(entry)
+    }
+
+    /// It will be forwarded once more from its beginning.
+    pub(crate) fn rewind(&mut self) {
+        self.next = 0;
+    }
+
+    /// Ready for the next one. Keeps its small allocation.
+    pub(crate) fn clear(&mut self) {
+        let mut entries = std::mem::take(&mut self.entries);
+        let mut bound = std::mem::take(&mut self.bound);
+        entries.clear();
+        bound.clear();
+        entries.shrink_to(4);
+        bound.shrink_to(4);
+        *self = Batch { entries, bound, ..Batch::default() };
+    }
+
+    /// Calls with the text and meaning of each statement of a batch whose texts are at hand.
+    pub(crate) fn for_each_statement(&self, mut see: impl FnMut(&[u8], &Statement)) {
+        for entry in &self.entries {
+            match entry {
+                Entry::Parse(_, prepared) => see(&prepared.query, &prepared.statement),
+                Entry::Query(statement, text) => {
+                    see(text.as_deref().unwrap_or_default().as_bytes(), statement);
+                }
+            }
+        }
+        for prepared in &self.bound {
+            see(&prepared.query, &prepared.statement);
+        }
+    }
+
+    /// What the batch itself prepares under a name.
+    fn find(&self, name: &[u8]) -> Option<Rc<Prepared>> {
+        self.entries.iter().rev().find_map(|entry| match entry {
+            Entry::Parse(n, prepared) if **n == *name => Some(Rc::clone(prepared)),
+            _ => None,
+        })
+    }
+}
+
+/// Whether a statement may be sent again when nothing of its result was delivered.
+pub(crate) fn is_replayable(statement: &Statement) -> bool {
+    const NEVER: Facts =
+        Facts::VOLATILE.with(Facts::LOCKS_ROWS).with(Facts::STICKY).with(Facts::COPY);
+    matches!(statement.kind, Kind::Read | Kind::Empty) && !statement.facts.any(NEVER)
+}
+
+/// The head of the next client message, when its tag is one that PostgreSQL knows
+/// (postgres.c, `SocketBackend`).
+pub(crate) fn peek_client(input: &[u8]) -> Result<Option<Head>, Fault> {
+    match input.first() {
+        None => return Ok(None),
+        Some(
+            &(tag::QUERY | tag::PARSE | tag::BIND | tag::DESCRIBE | tag::EXECUTE | tag::CLOSE
+            | tag::SYNC | tag::FLUSH | tag::TERMINATE | tag::FUNCTION_CALL | tag::COPY_DATA
+            | tag::COPY_DONE | tag::COPY_FAIL),
+        ) => {}
+        Some(other) => {
+            return Err(Fault::Client(ErrorReport::fatal(
+                b"08P01",
+                &format!("invalid frontend message type {other}"),
+            )));
+        }
+    }
+    frame::peek(input, howdah_wire::limits::MAX_FRAME_LEN).map_err(|_| {
+        Fault::Client(ErrorReport::fatal(b"08P01", "invalid message length"))
+    })
+}
+
+/// What PostgreSQL says of a message that it cannot take apart (pqformat.c).
+pub(crate) fn malformed<E: std::fmt::Display>(error: E) -> Fault {
+    Fault::Client(ErrorReport::fatal(b"08P01", &format!("invalid message format: {error}")))
+}
+
+/// How strict a decision is; the strictest of a batch counts.
+fn rank(decision: &Decision) -> u8 {
+    match decision {
+        Decision::Replica(_) => 0,
+        Decision::Answer(_) => 1,
+        Decision::Node(_) => 2,
+        Decision::NoOpinion | Decision::Primary => 3,
+        Decision::Cluster(_) => 4,
+        Decision::Pin(_) => 5,
+        Decision::Refuse(_) => 6,
+    }
+}
+
+impl<A: AsRef<Decision>> Session<A> {
+    /// Looks at the client's messages until the batch is complete, and routes it.
+    pub(crate) fn gather<G: Guide<Answer = A>>(
+        &mut self,
+        io: &mut Buffers,
+        guide: &mut G,
+    ) -> Result<Gathered, Fault> {
+        if !self.drain_client_stream(&mut io.client_in) {
+            return Ok(Gathered::More);
+        }
+        loop {
+            let rest = io.client_in.get(self.batch.len..).unwrap_or_default();
+            let Some(head) = peek_client(rest)? else { return Ok(Gathered::More) };
+            if self.batch.is_empty() {
+                guide.refresh();
+                if let Some(gathered) = self.outside_batch(io, head) {
+                    return Ok(gathered);
+                }
+                if io.client_in.is_empty() {
+                    return Ok(Gathered::More);
+                }
+                if self.batch.is_empty() && self.client_stream.0 > 0 {
+                    continue;
+                }
+            }
+            let rest = io.client_in.get(self.batch.len..).unwrap_or_default();
+            let Some(frame) = rest.get(..head.len) else {
+                return self.incomplete(io, head);
+            };
+            let gathered = self.gather_frame(head.tag, &frame[frame::HEADER_LEN..], guide);
+            self.batch.len += head.len;
+            match gathered {
+                Ok(()) => {}
+                Err(Refused::Fault(fault)) => return Err(fault),
+                Err(Refused::Statement(report)) => {
+                    self.fail_batch(io, &report);
+                    return Ok(Gathered::Done);
+                }
+            }
+            match head.tag {
+                tag::QUERY | tag::FUNCTION_CALL | tag::SYNC => return Ok(self.batch_complete(io)),
+                tag::FLUSH => {
+                    if self.batch.needs_server {
+                        self.flushed();
+                        return Ok(self.batch_complete(io));
+                    }
+                    self.answer_definitions(io);
+                    return Ok(Gathered::Done);
+                }
+                _ if self.batch.len > MAX_BATCH => {
+                    self.batch.partial = true;
+                    self.batch.replayable = false;
+                    self.to_primary = true;
+                    return Ok(Gathered::Routed);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Messages that mean nothing at the start of a batch.
+    fn outside_batch(&mut self, io: &mut Buffers, head: Head) -> Option<Gathered> {
+        match head.tag {
+            tag::TERMINATE => Some(Gathered::Terminate),
+            // Left-overs of a COPY that failed (postgres.c ignores them too), and a Flush of nothing.
+            tag::COPY_DATA | tag::COPY_DONE | tag::COPY_FAIL | tag::FLUSH => {
+                self.client_stream = (head.len, false);
+                self.drain_client_stream(&mut io.client_in);
+                Some(if io.client_in.is_empty() { Gathered::More } else { Gathered::Done })
+            }
+            _ => {
+                let report = self.owed.take()?;
+                self.fail_batch(io, &report);
+                Some(Gathered::Done)
+            }
+        }
+    }
+
+    /// A message that has not wholly arrived: wait for it, unless it is too large to be looked at.
+    fn incomplete(&mut self, io: &mut Buffers, head: Head) -> Result<Gathered, Fault> {
+        match head.tag {
+            tag::QUERY | tag::BIND | tag::FUNCTION_CALL
+                if head.len > MAX_STATEMENT || self.batch.len + head.len > MAX_BATCH =>
+            {
+                self.batch.partial = true;
+                self.batch.replayable = false;
+                self.batch.reads = false;
+                self.to_primary = true;
+                Ok(Gathered::Routed)
+            }
+            tag::PARSE if head.len > MAX_STATEMENT => {
+                let report = ErrorReport::error(b"54000", "statement is too large to be prepared")
+                    .detail(&format!("The limit is {MAX_STATEMENT} bytes."));
+                self.fail_batch(io, &report);
+                Ok(Gathered::Done)
+            }
+            tag::DESCRIBE | tag::EXECUTE | tag::CLOSE | tag::SYNC | tag::FLUSH
+                if head.len > crate::limits::MAX_NAME =>
+            {
+                Err(Fault::Client(ErrorReport::fatal(b"08P01", "invalid message length")))
+            }
+            _ => Ok(Gathered::More),
+        }
+    }
+
+    /// Notes what one whole message adds to the batch.
+    fn gather_frame<G: Guide<Answer = A>>(
+        &mut self,
+        tag: u8,
+        body: &[u8],
+        guide: &mut G,
+    ) -> Result<(), Refused> {
+        match tag {
+            tag::QUERY => {
+                let query = Query::read(body).map_err(malformed)?;
+                let (statement, text) = self.understand_query(query.text, guide)?;
+                let seen = text.as_deref().map_or(query.text, str::as_bytes);
+                self.batch.executes = true;
+                self.note(guide.route(seen, &statement, Facts::NONE), &statement);
+                self.batch.entries.push_back(Entry::Query(statement, text));
+            }
+            tag::PARSE => {
+                let parse = Parse::read(body).map_err(malformed)?;
+                let prepared = self.understand_parse(&parse, guide)?;
+                self.route_prepared(&prepared, guide);
+                // Known to the Bind that may follow in the same batch; forwarding makes it so for good.
+                self.batch.entries.push_back(Entry::Parse(parse.name.into(), prepared));
+            }
+            tag::BIND => {
+                let bind = Bind::read(body).map_err(malformed)?;
+                if let Some(prepared) = self.find_prepared(bind.statement) {
+                    self.route_prepared(&prepared, guide);
+                    self.batch.bound.push(prepared);
+                }
+                self.batch.needs_server = true;
+            }
+            tag::DESCRIBE => {
+                let describe = Describe::read(body).map_err(malformed)?;
+                if describe.target == Target::Statement
+                    && let Some(prepared) = self.find_prepared(describe.name)
+                {
+                    self.route_prepared(&prepared, guide);
+                }
+                self.batch.needs_server = true;
+            }
+            tag::EXECUTE => {
+                self.batch.executes = true;
+                self.batch.needs_server = true;
+            }
+            tag::FUNCTION_CALL => {
+                self.batch.replayable = false;
+                self.batch.reads = false;
+                self.to_primary = true;
+                self.batch.needs_server = true;
+            }
+            tag::CLOSE => {
+                let close = Close::read(body).map_err(malformed)?;
+                self.batch.needs_server |= close.target == Target::Portal;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// A prepared statement by the client's name, those of the current batch first.
+    fn find_prepared(&self, name: &[u8]) -> Option<Rc<Prepared>> {
+        self.batch.find(name).or_else(|| self.defined(name))
+    }
+
+    fn route_prepared<G: Guide<Answer = A>>(&mut self, prepared: &Rc<Prepared>, guide: &mut G) {
+        let answer = guide.route(&prepared.query, &prepared.statement, Facts::EXTENDED);
+        self.batch.needs_server = true;
+        self.note(answer, &prepared.statement);
+    }
+
+    /// Takes a routing answer into account.
+    fn note(&mut self, answer: Rc<A>, statement: &Statement) {
+        self.batch.needs_server = true;
+        self.batch.replayable &= is_replayable(statement);
+        self.batch.reads &= matches!(statement.kind, Kind::Read | Kind::Empty);
+        let stricter = match &self.batch.answer {
+            None => true,
+            Some(held) => rank((*answer).as_ref()) > rank((**held).as_ref()),
+        };
+        if stricter {
+            self.batch.answer = Some(answer);
+        }
+    }
+
+    /// Flush ended the batch. What only defines is set free by a Sync of ours; what executes may be
+    /// followed by anything, so it is not for a replica.
+    fn flushed(&mut self) {
+        if !self.batch.executes {
+            self.batch.synced_by_us = true;
+        } else if matches!(self.decision(), Decision::Replica(_) | Decision::NoOpinion) {
+            self.to_primary = true;
+        }
+    }
+
+    fn batch_complete(&mut self, io: &mut Buffers) -> Gathered {
+        if !self.batch.needs_server {
+            self.answer_definitions(io);
+            return Gathered::Done;
+        }
+        if self.to_primary {
+            return Gathered::Routed;
+        }
+        match self.decision() {
+            Decision::Refuse(refusal) => {
+                let report = refusal_report(refusal);
+                self.fail_batch(io, &report);
+                Gathered::Done
+            }
+            Decision::Answer(table) => {
+                let table = table.clone();
+                self.answer_table(io, &table);
+                Gathered::Done
+            }
+            _ => Gathered::Routed,
+        }
+    }
+
+    /// A prepared statement of the client.
+    pub(crate) fn defined(&self, name: &[u8]) -> Option<Rc<Prepared>> {
+        match name.is_empty() {
+            true => self.unnamed.clone(),
+            false => self.statements.get(name).cloned(),
+        }
+    }
+
+    /// What a simple query is, after the policies' rewriting.
+    pub(crate) fn understand_query<G: Guide<Answer = A>>(
+        &self,
+        text: &[u8],
+        guide: &mut G,
+    ) -> Result<(Rc<Statement>, Option<Box<str>>), Refused> {
+        let statement = guide.scan(text);
+        match guide.rewrite(text, &statement, self.transaction_facts()) {
+            Rewrite::Unchanged => Ok((statement, None)),
+            Rewrite::Text(new) => Ok((guide.scan(new.as_bytes()), Some(new))),
+            Rewrite::Refuse(refusal) => Err(Refused::Statement(refusal_report(&refusal))),
+        }
+    }
+
+    /// What a Parse prepares, after the policies' rewriting.
+    pub(crate) fn understand_parse<G: Guide<Answer = A>>(
+        &self,
+        parse: &Parse<'_>,
+        guide: &mut G,
+    ) -> Result<Rc<Prepared>, Refused> {
+        if self.statements.len() >= MAX_CLIENT_STATEMENTS {
+            return Err(Refused::Statement(
+                ErrorReport::error(b"54000", "too many prepared statements")
+                    .detail(&format!("The limit is {MAX_CLIENT_STATEMENTS}."))
+                    .hint("Close those that are not needed any more."),
+            ));
+        }
+        let prepared = guide.prepare(parse.query, parse.types);
+        let facts = self.transaction_facts().with(Facts::EXTENDED);
+        match guide.rewrite(parse.query, &prepared.statement, facts) {
+            Rewrite::Unchanged => Ok(prepared),
+            Rewrite::Text(new) => Ok(guide.prepare(new.as_bytes(), parse.types)),
+            Rewrite::Refuse(refusal) => Err(Refused::Statement(refusal_report(&refusal))),
+        }
+    }
+
+    fn transaction_facts(&self) -> Facts {
+        match self.phase {
+            Phase::Answers if self.status != howdah_wire::backend::TransactionStatus::Idle => {
+                Facts::IN_TRANSACTION
+            }
+            _ => Facts::NONE,
+        }
+    }
+
+    /// The gathered batch is over without having been sent: takes it out of the buffer.
+    pub(crate) fn take_batch(&mut self, io: &mut Buffers) -> BytesMut {
+        let batch = io.client_in.get(..self.batch.len).map(BytesMut::from).unwrap_or_default();
+        io.client_in.advance(batch.len());
+        self.batch.clear();
+        self.to_primary = false;
+        self.reroutes = 0;
+        batch
+    }
+}
+
+/// Why a message was not taken into the batch.
+pub(crate) enum Refused {
+    /// The connection ends.
+    Fault(Fault),
+    /// The batch gets an error.
+    Statement(ErrorReport),
+}
+
+impl From<Fault> for Refused {
+    fn from(fault: Fault) -> Refused {
+        Refused::Fault(fault)
+    }
+}
+
+/// A policy's refusal as the client sees it.
+pub(crate) fn refusal_report(refusal: &Refusal) -> ErrorReport {
+    ErrorReport::error(&refusal.sqlstate, &refusal.message)
+}

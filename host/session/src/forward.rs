@@ -1,0 +1,526 @@
+//! From the client to the leased server. Messages pass verbatim, but for the names of prepared statements,
+//! which are the server's own: a statement that the server does not have yet is prepared there in the same
+//! packet.
+
+use std::borrow::Cow;
+use std::rc::Rc;
+
+use bytes::{Buf, BufMut};
+use howdah_decision::Decision;
+use howdah_sql::{Effect, PinReason, Statement};
+use howdah_wire::backend::{ErrorReport, ReadyForQuery, TransactionStatus};
+use howdah_wire::frame::{self, Head};
+use howdah_wire::frontend::{Bind, Close, Describe, Execute, Parse, Query, Sync, Target, tag};
+
+use crate::batch::{Entry, Refused, malformed, peek_client};
+use crate::buffers::move_bytes;
+use crate::expect::{Expect, Reply};
+use crate::limits::{MAX_BATCH, MAX_NAME, MAX_STATEMENT};
+use crate::local::{CLOSE_COMPLETE, PARSE_COMPLETE_REPLY};
+use crate::session::{Fault, Phase, Pin, Session};
+use crate::{Buffers, Guide, Prepared, ServerState, StatementId};
+
+/// What becomes of the message at the front of the client's bytes.
+enum Passage {
+    /// It goes as it is.
+    Verbatim,
+    /// Something else was written in its place, or nothing.
+    Replaced,
+}
+
+impl<A: AsRef<Decision>> Session<A> {
+    /// Forwards what the client may send at this point.
+    pub(crate) fn forward<G: Guide<Answer = A>>(
+        &mut self,
+        io: &mut Buffers,
+        server: &mut ServerState,
+        guide: &mut G,
+    ) -> Result<(), Fault> {
+        // Verbatim messages at the front of the buffer, to be moved together.
+        let mut run = 0;
+        loop {
+            if self.client_stream.0 > 0 {
+                move_bytes(&mut io.client_in, &mut io.server_out, std::mem::take(&mut run));
+                if !self.pass_client_stream(io) {
+                    return Ok(());
+                }
+            }
+            if !self.may_forward() {
+                break;
+            }
+            let rest = io.client_in.get(run..).unwrap_or_default();
+            let Some(head) = peek_client(rest)? else { break };
+            if head.tag == tag::TERMINATE {
+                self.phase = Phase::End;
+                break;
+            }
+            if rest.len() < head.len {
+                move_bytes(&mut io.client_in, &mut io.server_out, std::mem::take(&mut run));
+                if !self.stream_large(io, server, head)? {
+                    return Ok(());
+                }
+                continue;
+            }
+            let copy = matches!(head.tag, tag::COPY_DATA);
+            if copy && self.copying {
+                run += head.len;
+                continue;
+            }
+            match self.pass(io, server, guide, head, &mut run)? {
+                Passage::Verbatim => run += head.len,
+                Passage::Replaced => io.client_in.advance(head.len),
+            }
+            self.segment = self.segment.saturating_sub(head.len);
+            if self.batch.synced_by_us && self.batch.is_sent() && head.tag == tag::FLUSH {
+                move_bytes(&mut io.client_in, &mut io.server_out, std::mem::take(&mut run));
+                Sync.write(&mut io.server_out);
+                self.pending.push_back(Expect::Sync(Reply::Swallow));
+                self.awaiting_ready = true;
+            }
+        }
+        move_bytes(&mut io.client_in, &mut io.server_out, run);
+        Ok(())
+    }
+
+    /// Whether the next client message may go now: not after something that ReadyForQuery will answer, and
+    /// not beyond a batch that may still be sent elsewhere.
+    fn may_forward(&self) -> bool {
+        let held_back = self.retained.is_some() && self.segment == 0 && !self.copying;
+        (!self.awaiting_ready || self.copying) && !held_back
+    }
+
+    /// Passes on what has come of a large message. False: more of it has still to come.
+    fn pass_client_stream(&mut self, io: &mut Buffers) -> bool {
+        let (left, keep) = self.client_stream;
+        let n = left.min(io.client_in.len());
+        match keep {
+            true => move_bytes(&mut io.client_in, &mut io.server_out, n),
+            false => io.client_in.advance(n),
+        }
+        self.client_stream.0 -= n;
+        self.client_stream.0 == 0
+    }
+
+    /// A message that has not wholly arrived: large ones start to pass before they are complete.
+    /// False: wait for more bytes.
+    fn stream_large(
+        &mut self,
+        io: &mut Buffers,
+        server: &mut ServerState,
+        head: Head,
+    ) -> Result<bool, Fault> {
+        match head.tag {
+            tag::COPY_DATA | tag::COPY_FAIL => {}
+            tag::FUNCTION_CALL if head.len > MAX_BATCH => self.sent_unseen(Expect::FunctionCall),
+            tag::QUERY if head.len > MAX_STATEMENT => {
+                // Whatever it does to the session is not seen: nobody else gets this server.
+                server.tainted = true;
+                self.sent_unseen(Expect::Query(None));
+            }
+            tag::BIND if head.len > MAX_BATCH && io.client_in.len() > MAX_NAME => {
+                return self.stream_bind(io, server, head).map(|()| true);
+            }
+            tag::PARSE if head.len > MAX_STATEMENT => {
+                let report = ErrorReport::error(b"54000", "statement is too large to be prepared")
+                    .detail(&format!("The limit is {MAX_STATEMENT} bytes."));
+                self.refuse_statement(&report);
+                self.client_stream = (head.len, false);
+                return Ok(true);
+            }
+            tag::DESCRIBE | tag::EXECUTE | tag::CLOSE | tag::SYNC | tag::FLUSH | tag::COPY_DONE
+                if head.len > MAX_NAME =>
+            {
+                return Err(Fault::Client(ErrorReport::fatal(b"08P01", "invalid message length")));
+            }
+            _ => return Ok(false),
+        }
+        self.client_stream = (head.len, !self.skipping);
+        Ok(true)
+    }
+
+    fn sent_unseen(&mut self, expect: Expect) {
+        if !self.skipping {
+            self.pending.push_back(expect);
+            self.awaiting_ready = true;
+        }
+    }
+
+    /// A Bind whose parameters are too large to be gathered: its names are replaced, the rest streams.
+    fn stream_bind(
+        &mut self,
+        io: &mut Buffers,
+        server: &mut ServerState,
+        head: Head,
+    ) -> Result<(), Fault> {
+        if self.skipping {
+            self.client_stream = (head.len, false);
+            return Ok(());
+        }
+        let body = &io.client_in[frame::HEADER_LEN..];
+        let bind = Bind::read(body).map_err(malformed)?;
+        let names = bind.portal.len() + bind.statement.len() + 2;
+        let left = head.len - frame::HEADER_LEN - names;
+        let (portal, name) = (Box::<[u8]>::from(bind.portal), Box::<[u8]>::from(bind.statement));
+        io.client_in.advance(frame::HEADER_LEN + names);
+        let server_name = match self.defined(&name) {
+            Some(prepared) => self.provide(io, server, &name, &prepared),
+            None => Cow::Owned(name.to_vec()),
+        };
+        let len = 4 + portal.len() + server_name.len() + 2 + left;
+        io.server_out.put_u8(tag::BIND);
+        io.server_out.put_u32(u32::try_from(len).unwrap_or(u32::MAX));
+        for name in [&portal[..], &server_name[..]] {
+            io.server_out.put_slice(name);
+            io.server_out.put_u8(0);
+        }
+        self.bound(portal, self.defined(&name).map(|p| Rc::clone(&p.statement)));
+        self.client_stream = (left, true);
+        Ok(())
+    }
+
+    /// One whole message.
+    fn pass<G: Guide<Answer = A>>(
+        &mut self,
+        io: &mut Buffers,
+        server: &mut ServerState,
+        guide: &mut G,
+        head: Head,
+        run: &mut usize,
+    ) -> Result<Passage, Fault> {
+        if self.skipping && head.tag != tag::SYNC {
+            self.flush_run(io, run);
+            return Ok(Passage::Replaced);
+        }
+        match head.tag {
+            tag::SYNC => {
+                self.skipping = false;
+                self.pending.push_back(Expect::Sync(Reply::Forward));
+                self.awaiting_ready = true;
+                Ok(Passage::Verbatim)
+            }
+            tag::FUNCTION_CALL => {
+                self.sent_unseen(Expect::FunctionCall);
+                Ok(Passage::Verbatim)
+            }
+            tag::COPY_DONE | tag::COPY_FAIL => {
+                self.copying = false;
+                Ok(Passage::Verbatim)
+            }
+            tag::EXECUTE => self.pass_execute(io, *run, head),
+            tag::QUERY | tag::PARSE | tag::BIND | tag::DESCRIBE | tag::CLOSE => {
+                self.flush_run(io, run);
+                self.pass_named(io, server, guide, head)
+            }
+            _ => Ok(Passage::Verbatim),
+        }
+    }
+
+    fn flush_run(&self, io: &mut Buffers, run: &mut usize) {
+        move_bytes(&mut io.client_in, &mut io.server_out, std::mem::take(run));
+    }
+
+    /// A message that names a statement, or is one. It stands at the front of the buffer.
+    fn pass_named<G: Guide<Answer = A>>(
+        &mut self,
+        io: &mut Buffers,
+        server: &mut ServerState,
+        guide: &mut G,
+        head: Head,
+    ) -> Result<Passage, Fault> {
+        // The message is taken out so that what must stand before it can be written; it is small.
+        let frame = std::mem::take(&mut io.client_in);
+        let body = &frame[frame::HEADER_LEN..head.len];
+        let passage = match head.tag {
+            tag::QUERY => self.pass_query(io, server, guide, body),
+            tag::PARSE => self.pass_parse(io, server, guide, body),
+            tag::BIND => self.pass_bind(io, server, body),
+            tag::DESCRIBE => self.pass_describe(io, server, body),
+            _ => self.pass_close(body),
+        };
+        io.client_in = frame;
+        passage
+    }
+
+    fn pass_query<G: Guide<Answer = A>>(
+        &mut self,
+        io: &mut Buffers,
+        server: &mut ServerState,
+        guide: &mut G,
+        body: &[u8],
+    ) -> Result<Passage, Fault> {
+        let query = Query::read(body).map_err(malformed)?;
+        let (statement, text) = match self.batch.next_entry() {
+            Some(Entry::Query(statement, text)) => (Rc::clone(statement), text.clone()),
+            _ => match self.understand_query(query.text, guide) {
+                Ok(understood) => understood,
+                Err(Refused::Fault(fault)) => return Err(fault),
+                Err(Refused::Statement(report)) => {
+                    self.refuse_query(&report);
+                    return Ok(Passage::Replaced);
+                }
+            },
+        };
+        self.touches_session(&statement, server);
+        // A simple query drops the unnamed statement (postgres.c, exec_simple_query).
+        server.unnamed = None;
+        self.unnamed = None;
+        let renamed = self.rename_deallocate(io, server, &statement);
+        self.pending.push_back(Expect::Query(Some(statement)));
+        self.awaiting_ready = true;
+        match renamed.as_deref().or(text.as_deref()) {
+            None => Ok(Passage::Verbatim),
+            Some(text) => {
+                Query { text: text.as_bytes() }.write(&mut io.server_out);
+                Ok(Passage::Replaced)
+            }
+        }
+    }
+
+    /// `DEALLOCATE` of a statement that was prepared by the protocol: servers know it by another name.
+    fn rename_deallocate(
+        &mut self,
+        io: &mut Buffers,
+        server: &mut ServerState,
+        statement: &Statement,
+    ) -> Option<String> {
+        let Effect::Deallocate(Some(name)) = &statement.effect else { return None };
+        let prepared = self.defined(name.as_bytes())?;
+        let server_name = self.provide(io, server, name.as_bytes(), &prepared);
+        server.prepared.pop(&prepared.id);
+        Some(format!("DEALLOCATE \"{}\"", String::from_utf8_lossy(&server_name)))
+    }
+
+    fn pass_parse<G: Guide<Answer = A>>(
+        &mut self,
+        io: &mut Buffers,
+        server: &mut ServerState,
+        guide: &mut G,
+        body: &[u8],
+    ) -> Result<Passage, Fault> {
+        let parse = Parse::read(body).map_err(malformed)?;
+        let prepared = match self.batch.next_entry() {
+            Some(Entry::Parse(_, prepared)) => Rc::clone(prepared),
+            _ => match self.understand_parse(&parse, guide) {
+                Ok(prepared) => prepared,
+                Err(Refused::Fault(fault)) => return Err(fault),
+                Err(Refused::Statement(report)) => {
+                    self.refuse_statement(&report);
+                    return Ok(Passage::Replaced);
+                }
+            },
+        };
+        if parse.name.is_empty() {
+            return Ok(self.pass_unnamed(io, server, &parse, prepared));
+        }
+        if self.statements.contains_key(parse.name) {
+            self.provoke_duplicate(io, server, &parse);
+            return Ok(Passage::Replaced);
+        }
+        let define = Some((Box::from(parse.name), Rc::clone(&prepared)));
+        self.define(parse.name.into(), Rc::clone(&prepared));
+        let known = server.prepared.get(&prepared.id).is_some();
+        if known && self.status != TransactionStatus::Failed {
+            self.pending.push_back(Expect::Local(Cow::Borrowed(PARSE_COMPLETE_REPLY)));
+            return Ok(Passage::Replaced);
+        }
+        let name = prepared.id.server_name();
+        Parse { name: &name, query: &prepared.query, types: parse.types }.write(&mut io.server_out);
+        let id = Some(prepared.id);
+        self.pending.push_back(Expect::Parse { reply: Reply::Forward, id, define });
+        self.keep(io, server, prepared.id);
+        Ok(Passage::Replaced)
+    }
+
+    fn pass_unnamed(
+        &mut self,
+        io: &mut Buffers,
+        server: &mut ServerState,
+        parse: &Parse<'_>,
+        prepared: Rc<Prepared>,
+    ) -> Passage {
+        server.unnamed = Some(prepared.id);
+        let define = Some((Box::default(), Rc::clone(&prepared)));
+        self.pending.push_back(Expect::Parse { reply: Reply::Forward, id: None, define });
+        let same = *prepared.query == *parse.query;
+        if !same {
+            Parse { name: b"", query: &prepared.query, types: parse.types }
+                .write(&mut io.server_out);
+        }
+        self.unnamed = Some(prepared);
+        if same { Passage::Verbatim } else { Passage::Replaced }
+    }
+
+    /// The client prepares a name twice. The server itself shall say so, with its own words and in its own
+    /// order, so it is made to know the client's name; it is not reused afterwards.
+    fn provoke_duplicate(&mut self, io: &mut Buffers, server: &mut ServerState, parse: &Parse<'_>) {
+        let first = Parse { name: parse.name, query: b"", types: b"\0\0" };
+        for reply in [Reply::Swallow, Reply::Forward] {
+            first.write(&mut io.server_out);
+            self.pending.push_back(Expect::Parse { reply, id: None, define: None });
+        }
+        server.tainted = true;
+    }
+
+    fn pass_bind(
+        &mut self,
+        io: &mut Buffers,
+        server: &mut ServerState,
+        body: &[u8],
+    ) -> Result<Passage, Fault> {
+        let bind = Bind::read(body).map_err(malformed)?;
+        let Some(prepared) = self.defined(bind.statement) else {
+            self.bound(bind.portal.into(), None);
+            return Ok(Passage::Verbatim);
+        };
+        let name = self.provide(io, server, bind.statement, &prepared);
+        self.bound(bind.portal.into(), Some(Rc::clone(&prepared.statement)));
+        if name.is_empty() {
+            return Ok(Passage::Verbatim);
+        }
+        Bind { statement: &name, ..bind }.write(&mut io.server_out);
+        Ok(Passage::Replaced)
+    }
+
+    fn bound(&mut self, portal: Box<[u8]>, statement: Option<Rc<Statement>>) {
+        self.pending.push_back(Expect::Bind);
+        self.portals.retain(|(name, _)| *name != portal);
+        if let Some(statement) = statement {
+            self.portals.push((portal, statement));
+        }
+    }
+
+    fn pass_describe(
+        &mut self,
+        io: &mut Buffers,
+        server: &mut ServerState,
+        body: &[u8],
+    ) -> Result<Passage, Fault> {
+        let describe = Describe::read(body).map_err(malformed)?;
+        if describe.target == Target::Portal {
+            self.pending.push_back(Expect::DescribePortal);
+            return Ok(Passage::Verbatim);
+        }
+        let name = match self.defined(describe.name) {
+            Some(prepared) => self.provide(io, server, describe.name, &prepared),
+            None => Cow::Borrowed(describe.name),
+        };
+        self.pending.push_back(Expect::DescribeStatement);
+        if *name == *describe.name {
+            return Ok(Passage::Verbatim);
+        }
+        Describe { target: Target::Statement, name: &name }.write(&mut io.server_out);
+        Ok(Passage::Replaced)
+    }
+
+    fn pass_close(&mut self, body: &[u8]) -> Result<Passage, Fault> {
+        let close = Close::read(body).map_err(malformed)?;
+        match close.target {
+            Target::Portal => {
+                self.pending.push_back(Expect::Close(Reply::Forward));
+                Ok(Passage::Verbatim)
+            }
+            Target::Statement => {
+                self.undefine(close.name);
+                self.pending.push_back(Expect::Local(Cow::Borrowed(CLOSE_COMPLETE)));
+                Ok(Passage::Replaced)
+            }
+        }
+    }
+
+    fn pass_execute(&mut self, io: &Buffers, at: usize, head: Head) -> Result<Passage, Fault> {
+        let body = &io.client_in[at + frame::HEADER_LEN..at + head.len];
+        let execute = Execute::read(body).map_err(malformed)?;
+        let portal = self.portals.iter().find(|(name, _)| **name == *execute.portal);
+        let statement = portal.map(|(_, statement)| Rc::clone(statement));
+        if let Some(statement) = &statement {
+            self.touches(statement);
+        }
+        self.pending.push_back(Expect::Execute(statement));
+        Ok(Passage::Verbatim)
+    }
+
+    /// The name under which the server knows a statement; prepares it there when it does not.
+    fn provide(
+        &mut self,
+        io: &mut Buffers,
+        server: &mut ServerState,
+        client_name: &[u8],
+        prepared: &Prepared,
+    ) -> Cow<'static, [u8]> {
+        let inject = |session: &mut Self, io: &mut Buffers, name: &[u8], id| {
+            Parse { name, query: &prepared.query, types: &prepared.types }
+                .write(&mut io.server_out);
+            session.pending.push_back(Expect::Parse { reply: Reply::Swallow, id, define: None });
+        };
+        if client_name.is_empty() {
+            if server.unnamed != Some(prepared.id) {
+                inject(self, io, b"", None);
+                server.unnamed = Some(prepared.id);
+            }
+            return Cow::Borrowed(b"");
+        }
+        let name = prepared.id.server_name();
+        if server.prepared.get(&prepared.id).is_none() {
+            inject(self, io, &name, Some(prepared.id));
+            self.keep(io, server, prepared.id);
+        }
+        Cow::Owned(name.to_vec())
+    }
+
+    /// Notes that the server has a statement, and closes the least recently used one when it has too many.
+    fn keep(&mut self, io: &mut Buffers, server: &mut ServerState, id: StatementId) {
+        if let Some((old, ())) = server.prepared.push(id, ())
+            && old != id
+        {
+            Close { target: Target::Statement, name: &old.server_name() }.write(&mut io.server_out);
+            self.pending.push_back(Expect::Close(Reply::Swallow));
+        }
+    }
+
+    pub(crate) fn define(&mut self, name: Box<[u8]>, prepared: Rc<Prepared>) {
+        match name.is_empty() {
+            true => self.unnamed = Some(prepared),
+            false => {
+                self.statements.insert(name, prepared);
+            }
+        }
+    }
+
+    /// A simple query is about to run.
+    fn touches_session(&mut self, statement: &Statement, server: &mut ServerState) {
+        self.touches(statement);
+        if let Effect::Deallocate(None) | Effect::DiscardAll = statement.effect {
+            server.prepared.clear();
+        }
+    }
+
+    /// A statement is about to run: what cannot follow the session pins it.
+    fn touches(&mut self, statement: &Statement) {
+        let reason = match &statement.effect {
+            Effect::Pin(reason) => *reason,
+            Effect::Set { .. } | Effect::Reset { .. } | Effect::ResetAll
+                if self.status != TransactionStatus::Idle =>
+            {
+                PinReason::Settings
+            }
+            _ => return,
+        };
+        self.pin.get_or_insert(Pin::State(reason));
+    }
+
+    /// A policy refuses a statement of an extended-protocol batch that is already under way.
+    fn refuse_statement(&mut self, report: &ErrorReport) {
+        let mut bytes = bytes::BytesMut::new();
+        report.write(&mut bytes);
+        self.pending.push_back(Expect::Local(Cow::Owned(bytes.to_vec())));
+        self.skipping = true;
+    }
+
+    /// A policy refuses a simple query inside a transaction, which stays open.
+    fn refuse_query(&mut self, report: &ErrorReport) {
+        let mut bytes = bytes::BytesMut::new();
+        report.write(&mut bytes);
+        ReadyForQuery { status: self.status }.write(&mut bytes);
+        self.pending.push_back(Expect::Local(Cow::Owned(bytes.to_vec())));
+    }
+}

@@ -1,0 +1,63 @@
+//! Holding back the start of a reply until it is known whether the statement may have to run elsewhere.
+
+use howdah_wire::backend::{ErrorResponse, tag};
+use howdah_wire::frame;
+
+use crate::limits::{MAX_HELD_REPLY, MAX_REPLY_VIEW};
+
+/// What the start of a reply says.
+pub(crate) enum Verdict {
+    /// It cannot be told yet.
+    More,
+    /// The reply is the statement's own: it may be delivered.
+    Deliver,
+    /// The standby refused the statement because it writes.
+    Writes,
+    /// The standby could not finish the read (recovery conflict, shutdown); nothing was delivered.
+    Again,
+}
+
+/// `read_only_sql_transaction`: a hot standby refuses to write, before any effect.
+const READ_ONLY: [u8; 5] = *b"25006";
+/// A standby cancelled the read because replay was in its way (postgres.c, `ProcessInterrupts`), or it is
+/// going away. A standby has changed nothing, so the read can run elsewhere.
+const GIVEN_UP: [[u8; 5]; 4] = [*b"40001", *b"57P01", *b"57P02", *b"57P03"];
+
+/// Looks at a reply of which nothing has been delivered.
+pub(crate) fn judge(reply: &[u8], standby: bool) -> Verdict {
+    let mut at = 0;
+    loop {
+        let rest = reply.get(at..).unwrap_or_default();
+        let Ok(Some(head)) = frame::peek(rest, howdah_wire::limits::MAX_FRAME_LEN) else {
+            return if reply.len() > MAX_HELD_REPLY { Verdict::Deliver } else { Verdict::More };
+        };
+        match head.tag {
+            tag::PARSE_COMPLETE
+            | tag::BIND_COMPLETE
+            | tag::CLOSE_COMPLETE
+            | tag::PARAMETER_DESCRIPTION
+            | tag::ROW_DESCRIPTION
+            | tag::NO_DATA
+            | tag::NOTICE_RESPONSE
+            | tag::PARAMETER_STATUS
+                if at + head.len <= MAX_HELD_REPLY =>
+            {
+                at += head.len;
+            }
+            tag::ERROR_RESPONSE if head.len <= MAX_REPLY_VIEW => {
+                let Some(frame) = rest.get(..head.len) else { return Verdict::More };
+                return judge_error(&frame[frame::HEADER_LEN..], standby);
+            }
+            _ => return Verdict::Deliver,
+        }
+    }
+}
+
+fn judge_error(body: &[u8], standby: bool) -> Verdict {
+    let sqlstate = ErrorResponse::read(body).ok().and_then(|error| error.sqlstate());
+    match sqlstate {
+        Some(READ_ONLY) if standby => Verdict::Writes,
+        Some(state) if standby && GIVEN_UP.contains(&state) => Verdict::Again,
+        _ => Verdict::Deliver,
+    }
+}

@@ -1,0 +1,35 @@
+//! Every bound of a session, with its reason.
+
+/// Largest statement text that is gathered and looked at. A longer simple query is streamed to the primary
+/// unseen; a longer Parse is refused with 54000, because its text must be kept to prepare it elsewhere.
+pub const MAX_STATEMENT: usize = 1 << 20;
+
+/// Most bytes of an extended-protocol batch that are gathered before it is routed. A longer batch goes to
+/// the primary, which can serve whatever follows.
+pub const MAX_BATCH: usize = 256 << 10;
+
+/// Names in Bind, Describe, Close and Execute are looked up; PostgreSQL cuts identifiers at 63 bytes, but
+/// statement and portal names may be longer.
+pub const MAX_NAME: usize = 16 << 10;
+
+/// Server messages that are read whole (errors, status, completions). PostgreSQL's own are far smaller.
+pub const MAX_REPLY_VIEW: usize = 1 << 20;
+
+/// Most bytes of a reply that are held back while it is not yet known whether a standby refuses the
+/// statement. When more arrive, they are delivered and the statement is not sent again.
+pub const MAX_HELD_REPLY: usize = 64 << 10;
+
+/// How often one batch may be sent to another server before its error reaches the client.
+pub const MAX_REROUTES: u8 = 3;
+
+/// Prepared statements that one client may hold.
+pub const MAX_CLIENT_STATEMENTS: usize = 10_000;
+
+/// Prepared statements kept on one server connection; the least recently used one is closed first.
+pub const MAX_SERVER_STATEMENTS: usize = 500;
+
+/// Settings that one client may carry from server to server.
+pub const MAX_SETTINGS: usize = 100;
+
+/// Bytes of one setting's name or value.
+pub const MAX_SETTING: usize = 16 << 10;

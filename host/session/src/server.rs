@@ -1,0 +1,60 @@
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use lru::LruCache;
+
+use crate::limits::MAX_SERVER_STATEMENTS;
+use crate::{Settings, StatementId};
+
+/// What is known of the state of one server connection. It travels with the connection.
+pub struct ServerState {
+    /// Prepared statements that exist there, by the names of [`StatementId::server_name`].
+    pub(crate) prepared: LruCache<StatementId, ()>,
+    /// What the unnamed statement is.
+    pub(crate) unnamed: Option<StatementId>,
+    /// Settings made there beyond the server's own.
+    pub(crate) settings: Arc<Settings>,
+    /// Something was left behind that is not tracked: it must not be reused.
+    pub(crate) tainted: bool,
+    /// The last reported parameters, in the order of their first report.
+    pub parameters: Vec<(Box<str>, Box<str>)>,
+    /// The node was a standby when the connection was lent.
+    pub standby: bool,
+}
+
+impl ServerState {
+    /// A connection that has just been opened and reported these parameters.
+    pub fn new(parameters: Vec<(Box<str>, Box<str>)>) -> ServerState {
+        let most = NonZeroUsize::new(MAX_SERVER_STATEMENTS).unwrap_or(NonZeroUsize::MIN);
+        ServerState {
+            prepared: LruCache::new(most),
+            unnamed: None,
+            settings: Arc::default(),
+            tainted: false,
+            parameters,
+            standby: false,
+        }
+    }
+
+    /// `DISCARD ALL` has been done there.
+    pub fn discarded(&mut self) {
+        self.prepared.clear();
+        self.unnamed = None;
+        self.settings = Arc::default();
+    }
+
+    /// Whether the settings are these.
+    pub fn has_settings(&self, wanted: &Arc<Settings>) -> bool {
+        Arc::ptr_eq(&self.settings, wanted) || self.settings == *wanted
+    }
+
+    /// Notes a ParameterStatus.
+    pub(crate) fn report(&mut self, name: &[u8], value: &[u8]) {
+        let name = String::from_utf8_lossy(name);
+        let value = String::from_utf8_lossy(value);
+        match self.parameters.iter_mut().find(|(n, _)| **n == *name) {
+            Some(entry) => entry.1 = value.into(),
+            None => self.parameters.push((name.into(), value.into())),
+        }
+    }
+}

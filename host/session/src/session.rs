@@ -1,0 +1,523 @@
+use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::{Buf, BytesMut};
+use howdah_decision::{Decision, PoolMode};
+use howdah_sql::{Effect, PinReason, Statement};
+use howdah_wire::backend::{ErrorReport, TransactionStatus};
+
+use crate::batch::{Batch, Gathered};
+use crate::expect::Expect;
+use crate::limits::MAX_REROUTES;
+use crate::reply::Replied;
+use crate::{Buffers, Guide, Prepared, ServerState, Settings};
+
+/// What a session needs next.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Bytes from a peer, after what is to be written has been written.
+    Wait,
+    /// A server that suits [`Session::decision`]; then `advance` with it, or [`Session::refuse`].
+    Lease,
+    /// The server is not needed any more; it must not be passed to the next `advance`.
+    Release(Disposition),
+    /// Nothing: write what is left, then close the client's connection.
+    End,
+}
+
+/// What must be done to a server before another client may have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disposition {
+    /// Nothing.
+    Reuse,
+    /// `ROLLBACK`: a transaction is open.
+    Rollback,
+    /// `ROLLBACK`, then `DISCARD ALL`: it carries state of this client.
+    Reset,
+    /// Its state cannot be known: close it.
+    Close,
+}
+
+/// Why a session stays on its server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pin {
+    /// The pool mode is `session`.
+    Mode,
+    /// State that cannot follow it.
+    State(PinReason),
+    /// A policy wants it, for this reason.
+    Policy(Box<str>),
+}
+
+/// A mistake that ends a connection.
+#[derive(Debug)]
+pub enum Fault {
+    /// The client broke the protocol: it is told so, and its connection is closed.
+    Client(ErrorReport),
+    /// The server broke the protocol: its connection is closed.
+    Server(&'static str),
+}
+
+/// Where a session is. Named for what it awaits.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// A batch from the client, outside of a transaction.
+    Batch,
+    /// A server.
+    Server,
+    /// The answer to the settings that precede the batch.
+    Setup,
+    /// Answers from the server, or more of a transaction from the client.
+    Answers,
+    /// A Sync from the client: its batch has already got an error.
+    Sync,
+    /// The end of a transaction that has lost its server.
+    Rollback,
+    /// Nothing any more.
+    End,
+}
+
+/// The life of one client after its start-up. See the crate's documentation.
+pub struct Session<A> {
+    pub(crate) phase: Phase,
+    pub(crate) startup: Arc<Settings>,
+    pub(crate) settings: Arc<Settings>,
+    /// As of the last ReadyForQuery.
+    pub(crate) status: TransactionStatus,
+    pub(crate) pin: Option<Pin>,
+    pub(crate) statements: HashMap<Box<[u8]>, Rc<Prepared>>,
+    pub(crate) unnamed: Option<Rc<Prepared>>,
+    /// Portals of the current transaction, with what they execute.
+    pub(crate) portals: Vec<(Box<[u8]>, Rc<Statement>)>,
+    pub(crate) batch: Batch<A>,
+    pub(crate) pending: VecDeque<Expect>,
+    /// A message that ReadyForQuery will answer has been sent.
+    pub(crate) awaiting_ready: bool,
+    /// COPY … FROM STDIN is under way.
+    pub(crate) copying: bool,
+    /// The client's messages up to Sync are dropped, but Sync is sent.
+    pub(crate) skipping: bool,
+    /// Something failed since the last ReadyForQuery.
+    pub(crate) failed: bool,
+    /// Completed statements whose effect counts when the transaction is done.
+    pub(crate) done: Vec<Rc<Statement>>,
+    /// The batch as the client sent it, while it may still be sent elsewhere.
+    pub(crate) retained: Option<BytesMut>,
+    /// Bytes of the retained batch that are not yet forwarded.
+    pub(crate) segment: usize,
+    pub(crate) reroutes: u8,
+    /// The batch was refused by a standby because it writes.
+    pub(crate) to_primary: bool,
+    /// Bytes of a large message still to pass through, and whether they are forwarded.
+    pub(crate) client_stream: (usize, bool),
+    pub(crate) server_stream: (usize, bool),
+    /// The server's last words, when they were FATAL or spoiled the settings.
+    pub(crate) last_words: Option<ErrorReport>,
+    /// An error that the client gets instead of its next answer.
+    pub(crate) owed: Option<ErrorReport>,
+}
+
+impl<A: AsRef<Decision>> Session<A> {
+    /// A session whose client has just been greeted.
+    pub fn new(mode: PoolMode, settings: Arc<Settings>) -> Session<A> {
+        Session {
+            phase: Phase::Batch,
+            startup: Arc::clone(&settings),
+            settings,
+            status: TransactionStatus::Idle,
+            pin: (mode == PoolMode::Session).then_some(Pin::Mode),
+            statements: HashMap::new(),
+            unnamed: None,
+            portals: Vec::new(),
+            batch: Batch::default(),
+            pending: VecDeque::new(),
+            awaiting_ready: false,
+            copying: false,
+            skipping: false,
+            failed: false,
+            done: Vec::new(),
+            retained: None,
+            segment: 0,
+            reroutes: 0,
+            to_primary: false,
+            client_stream: (0, true),
+            server_stream: (0, true),
+            last_words: None,
+            owed: None,
+        }
+    }
+
+    /// Moves bytes on as far as possible. Pass the leased server's state, or none when there is none.
+    pub fn advance<G: Guide<Answer = A>>(
+        &mut self,
+        io: &mut Buffers,
+        mut server: Option<&mut ServerState>,
+        guide: &mut G,
+    ) -> Step {
+        loop {
+            let step = match (&self.phase, server.as_deref_mut()) {
+                (Phase::End, _) => Ok(Some(Step::End)),
+                (Phase::Batch, server) => self.await_batch(io, server, guide),
+                (Phase::Server, None) => Ok(Some(Step::Lease)),
+                (Phase::Server, Some(server)) => {
+                    self.begin(io, server);
+                    Ok(None)
+                }
+                (Phase::Setup | Phase::Answers, Some(server)) => self.serve(io, server, guide),
+                (Phase::Setup | Phase::Answers, None) => {
+                    self.server_lost(io);
+                    Ok(None)
+                }
+                (Phase::Sync, _) => self.skip_to_sync(io),
+                (Phase::Rollback, _) => self.await_rollback(io, guide),
+            };
+            match step {
+                Ok(None) => {}
+                Ok(Some(step)) => return step,
+                Err(Fault::Client(report)) => {
+                    report.write(&mut io.client_out);
+                    self.phase = Phase::End;
+                }
+                Err(Fault::Server(what)) => {
+                    self.last_words = Some(ErrorReport::error(
+                        b"08P01",
+                        &format!("the server broke the protocol: {what}"),
+                    ));
+                    self.server_lost(io);
+                    return Step::Release(Disposition::Close);
+                }
+            }
+        }
+    }
+
+    /// Where the server for the current batch has to come from.
+    pub fn decision(&self) -> &Decision {
+        match &self.batch.answer {
+            _ if self.to_primary => &Decision::Primary,
+            Some(answer) => (**answer).as_ref(),
+            None => &Decision::NoOpinion,
+        }
+    }
+
+    /// Whether the current batch only reads, for the counters of whoever leases.
+    pub fn reads(&self) -> bool {
+        self.batch.reads
+    }
+
+    /// Why the session stays on its server.
+    pub fn pin(&self) -> Option<&Pin> {
+        self.pin.as_ref()
+    }
+
+    /// The transaction status that the client knows.
+    pub fn status(&self) -> TransactionStatus {
+        self.status
+    }
+
+    /// Whether nothing is under way: no batch, no transaction.
+    pub fn is_idle(&self) -> bool {
+        self.phase == Phase::Batch
+            && self.status == TransactionStatus::Idle
+            && self.batch.is_empty()
+    }
+
+    /// Settings that the client wants.
+    pub fn settings(&self) -> &Arc<Settings> {
+        &self.settings
+    }
+
+    /// What must be done to the server when the client goes away now.
+    pub fn disposition(&self) -> Disposition {
+        if !self.pending.is_empty() || self.awaiting_ready || self.server_stream.0 > 0 {
+            return Disposition::Close;
+        }
+        match (&self.pin, self.status) {
+            (Some(_), _) => Disposition::Reset,
+            (None, TransactionStatus::Idle) => Disposition::Reuse,
+            (None, _) => Disposition::Rollback,
+        }
+    }
+
+    /// No server could be had for the current batch: it gets this error, and the session goes on.
+    pub fn refuse(&mut self, io: &mut Buffers, report: &ErrorReport) {
+        self.restore_batch(io);
+        self.fail_batch(io, report);
+    }
+
+    /// The leased server's connection has ended. Call without the server, then `advance` without it.
+    pub fn server_lost(&mut self, io: &mut Buffers) {
+        io.server_in.clear();
+        io.server_out.clear();
+        let cut = self.server_stream.0 > 0 && self.server_stream.1;
+        let retained = self.retained.is_some() && self.reroutes < MAX_REROUTES;
+        let report = self.last_words.take();
+        if retained || self.phase == Phase::Setup {
+            self.reroutes += 1;
+            self.restore_batch(io);
+            self.phase = Phase::Server;
+            if self.reroutes > MAX_REROUTES {
+                let report = report.unwrap_or_else(|| self.loss_report());
+                self.refuse(io, &report);
+            }
+            return;
+        }
+        let answered = self.answer_due();
+        let report = self.loss_report().caused_by(report);
+        let in_transaction =
+            self.status != TransactionStatus::Idle && report.sqlstate() == b"40001";
+        let ready = self.pending.iter().any(Expect::ends_with_ready) || self.copying;
+        self.forget_server();
+        if cut {
+            self.phase = Phase::End;
+            return;
+        }
+        self.status =
+            if in_transaction { TransactionStatus::Failed } else { TransactionStatus::Idle };
+        self.phase = if in_transaction { Phase::Rollback } else { Phase::Batch };
+        if !answered {
+            self.owed = Some(report);
+            return;
+        }
+        report.write(&mut io.client_out);
+        match ready {
+            true => self.write_ready(io),
+            false => self.phase = Phase::Sync,
+        }
+    }
+
+    /// Takes everything back that was known of the lost or returned server.
+    pub(crate) fn forget_server(&mut self) {
+        self.pending.clear();
+        self.portals.clear();
+        self.done.clear();
+        self.awaiting_ready = false;
+        self.copying = false;
+        self.skipping = false;
+        self.failed = false;
+        self.retained = None;
+        self.segment = 0;
+        self.server_stream = (0, true);
+        if self.pin != Some(Pin::Mode) {
+            self.pin = None;
+        }
+    }
+
+    /// A leased server is there: settings first, then the batch.
+    fn begin(&mut self, io: &mut Buffers, server: &mut ServerState) {
+        if let Decision::Pin(reason) = self.decision() {
+            let reason = reason.clone();
+            self.pin.get_or_insert(Pin::Policy(reason));
+        }
+        if !server.has_settings(&self.settings) {
+            let sql = self.settings.difference(&server.settings);
+            if !sql.is_empty() {
+                howdah_wire::frontend::Query { text: sql.as_bytes() }.write(&mut io.server_out);
+                self.pending.push_back(Expect::Setup(Arc::clone(&self.settings)));
+                self.phase = Phase::Setup;
+                return;
+            }
+        }
+        server.settings = Arc::clone(&self.settings);
+        self.start_batch(io, server);
+    }
+
+    /// The server is as the client wants it: the batch may go.
+    pub(crate) fn start_batch(&mut self, io: &mut Buffers, server: &ServerState) {
+        self.phase = Phase::Answers;
+        let retain = (server.standby || self.batch.replayable) && !self.batch.partial;
+        if retain {
+            self.segment = self.batch.len;
+            self.retained = io.client_in.get(..self.batch.len).map(BytesMut::from);
+        }
+    }
+
+    fn await_batch<G: Guide<Answer = A>>(
+        &mut self,
+        io: &mut Buffers,
+        server: Option<&mut ServerState>,
+        guide: &mut G,
+    ) -> Result<Option<Step>, Fault> {
+        if let Some(server) = server
+            && !io.server_in.is_empty()
+        {
+            self.replies(io, server, guide)?;
+        }
+        match self.gather(io, guide)? {
+            Gathered::More => Ok(Some(Step::Wait)),
+            Gathered::Done => Ok(None),
+            Gathered::Routed => {
+                self.phase = Phase::Server;
+                Ok(None)
+            }
+            Gathered::Terminate => {
+                self.phase = Phase::End;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Between lease and release.
+    fn serve<G: Guide<Answer = A>>(
+        &mut self,
+        io: &mut Buffers,
+        server: &mut ServerState,
+        guide: &mut G,
+    ) -> Result<Option<Step>, Fault> {
+        match self.replies(io, server, guide)? {
+            Replied::More => {}
+            Replied::Reroute => {
+                self.restore_batch(io);
+                self.phase = Phase::Server;
+                return Ok(Some(Step::Release(if server.tainted {
+                    Disposition::Close
+                } else {
+                    Disposition::Reuse
+                })));
+            }
+            Replied::SetupFailed(report) => {
+                self.fail_batch(io, &report);
+                self.forget_server();
+                return Ok(Some(Step::Release(Disposition::Close)));
+            }
+        }
+        if self.phase == Phase::Answers {
+            self.forward(io, server, guide)?;
+        }
+        if self.phase == Phase::Answers && self.is_settled() {
+            self.batch.clear();
+            self.reroutes = 0;
+            self.to_primary = false;
+            self.phase = Phase::Batch;
+            if self.pin.is_some() {
+                return Ok(None);
+            }
+            return Ok(Some(Step::Release(if server.tainted {
+                Disposition::Close
+            } else {
+                Disposition::Reuse
+            })));
+        }
+        match self.phase {
+            Phase::End => Ok(None),
+            _ => Ok(Some(Step::Wait)),
+        }
+    }
+
+    /// Whether all that was sent is answered and no transaction is open.
+    fn is_settled(&self) -> bool {
+        self.pending.is_empty()
+            && !self.awaiting_ready
+            && self.status == TransactionStatus::Idle
+            && self.server_stream.0 == 0
+            && self.client_stream.0 == 0
+            && self.batch.is_sent()
+    }
+
+    /// Puts a retained batch back in front of what the client has sent since.
+    fn restore_batch(&mut self, io: &mut Buffers) {
+        if let Some(mut retained) = self.retained.take() {
+            let sent = self.batch.len - self.segment;
+            retained.truncate(sent);
+            retained.extend_from_slice(&io.client_in);
+            io.client_in = retained;
+            self.batch.rewind();
+        }
+        for expect in std::mem::take(&mut self.pending) {
+            if let Expect::Parse { define: Some((name, _)), .. } = expect {
+                self.undefine(&name);
+            }
+        }
+        self.segment = 0;
+        self.awaiting_ready = false;
+        self.skipping = false;
+        self.failed = false;
+        self.done.clear();
+        self.portals.clear();
+        self.server_stream = (0, true);
+        io.server_in.clear();
+        io.server_out.clear();
+    }
+
+    /// Whether the client waits for an answer.
+    fn answer_due(&self) -> bool {
+        !self.pending.is_empty() || self.awaiting_ready || self.copying
+    }
+
+    /// What a client is told when its server has gone, by the class of what was under way.
+    fn loss_report(&self) -> ErrorReport {
+        let sent = |pick: fn(&Statement) -> bool| {
+            self.pending.iter().any(|e| match e {
+                Expect::Query(Some(s)) | Expect::Execute(Some(s)) => pick(s),
+                Expect::Query(None) | Expect::FunctionCall => true,
+                _ => false,
+            })
+        };
+        let ends = |s: &Statement| matches!(s.effect, Effect::End);
+        let open = self.status != TransactionStatus::Idle;
+        if open && !sent(ends) {
+            return ErrorReport::error(b"40001", "the server of this transaction was lost")
+                .detail("Nothing of the transaction has been committed.")
+                .hint("Roll back and run the transaction again.");
+        }
+        if (open && self.status != TransactionStatus::Failed)
+            || (!open && sent(|s| !crate::batch::is_replayable(s)))
+        {
+            return ErrorReport::error(
+                b"08007",
+                "the server was lost before it confirmed; the outcome is unknown",
+            )
+            .hint("Check whether the change is there before running it again.");
+        }
+        ErrorReport::error(b"08006", "the server was lost while it answered")
+            .hint("Nothing was changed; run the statement again.")
+    }
+
+    pub(crate) fn undefine(&mut self, name: &[u8]) {
+        if name.is_empty() {
+            self.unnamed = None;
+        } else {
+            self.statements.remove(name);
+        }
+    }
+
+    /// Drops client messages up to Sync, which ReadyForQuery answers.
+    fn skip_to_sync(&mut self, io: &mut Buffers) -> Result<Option<Step>, Fault> {
+        use howdah_wire::frontend::tag;
+        loop {
+            if !self.drain_client_stream(&mut io.client_in) {
+                return Ok(Some(Step::Wait));
+            }
+            let Some(head) = crate::batch::peek_client(&io.client_in)? else {
+                return Ok(Some(Step::Wait));
+            };
+            match head.tag {
+                tag::SYNC | tag::TERMINATE if io.client_in.len() < head.len => {
+                    return Ok(Some(Step::Wait));
+                }
+                tag::SYNC => {
+                    io.client_in.advance(head.len);
+                    self.phase = match self.status {
+                        TransactionStatus::Idle => Phase::Batch,
+                        _ => Phase::Rollback,
+                    };
+                    self.write_ready(io);
+                    return Ok(None);
+                }
+                tag::TERMINATE => {
+                    self.phase = Phase::End;
+                    return Ok(None);
+                }
+                _ => self.client_stream = (head.len, false),
+            }
+        }
+    }
+
+    /// Drops what is left of a large message. False: more of it has still to come.
+    pub(crate) fn drain_client_stream(&mut self, input: &mut BytesMut) -> bool {
+        let n = self.client_stream.0.min(input.len());
+        input.advance(n);
+        self.client_stream.0 -= n;
+        self.client_stream.0 == 0
+    }
+}

@@ -1,0 +1,175 @@
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use crate::limits::{MAX_SETTING, MAX_SETTINGS};
+
+/// A setting's value.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Value {
+    /// As a start-up parameter gives it: the plain text of the value.
+    Plain(Box<str>),
+    /// As `SET name TO …` gives it: SQL text.
+    Sql(Box<str>),
+}
+
+/// Why a setting cannot be carried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SettingsError {
+    /// The name is not one that PostgreSQL could know (guc.c, `valid_custom_variable_name`).
+    #[error("invalid configuration parameter name")]
+    Name,
+    /// More than [`MAX_SETTINGS`] of them, or one longer than [`MAX_SETTING`] bytes.
+    #[error("too many or too long configuration parameters")]
+    TooMuch,
+    /// `options` is not of the form `-c name=value` or `--name=value`.
+    #[error("invalid command-line argument in the options parameter")]
+    Options,
+}
+
+/// The settings that a client wants, or that a server connection has: names in lower case.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    map: BTreeMap<Box<str>, Value>,
+}
+
+impl Settings {
+    /// Settings from start-up parameters; `options` is taken apart, protocol-level names are skipped.
+    ///
+    /// # Errors
+    /// A malformed name or value, or too many.
+    pub fn from_startup<'a>(
+        parameters: impl Iterator<Item = (&'a str, &'a str)>,
+    ) -> Result<Settings, SettingsError> {
+        let mut settings = Settings::default();
+        for (name, value) in parameters {
+            match name {
+                "user" | "database" | "replication" => {}
+                "options" => {
+                    for (name, value) in parse_options(value)? {
+                        settings.set(&name, Value::Plain(value.into()))?;
+                    }
+                }
+                _ if name.starts_with("_pq_.") => {}
+                _ => settings.set(name, Value::Plain(value.into()))?,
+            }
+        }
+        Ok(settings)
+    }
+
+    /// Sets one.
+    ///
+    /// # Errors
+    /// A malformed name or value, or too many.
+    pub fn set(&mut self, name: &str, value: Value) -> Result<(), SettingsError> {
+        let (Value::Plain(text) | Value::Sql(text)) = &value;
+        if text.len() > MAX_SETTING || text.contains('\0') {
+            return Err(SettingsError::TooMuch);
+        }
+        let name = canonical(name)?;
+        if self.map.len() >= MAX_SETTINGS && !self.map.contains_key(&name) {
+            return Err(SettingsError::TooMuch);
+        }
+        self.map.insert(name, value);
+        Ok(())
+    }
+
+    /// Forgets one.
+    pub fn reset(&mut self, name: &str) {
+        if let Ok(name) = canonical(name) {
+            self.map.remove(&name);
+        }
+    }
+
+    /// The value of one.
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.map.get(&canonical(name).ok()?)
+    }
+
+    /// Names and values in alphabetical order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.map.iter().map(|(n, v)| (&**n, v))
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.map.is_empty()
+    }
+
+    /// The SQL that turns a server with the settings `have` into one with these.
+    /// Empty when nothing differs.
+    pub fn difference(&self, have: &Settings) -> String {
+        let mut sql = String::new();
+        for (name, _) in have.iter().filter(|(name, _)| !self.map.contains_key(*name)) {
+            let _ = write!(sql, "RESET {};", quote_name(name));
+        }
+        for (name, value) in self.iter().filter(|(name, value)| have.map.get(*name) != Some(value))
+        {
+            let _ = match value {
+                Value::Plain(text) => write!(
+                    sql,
+                    "SELECT pg_catalog.set_config({}, {}, false);",
+                    quote_text(name),
+                    quote_text(text)
+                ),
+                Value::Sql(text) => write!(sql, "SET {} TO {text};", quote_name(name)),
+            };
+        }
+        sql
+    }
+}
+
+/// Names are letters, digits, `_` and `$`, with dots between (guc.c); they compare without case.
+fn canonical(name: &str) -> Result<Box<str>, SettingsError> {
+    let part = |p: &str| {
+        p.bytes().next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_' || b >= 0x80)
+            && p.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'$' || b >= 0x80)
+    };
+    if name.len() > MAX_SETTING || !name.split('.').all(part) {
+        return Err(SettingsError::Name);
+    }
+    Ok(name.to_ascii_lowercase().into())
+}
+
+fn quote_name(name: &str) -> String {
+    name.split('.').map(|p| format!("\"{p}\"")).collect::<Vec<_>>().join(".")
+}
+
+/// An escape string means the same whatever `standard_conforming_strings` says.
+fn quote_text(text: &str) -> String {
+    format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
+}
+
+/// Splits the `options` start-up parameter as `pg_split_opts` does (postinit.c): words between white
+/// space, a backslash takes the next character as it is.
+fn parse_options(options: &str) -> Result<Vec<(String, String)>, SettingsError> {
+    let mut words = Vec::new();
+    let mut chars = options.chars().peekable();
+    while chars.peek().is_some() {
+        if chars.next_if(|c| c.is_ascii_whitespace()).is_some() {
+            continue;
+        }
+        let mut word = String::new();
+        while let Some(c) = chars.next_if(|c| !c.is_ascii_whitespace()) {
+            match c {
+                '\\' => word.extend(chars.next()),
+                c => word.push(c),
+            }
+        }
+        words.push(word);
+    }
+    let mut found = Vec::new();
+    let mut words = words.into_iter();
+    while let Some(word) = words.next() {
+        let assignment = match word.strip_prefix("--") {
+            Some(rest) => rest.to_owned(),
+            None => match word.strip_prefix("-c") {
+                Some("") => words.next().ok_or(SettingsError::Options)?,
+                Some(rest) => rest.to_owned(),
+                None => return Err(SettingsError::Options),
+            },
+        };
+        let (name, value) = assignment.split_once('=').ok_or(SettingsError::Options)?;
+        found.push((name.replace('-', "_"), value.to_owned()));
+    }
+    Ok(found)
+}

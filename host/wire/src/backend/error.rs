@@ -1,0 +1,190 @@
+use bytes::{BufMut, BytesMut};
+
+use super::tag;
+use crate::BodyError;
+use crate::body::Body;
+use crate::frame::{self, put_string};
+
+/// ErrorResponse and NoticeResponse: fields, each with a letter that says what it is
+/// (documentation, "Error and Notice Message Fields").
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ErrorResponse<'a> {
+    fields: &'a [u8],
+}
+
+impl<'a> ErrorResponse<'a> {
+    /// # Errors
+    /// Fields that are not strings, or no terminating zero.
+    pub fn read(body: &'a [u8]) -> Result<ErrorResponse<'a>, BodyError> {
+        let response = ErrorResponse { fields: body };
+        let mut body = Body(body);
+        while body.u8()? != 0 {
+            body.string()?;
+        }
+        body.end()?;
+        Ok(response)
+    }
+
+    /// Letters and values, in the order sent.
+    pub fn fields(&self) -> impl Iterator<Item = (u8, &'a [u8])> + use<'a> {
+        let mut body = Body(self.fields);
+        std::iter::from_fn(move || {
+            let letter = body.u8().ok().filter(|letter| *letter != 0)?;
+            Some((letter, body.string().ok()?))
+        })
+    }
+
+    /// The value of a field.
+    pub fn field(&self, letter: u8) -> Option<&'a [u8]> {
+        self.fields().find(|(l, _)| *l == letter).map(|(_, value)| value)
+    }
+
+    /// The SQLSTATE.
+    pub fn sqlstate(&self) -> Option<[u8; 5]> {
+        self.field(b'C')?.try_into().ok()
+    }
+
+    /// The primary message.
+    pub fn message(&self) -> &'a [u8] {
+        self.field(b'M').unwrap_or_default()
+    }
+
+    /// Whether the server ends the connection after this: FATAL or PANIC, never localised in field `V`.
+    pub fn is_fatal(&self) -> bool {
+        matches!(self.field(b'V').or(self.field(b'S')), Some(b"FATAL" | b"PANIC"))
+    }
+}
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// The statement fails.
+    Error,
+    /// The connection ends.
+    Fatal,
+    /// Nothing fails.
+    Notice,
+    /// Something may be wrong.
+    Warning,
+}
+
+/// An error or notice of our own, or taken from a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ErrorReport {
+    severity: Severity,
+    sqlstate: [u8; 5],
+    message: Box<str>,
+    detail: Option<Box<str>>,
+    hint: Option<Box<str>>,
+}
+
+impl ErrorReport {
+    fn new(severity: Severity, sqlstate: &[u8; 5], message: &str) -> ErrorReport {
+        ErrorReport { severity, sqlstate: *sqlstate, message: clean(message), detail: None, hint: None }
+    }
+
+    /// The statement fails.
+    pub fn error(sqlstate: &[u8; 5], message: &str) -> ErrorReport {
+        ErrorReport::new(Severity::Error, sqlstate, message)
+    }
+
+    /// The connection ends.
+    pub fn fatal(sqlstate: &[u8; 5], message: &str) -> ErrorReport {
+        ErrorReport::new(Severity::Fatal, sqlstate, message)
+    }
+
+    /// Nothing fails.
+    pub fn notice(sqlstate: &[u8; 5], message: &str) -> ErrorReport {
+        ErrorReport::new(Severity::Notice, sqlstate, message)
+    }
+
+    /// A server's error as one of a statement, whatever its severity was.
+    pub fn from_response(response: &ErrorResponse<'_>) -> ErrorReport {
+        let text = |letter| {
+            response.field(letter).map(|value| clean(&String::from_utf8_lossy(value)))
+        };
+        ErrorReport {
+            severity: Severity::Error,
+            sqlstate: response.sqlstate().unwrap_or(*b"XX000"),
+            message: text(b'M').unwrap_or_default(),
+            detail: text(b'D'),
+            hint: text(b'H'),
+        }
+    }
+
+    /// More about it.
+    #[must_use]
+    pub fn detail(mut self, detail: &str) -> ErrorReport {
+        self.detail = Some(clean(detail));
+        self
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(mut self, hint: &str) -> ErrorReport {
+        self.hint = Some(clean(hint));
+        self
+    }
+
+    /// Adds what the server said last, if it said anything, to the detail.
+    #[must_use]
+    pub fn caused_by(mut self, cause: Option<ErrorReport>) -> ErrorReport {
+        if let Some(cause) = cause {
+            let state = String::from_utf8_lossy(&cause.sqlstate).into_owned();
+            let said = format!("The server said: {} ({state}).", cause.message);
+            self.detail = Some(match self.detail.take() {
+                Some(detail) => format!("{detail} {said}").into(),
+                None => said.into(),
+            });
+        }
+        self
+    }
+
+    /// The SQLSTATE.
+    pub fn sqlstate(&self) -> &[u8; 5] {
+        &self.sqlstate
+    }
+
+    /// The primary message.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// Appends an ErrorResponse, or a NoticeResponse when it is a notice or a warning.
+    pub fn write(&self, out: &mut BytesMut) {
+        let (tag, severity) = match self.severity {
+            Severity::Error => (tag::ERROR_RESPONSE, "ERROR"),
+            Severity::Fatal => (tag::ERROR_RESPONSE, "FATAL"),
+            Severity::Notice => (tag::NOTICE_RESPONSE, "NOTICE"),
+            Severity::Warning => (tag::NOTICE_RESPONSE, "WARNING"),
+        };
+        frame::write(out, tag, |out| {
+            let mut field = |letter, value: &[u8]| {
+                out.put_u8(letter);
+                put_string(out, value);
+            };
+            field(b'S', severity.as_bytes());
+            field(b'V', severity.as_bytes());
+            field(b'C', &self.sqlstate);
+            field(b'M', self.message.as_bytes());
+            if let Some(detail) = &self.detail {
+                field(b'D', detail.as_bytes());
+            }
+            if let Some(hint) = &self.hint {
+                field(b'H', hint.as_bytes());
+            }
+            out.put_u8(0);
+        });
+    }
+}
+
+impl std::fmt::Display for ErrorReport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} ({})", self.message, String::from_utf8_lossy(&self.sqlstate))
+    }
+}
+
+/// Strings on the wire cannot hold a zero.
+fn clean(text: &str) -> Box<str> {
+    if text.contains('\0') { text.replace('\0', " ").into() } else { text.into() }
+}
