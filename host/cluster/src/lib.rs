@@ -1,1 +1,14 @@
-//! Nodes, roles, lag and catalog: an immutable snapshot made from probe results. No IO.
+//! Nodes, roles, lag and catalog: an immutable snapshot made from probe results. No IO and no clock.
+
+mod balancer;
+pub mod catalog;
+mod observer;
+mod snapshot;
+
+pub use balancer::{Balancer, Pick};
+pub use catalog::Catalog;
+pub use observer::{Failure, Observer, Sample};
+pub use snapshot::{ClusterId, NodeId, NodeSpec, NodeState, Snapshot};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,62 @@
+use howdah_decision::{Demands, Otherwise, Role};
+
+use crate::{ClusterId, NodeId, NodeSpec, NodeState, Snapshot};
+
+/// Where a read goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pick {
+    /// To this node.
+    Node(NodeId),
+    /// Nowhere yet: a node may qualify later.
+    Wait,
+    /// Nowhere.
+    Refuse,
+}
+
+/// Spreads reads over the replicas that qualify: those with the fewest connections in use, in turn.
+#[derive(Debug, Default)]
+pub struct Balancer {
+    turn: usize,
+}
+
+impl Balancer {
+    /// Picks a node for a read with these demands. `in_use` counts the connections that are lent.
+    pub fn pick(
+        &mut self,
+        snapshot: &Snapshot,
+        cluster: ClusterId,
+        demands: &Demands,
+        in_use: impl Fn(NodeId) -> usize,
+    ) -> Pick {
+        let qualified: Vec<(NodeId, usize)> = snapshot
+            .nodes(cluster)
+            .filter(|(_, spec, state)| qualifies(spec, state, demands))
+            .map(|(node, ..)| (node, in_use(node)))
+            .collect();
+        if let Some(least) = qualified.iter().map(|(_, used)| *used).min() {
+            self.turn = self.turn.wrapping_add(1);
+            let count = qualified.len();
+            let in_turn = (0..count).map(|i| qualified[(self.turn + i) % count]);
+            if let Some((node, _)) = in_turn.into_iter().find(|(_, used)| *used == least) {
+                return Pick::Node(node);
+            }
+        }
+        match demands.otherwise {
+            Otherwise::Primary => snapshot.primary(cluster).map_or(Pick::Wait, Pick::Node),
+            Otherwise::Wait => Pick::Wait,
+            Otherwise::Refuse => Pick::Refuse,
+        }
+    }
+}
+
+fn qualifies(spec: &NodeSpec, state: &NodeState, demands: &Demands) -> bool {
+    let ms = state.lag.map(|lag| lag.as_millis() as u64);
+    state.up
+        && state.role == Role::Replica
+        && state.refused.is_none()
+        && demands.max_lag_ms.is_none_or(|max| ms.is_some_and(|lag| lag <= max))
+        && demands.max_lag_bytes.is_none_or(|max| state.lag_bytes.is_some_and(|lag| lag <= max))
+        && demands.label.as_ref().is_none_or(|(key, value)| {
+            spec.labels.iter().any(|(k, v)| **k == **key && **v == **value)
+        })
+}

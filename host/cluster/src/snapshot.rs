@@ -1,0 +1,130 @@
+use std::time::{Duration, Instant};
+
+use howdah_decision::{Node, Role};
+
+/// A node, by its place in the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NodeId(pub u16);
+
+/// A cluster, by its place in the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ClusterId(pub u16);
+
+/// A node as the configuration has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeSpec {
+    /// Unique among all clusters: `host:port`, or a given name.
+    pub name: String,
+    /// Name, address, or directory of a Unix socket.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// For policies.
+    pub labels: Vec<(String, String)>,
+    /// Where it belongs.
+    pub cluster: ClusterId,
+}
+
+/// What is known of a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeState {
+    /// What it is.
+    pub role: Role,
+    /// It answered the last probe.
+    pub up: bool,
+    /// Its timeline, or 0.
+    pub timeline: u32,
+    /// WAL position: inserted on a primary, replayed on a standby.
+    pub lsn: u64,
+    /// Bytes of WAL behind the primary; none on a primary, and while the primary or the timeline is unknown.
+    pub lag_bytes: Option<u64>,
+    /// How long ago the last replayed transaction was committed, when the standby is behind; zero when it is not.
+    pub lag: Option<Duration>,
+    /// When the sample behind this was asked for.
+    pub sampled: Option<Instant>,
+    /// Why it is not used although it answers.
+    pub refused: Option<&'static str>,
+}
+
+impl NodeState {
+    pub(crate) fn unknown() -> NodeState {
+        NodeState {
+            role: Role::Unknown,
+            up: false,
+            timeline: 0,
+            lsn: 0,
+            lag_bytes: None,
+            lag: None,
+            sampled: None,
+            refused: None,
+        }
+    }
+}
+
+/// All nodes at a moment. Shared by everybody, changed by nobody.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Grows with every change of a role or of health.
+    pub epoch: u64,
+    /// Names of the clusters.
+    pub clusters: Vec<String>,
+    /// Nodes as configured, by [`NodeId`].
+    pub specs: Vec<NodeSpec>,
+    /// What is known of them, by [`NodeId`].
+    pub states: Vec<NodeState>,
+}
+
+impl Snapshot {
+    /// A node as configured.
+    pub fn spec(&self, node: NodeId) -> Option<&NodeSpec> {
+        self.specs.get(usize::from(node.0))
+    }
+
+    /// What is known of a node.
+    pub fn state(&self, node: NodeId) -> Option<&NodeState> {
+        self.states.get(usize::from(node.0))
+    }
+
+    /// The nodes of a cluster.
+    pub fn nodes(&self, cluster: ClusterId) -> impl Iterator<Item = (NodeId, &NodeSpec, &NodeState)> {
+        self.specs
+            .iter()
+            .zip(&self.states)
+            .enumerate()
+            .filter(move |(_, (spec, _))| spec.cluster == cluster)
+            .map(|(i, (spec, state))| (NodeId(i as u16), spec, state))
+    }
+
+    /// The node that writes go to.
+    pub fn primary(&self, cluster: ClusterId) -> Option<NodeId> {
+        self.nodes(cluster)
+            .find(|(_, _, state)| state.up && state.role == Role::Primary && state.refused.is_none())
+            .map(|(node, ..)| node)
+    }
+
+    /// A node by its name, when it is up and in use.
+    pub fn named(&self, name: &str) -> Option<NodeId> {
+        let at = self.specs.iter().position(|spec| spec.name == name)?;
+        let state = self.states.get(at)?;
+        (state.up && state.refused.is_none()).then_some(NodeId(at as u16))
+    }
+
+    /// A cluster by its name.
+    pub fn cluster(&self, name: &str) -> Option<ClusterId> {
+        self.clusters.iter().position(|cluster| cluster == name).map(|at| ClusterId(at as u16))
+    }
+
+    /// As policies see it.
+    pub fn for_policies(&self) -> Vec<Node> {
+        let nodes = self.specs.iter().zip(&self.states).map(|(spec, state)| Node {
+            name: spec.name.clone(),
+            cluster: self.clusters.get(usize::from(spec.cluster.0)).cloned().unwrap_or_default(),
+            role: state.role,
+            up: state.up,
+            lag_bytes: state.lag_bytes,
+            lag_ms: state.lag.map(|lag| lag.as_millis() as u64),
+            labels: spec.labels.clone(),
+        });
+        nodes.collect()
+    }
+}

@@ -1,0 +1,122 @@
+#![allow(clippy::unwrap_used)]
+
+use std::time::{Duration, Instant};
+
+use howdah_decision::{Demands, Otherwise, Role};
+use howdah_sql::{Catalog as _, Volatility};
+
+use crate::{Balancer, Catalog, ClusterId, Failure, NodeId, NodeSpec, Observer, Pick, Sample};
+
+const MAIN: ClusterId = ClusterId(0);
+
+fn observer() -> Observer {
+    let spec = |name: &str| NodeSpec {
+        name: name.into(),
+        host: "127.0.0.1".into(),
+        port: 5432,
+        labels: vec![("zone".into(), name.into())],
+        cluster: MAIN,
+    };
+    Observer::new(vec!["main".into()], vec![spec("a"), spec("b"), spec("c")])
+}
+
+fn primary(timeline: u32, lsn: u64) -> Result<Sample, Failure> {
+    Ok(Sample { in_recovery: false, timeline, system_identifier: 7, lsn, replay_age: None })
+}
+
+fn replica(lsn: u64) -> Result<Sample, Failure> {
+    let replay_age = Some(Duration::from_millis(900));
+    Ok(Sample { in_recovery: true, timeline: 1, system_identifier: 7, lsn, replay_age })
+}
+
+#[test]
+fn roles_and_lags_come_from_probes() {
+    let (mut observer, now) = (observer(), Instant::now());
+    assert_eq!(observer.snapshot().primary(MAIN), None);
+    observer.observe(NodeId(1), now, replica(90));
+    let snapshot = observer.observe(NodeId(0), now, primary(1, 100));
+    assert_eq!(snapshot.primary(MAIN), Some(NodeId(0)));
+    assert_eq!(snapshot.state(NodeId(1)).unwrap().lag_bytes, Some(10));
+    let caught_up = observer.observe(NodeId(1), now, replica(100));
+    assert_eq!(caught_up.state(NodeId(1)).unwrap().lag, Some(Duration::ZERO));
+    assert_eq!(caught_up.epoch, snapshot.epoch, "progress is not a change");
+    let down = observer.observe(NodeId(0), now, Err(Failure::Silent));
+    assert_eq!((down.primary(MAIN), down.epoch), (None, snapshot.epoch + 1));
+    assert_eq!(down.state(NodeId(0)).unwrap().role, Role::Unknown);
+}
+
+#[test]
+fn of_two_primaries_the_higher_timeline_wins() {
+    let (mut observer, now) = (observer(), Instant::now());
+    observer.observe(NodeId(0), now, primary(1, 100));
+    let snapshot = observer.observe(NodeId(1), now, primary(2, 50));
+    assert_eq!(snapshot.primary(MAIN), Some(NodeId(1)));
+    assert!(snapshot.state(NodeId(0)).unwrap().refused.is_some());
+    observer.observe(NodeId(0), now, Err(Failure::Silent));
+    let back = observer.observe(NodeId(0), now, primary(1, 100));
+    assert_eq!(back.primary(MAIN), Some(NodeId(1)));
+}
+
+#[test]
+fn a_stranger_is_not_used() {
+    let (mut observer, now) = (observer(), Instant::now());
+    observer.observe(NodeId(0), now, primary(1, 100));
+    let mut stranger = primary(9, 100).unwrap();
+    stranger.system_identifier = 8;
+    let snapshot = observer.observe(NodeId(1), now, Ok(stranger));
+    assert_eq!(snapshot.primary(MAIN), Some(NodeId(0)));
+    assert_eq!(snapshot.named("b"), None);
+}
+
+#[test]
+fn reads_are_spread_over_replicas_that_qualify() {
+    let (mut observer, now) = (observer(), Instant::now());
+    observer.observe(NodeId(0), now, primary(1, 100));
+    observer.observe(NodeId(1), now, replica(100));
+    let snapshot = observer.observe(NodeId(2), now, replica(60));
+    let mut balancer = Balancer::default();
+    let mut pick = |demands: &Demands| balancer.pick(&snapshot, MAIN, demands, |_| 0);
+    let any = Demands::default();
+    let picks: Vec<Pick> = (0..4).map(|_| pick(&any)).collect();
+    assert_eq!(picks.iter().filter(|p| **p == Pick::Node(NodeId(1))).count(), 2);
+    assert_eq!(picks.iter().filter(|p| **p == Pick::Node(NodeId(2))).count(), 2);
+    let fresh = Demands { max_lag_bytes: Some(10), ..Demands::default() };
+    assert_eq!(pick(&fresh), Pick::Node(NodeId(1)));
+    let slow = Demands { max_lag_ms: Some(500), ..Demands::default() };
+    assert_eq!(pick(&slow), Pick::Node(NodeId(1)));
+    let zone = |zone: &str, otherwise| Demands {
+        label: Some(("zone".into(), zone.into())),
+        otherwise,
+        ..Demands::default()
+    };
+    assert_eq!(pick(&zone("c", Otherwise::Refuse)), Pick::Node(NodeId(2)));
+    assert_eq!(pick(&zone("x", Otherwise::Primary)), Pick::Node(NodeId(0)));
+    assert_eq!(pick(&zone("x", Otherwise::Wait)), Pick::Wait);
+    assert_eq!(pick(&zone("x", Otherwise::Refuse)), Pick::Refuse);
+    let busy = |node| if node == NodeId(1) { 3 } else { 1 };
+    assert_eq!(balancer.pick(&snapshot, MAIN, &any, busy), Pick::Node(NodeId(2)));
+}
+
+#[test]
+fn the_worst_function_of_a_name_counts() {
+    let functions = [
+        ("pg_catalog", "now", b's'),
+        ("pg_catalog", "f", b'i'),
+        ("app", "f", b'v'),
+        ("pg_catalog", "random", b'v'),
+    ];
+    let catalog = Catalog::new(
+        1,
+        functions.into_iter().map(|(s, n, v)| (s.to_owned(), n.to_owned(), v)),
+        [("public".to_owned(), "v".to_owned())].into_iter(),
+        ["|+|".to_owned()].into_iter(),
+    );
+    assert_eq!(catalog.function(None, "now"), Volatility::Stable);
+    assert_eq!(catalog.function(None, "f"), Volatility::Volatile);
+    assert_eq!(catalog.function(Some("pg_catalog"), "f"), Volatility::Immutable);
+    assert_eq!(catalog.function(Some("other"), "f"), Volatility::Unknown);
+    assert_eq!(catalog.function(None, "nothing"), Volatility::Unknown);
+    assert!(catalog.relation_is_volatile(None, "v"));
+    assert!(!catalog.relation_is_volatile(Some("app"), "v"));
+    assert!(catalog.operator_is_volatile("|+|"));
+}

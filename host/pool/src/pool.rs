@@ -1,0 +1,304 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Mutex, RwLock};
+
+use crate::lease::{Conn, Grant, Lease, Permit};
+use crate::queue::{Given, Queue, Ticket};
+
+/// What a pool may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Most open connections.
+    pub size: usize,
+    /// Longest wait for a connection.
+    pub wait_timeout: Duration,
+    /// Connections idle for longer are closed.
+    pub idle_timeout: Duration,
+    /// Connections older than this are closed when they come back.
+    pub lifetime: Duration,
+    /// Most clients that wait.
+    pub max_waiting: usize,
+}
+
+/// Why there is no connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AcquireError {
+    /// None came free in time.
+    #[error("no server connection came free in time")]
+    Timeout,
+    /// Too many wait already.
+    #[error("too many clients wait for a server connection")]
+    QueueFull,
+    /// The pool is closed.
+    #[error("the pool is closed")]
+    Closed,
+}
+
+/// A pool at a moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Open connections, and permits to open one.
+    pub open: usize,
+    /// Those that nobody uses.
+    pub idle: usize,
+    /// Clients that wait.
+    pub waiting: usize,
+    /// How long the oldest of them has waited.
+    pub max_wait: Duration,
+}
+
+/// Connections to one server, for one user and database. Cheap to clone.
+pub struct Pool<C: Send> {
+    shared: Arc<Shared<C>>,
+}
+
+impl<C: Send> Clone for Pool<C> {
+    fn clone(&self) -> Self {
+        Pool { shared: Arc::clone(&self.shared) }
+    }
+}
+
+pub(crate) struct Shared<C> {
+    limits: RwLock<Limits>,
+    /// The limits' size, without the lock.
+    size: AtomicUsize,
+    /// Connections and permits.
+    open: AtomicUsize,
+    /// Clients in the queue.
+    waiting: AtomicUsize,
+    queue: Mutex<Queue<C>>,
+    /// Idle connections by worker, the one used last on top.
+    shards: Box<[Mutex<Vec<Conn<C>>>]>,
+    /// Connections of an earlier generation are not lent again.
+    generation: AtomicU64,
+    closed: AtomicBool,
+}
+
+impl<C> std::fmt::Debug for Shared<C> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pool").field("open", &self.open).field("waiting", &self.waiting).finish()
+    }
+}
+
+impl<C: Send> Pool<C> {
+    /// An empty pool for this many workers.
+    pub fn new(limits: Limits, workers: usize) -> Pool<C> {
+        let shared = Shared {
+            limits: RwLock::new(limits),
+            size: AtomicUsize::new(limits.size),
+            open: AtomicUsize::new(0),
+            waiting: AtomicUsize::new(0),
+            queue: Mutex::new(Queue::new()),
+            shards: (0..workers.max(1)).map(|_| Mutex::new(Vec::new())).collect(),
+            generation: AtomicU64::new(0),
+            closed: AtomicBool::new(false),
+        };
+        Pool { shared: Arc::new(shared) }
+    }
+
+    /// A connection, or the right to open one, if that takes no waiting.
+    pub fn try_acquire(&self, worker: usize) -> Option<Grant<C>> {
+        // Nobody overtakes those that wait.
+        if self.shared.waiting.load(Ordering::SeqCst) > 0 {
+            return None;
+        }
+        self.take(worker)
+    }
+
+    /// A connection, or the right to open one. Cancel safe: a client that goes away leaves the queue.
+    ///
+    /// # Errors
+    /// See [`AcquireError`].
+    pub async fn acquire(&self, worker: usize) -> Result<Grant<C>, AcquireError> {
+        if self.shared.closed.load(Ordering::SeqCst) {
+            return Err(AcquireError::Closed);
+        }
+        if let Some(grant) = self.try_acquire(worker) {
+            return Ok(grant);
+        }
+        let limits = *self.shared.limits.read();
+        let mut ticket = {
+            let mut queue = self.shared.queue.lock();
+            if queue.len() >= limits.max_waiting {
+                return Err(AcquireError::QueueFull);
+            }
+            let (number, from) = queue.push(worker, Instant::now());
+            self.shared.waiting.store(queue.len(), Ordering::SeqCst);
+            Ticket { number, shared: Arc::clone(&self.shared), from }
+        };
+        // Whatever came free between the first look and the queue would not see us waiting.
+        self.shared.serve_queue();
+        match tokio::time::timeout(limits.wait_timeout, &mut ticket.from).await {
+            Ok(Ok(given)) => Ok(Shared::grant(&self.shared, given)),
+            Ok(Err(_)) => Err(AcquireError::Closed),
+            Err(_) => Err(AcquireError::Timeout),
+        }
+    }
+
+    fn take(&self, worker: usize) -> Option<Grant<C>> {
+        let shared = &self.shared;
+        if shared.closed.load(Ordering::SeqCst) {
+            return None;
+        }
+        if let Some(conn) = shared.pop(worker) {
+            return Some(Grant::Conn(Lease::new(conn, Arc::clone(shared))));
+        }
+        if shared.reserve() {
+            return Some(Grant::Connect(Permit::new(Arc::clone(shared))));
+        }
+        let others = (0..shared.shards.len()).filter(|other| *other != worker);
+        let conn = others.filter_map(|other| shared.pop(other)).next()?;
+        Some(Grant::Conn(Lease::new(conn, Arc::clone(shared))))
+    }
+
+    /// Other limits from now on. Connections beyond a smaller size are closed as they come back.
+    pub fn set_limits(&self, limits: Limits) {
+        *self.shared.limits.write() = limits;
+        self.shared.size.store(limits.size, Ordering::SeqCst);
+        self.shared.serve_queue();
+    }
+
+    /// Closes this worker's idle connections that are too old, idle for too long, or found wanting by
+    /// `healthy`. To be called about once a second.
+    pub fn sweep(&self, worker: usize, mut healthy: impl FnMut(&mut C) -> bool) {
+        let limits = *self.shared.limits.read();
+        let now = Instant::now();
+        let mut closed = Vec::new();
+        if let Some(shard) = self.shared.shards.get(worker) {
+            let mut shard = shard.lock();
+            let mut at = 0;
+            while let Some(conn) = shard.get_mut(at) {
+                let keep = now - conn.used < limits.idle_timeout
+                    && now - conn.opened < limits.lifetime
+                    && conn.generation == self.shared.generation()
+                    && healthy(&mut conn.inner);
+                if keep {
+                    at += 1;
+                } else {
+                    closed.push(shard.remove(at));
+                }
+            }
+        }
+        for conn in closed {
+            drop(conn);
+            Shared::permit_returned(&self.shared);
+        }
+    }
+
+    /// No connection that is open now will be lent again.
+    pub fn reconnect(&self) {
+        self.shared.generation.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Nobody gets a connection any more; idle ones are closed, leased ones as they come back.
+    pub fn close(&self) {
+        self.shared.closed.store(true, Ordering::SeqCst);
+        self.shared.queue.lock().clear();
+        for shard in &self.shared.shards {
+            let conns = std::mem::take(&mut *shard.lock());
+            self.shared.open.fetch_sub(conns.len(), Ordering::SeqCst);
+        }
+    }
+
+    /// How it is.
+    pub fn stats(&self) -> Stats {
+        let queue = self.shared.queue.lock();
+        Stats {
+            open: self.shared.open.load(Ordering::SeqCst),
+            idle: self.shared.shards.iter().map(|shard| shard.lock().len()).sum(),
+            waiting: queue.len(),
+            max_wait: queue.oldest().map(|since| since.elapsed()).unwrap_or_default(),
+        }
+    }
+}
+
+impl<C: Send> Shared<C> {
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Relaxed)
+    }
+
+    fn pop(&self, worker: usize) -> Option<Conn<C>> {
+        self.shards.get(worker)?.lock().pop()
+    }
+
+    /// Takes the right to one more connection, if there is one.
+    fn reserve(&self) -> bool {
+        let size = self.size.load(Ordering::SeqCst);
+        let more = |open: usize| (open < size).then_some(open + 1);
+        self.open.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more).is_ok()
+    }
+
+    fn grant(shared: &Arc<Self>, given: Given<C>) -> Grant<C> {
+        match given {
+            Given::Conn(conn) => Grant::Conn(Lease::new(conn, Arc::clone(shared))),
+            Given::Permit => Grant::Connect(Permit::new(Arc::clone(shared))),
+        }
+    }
+
+    /// Undoes a grant that nobody took.
+    pub(crate) fn give_back(shared: &Arc<Self>, given: Given<C>) {
+        match given {
+            Given::Conn(conn) => Shared::conn_returned(shared, conn),
+            Given::Permit => Shared::permit_returned(shared),
+        }
+    }
+
+    /// A connection is not needed any more.
+    pub(crate) fn conn_returned(shared: &Arc<Self>, conn: Conn<C>) {
+        let worn = conn.generation != shared.generation()
+            || shared.closed.load(Ordering::SeqCst)
+            || shared.open.load(Ordering::SeqCst) > shared.size.load(Ordering::SeqCst)
+            || conn.opened.elapsed() >= shared.limits.read().lifetime;
+        if worn {
+            drop(conn);
+            Shared::permit_returned(shared);
+            return;
+        }
+        let home = conn.home.min(shared.shards.len() - 1);
+        if let Some(shard) = shared.shards.get(home) {
+            shard.lock().push(conn);
+        }
+        if shared.waiting.load(Ordering::SeqCst) > 0 {
+            shared.serve_queue();
+        }
+    }
+
+    /// The right to a connection is not needed any more.
+    pub(crate) fn permit_returned(shared: &Arc<Self>) {
+        shared.open.fetch_sub(1, Ordering::SeqCst);
+        if shared.waiting.load(Ordering::SeqCst) > 0 {
+            shared.serve_queue();
+        }
+    }
+
+    /// A client has left the queue.
+    pub(crate) fn gone(&self, number: u64) {
+        let mut queue = self.queue.lock();
+        queue.remove(number);
+        self.waiting.store(queue.len(), Ordering::SeqCst);
+    }
+
+    /// Gives what is free to those that wait. Under the queue's lock, so that nothing is free while
+    /// somebody waits when it returns.
+    fn serve_queue(&self) {
+        let mut queue = self.queue.lock();
+        while queue.len() > 0 {
+            let free = (0..self.shards.len()).find_map(|worker| self.pop(worker)).map(Given::Conn);
+            let free = free.or_else(|| self.reserve().then_some(Given::Permit));
+            let Some(free) = free else { break };
+            match queue.give(free) {
+                None => {}
+                Some(Given::Conn(conn)) => {
+                    let home = conn.home.min(self.shards.len() - 1);
+                    self.shards[home].lock().push(conn);
+                }
+                Some(Given::Permit) => {
+                    self.open.fetch_sub(1, Ordering::SeqCst);
+                }
+            }
+        }
+        self.waiting.store(queue.len(), Ordering::SeqCst);
+    }
+}

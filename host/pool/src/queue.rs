@@ -1,0 +1,108 @@
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use crate::lease::Conn;
+
+/// How much longer than the oldest of a worker's own clients a client of another worker may have waited
+/// before it goes first: moving a socket between reactors costs some microseconds and a wake-up.
+const FOREIGN_PATIENCE: Duration = Duration::from_millis(2);
+
+/// What a waiting client gets.
+#[derive(Debug)]
+pub(crate) enum Given<C> {
+    Conn(Conn<C>),
+    Permit,
+}
+
+struct Waiter<C> {
+    ticket: u64,
+    worker: usize,
+    since: Instant,
+    to: oneshot::Sender<Given<C>>,
+}
+
+/// Clients that wait, oldest first. Pure.
+pub(crate) struct Queue<C> {
+    waiters: VecDeque<Waiter<C>>,
+    next: u64,
+}
+
+impl<C> Queue<C> {
+    pub(crate) fn new() -> Queue<C> {
+        Queue { waiters: VecDeque::new(), next: 0 }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.waiters.len()
+    }
+
+    pub(crate) fn oldest(&self) -> Option<Instant> {
+        self.waiters.front().map(|waiter| waiter.since)
+    }
+
+    pub(crate) fn push(
+        &mut self,
+        worker: usize,
+        now: Instant,
+    ) -> (u64, oneshot::Receiver<Given<C>>) {
+        let (to, from) = oneshot::channel();
+        let ticket = self.next;
+        self.next += 1;
+        self.waiters.push_back(Waiter { ticket, worker, since: now, to });
+        (ticket, from)
+    }
+
+    /// The client of this ticket does not wait any more.
+    pub(crate) fn remove(&mut self, ticket: u64) {
+        if let Ok(at) = self.waiters.binary_search_by_key(&ticket, |waiter| waiter.ticket) {
+            self.waiters.remove(at);
+        }
+    }
+
+    /// Gives to the client whose turn it is. What nobody takes comes back.
+    pub(crate) fn give(&mut self, mut given: Given<C>) -> Option<Given<C>> {
+        loop {
+            let Some(at) = self.turn(&given) else { return Some(given) };
+            let waiter = self.waiters.remove(at)?;
+            match waiter.to.send(given) {
+                Ok(()) => return None,
+                Err(back) => given = back,
+            }
+        }
+    }
+
+    /// The oldest, unless a client on the connection's own reactor has waited nearly as long.
+    fn turn(&self, given: &Given<C>) -> Option<usize> {
+        let oldest = self.waiters.front()?;
+        let Given::Conn(conn) = given else { return Some(0) };
+        let local = self.waiters.iter().position(|waiter| waiter.worker == conn.home);
+        match local.and_then(|at| self.waiters.get(at).map(|waiter| (at, waiter))) {
+            Some((at, waiter)) if waiter.since - oldest.since < FOREIGN_PATIENCE => Some(at),
+            _ => Some(0),
+        }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.waiters.clear();
+    }
+}
+
+/// Takes a waiting client out of the queue when it goes away, so that nothing is given to nobody.
+pub(crate) struct Ticket<C: Send> {
+    pub(crate) number: u64,
+    pub(crate) shared: Arc<crate::pool::Shared<C>>,
+    pub(crate) from: oneshot::Receiver<Given<C>>,
+}
+
+impl<C: Send> Drop for Ticket<C> {
+    fn drop(&mut self) {
+        self.shared.gone(self.number);
+        // What was given in the very last moment goes on to the next.
+        if let Ok(given) = self.from.try_recv() {
+            crate::pool::Shared::give_back(&self.shared, given);
+        }
+    }
+}

@@ -1,0 +1,185 @@
+#![allow(clippy::unwrap_used)]
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use crate::{AcquireError, Grant, Lease, Limits, Pool};
+
+fn limits(size: usize) -> Limits {
+    Limits {
+        size,
+        wait_timeout: Duration::from_secs(30),
+        idle_timeout: Duration::from_secs(600),
+        lifetime: Duration::from_secs(3600),
+        max_waiting: 1000,
+    }
+}
+
+fn filled(grant: Grant<u32>, fresh: u32, worker: usize) -> Lease<u32> {
+    match grant {
+        Grant::Conn(lease) => lease,
+        Grant::Connect(permit) => permit.fill(fresh, worker),
+    }
+}
+
+#[tokio::test]
+async fn a_released_connection_is_lent_again_last_used_first() {
+    let pool = Pool::new(limits(2), 1);
+    let a = filled(pool.acquire(0).await.unwrap(), 1, 0);
+    let b = filled(pool.acquire(0).await.unwrap(), 2, 0);
+    assert!(pool.try_acquire(0).is_none());
+    a.release();
+    b.release();
+    let again = filled(pool.try_acquire(0).unwrap(), 9, 0);
+    assert_eq!((*again, pool.stats().open), (2, 2));
+}
+
+#[tokio::test]
+async fn a_dropped_lease_is_closed_and_its_permit_goes_on() {
+    let pool = Pool::new(limits(1), 1);
+    let lease = filled(pool.acquire(0).await.unwrap(), 1, 0);
+    let waiting = tokio::spawn({
+        let pool = pool.clone();
+        async move { matches!(pool.acquire(0).await, Ok(Grant::Connect(_))) }
+    });
+    while pool.stats().waiting == 0 {
+        tokio::task::yield_now().await;
+    }
+    drop(lease);
+    assert!(waiting.await.unwrap());
+    assert_eq!(pool.stats().open, 0);
+}
+
+#[tokio::test]
+async fn clients_are_served_in_the_order_of_their_coming() {
+    let pool = Pool::new(limits(1), 1);
+    let lease = filled(pool.acquire(0).await.unwrap(), 1, 0);
+    let order = Arc::new(parking_lot::Mutex::new(Vec::new()));
+    let mut tasks = Vec::new();
+    for i in 0..5 {
+        let (pool, seen, order) = (pool.clone(), pool.clone(), Arc::clone(&order));
+        tasks.push(tokio::spawn(async move {
+            let lease = filled(pool.acquire(0).await.unwrap(), 1, 0);
+            order.lock().push(i);
+            lease.release();
+        }));
+        while seen.stats().waiting <= i {
+            tokio::task::yield_now().await;
+        }
+    }
+    assert!(pool.try_acquire(0).is_none(), "a newcomer overtook");
+    lease.release();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    assert_eq!(*order.lock(), [0, 1, 2, 3, 4]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_ends_in_time_and_swallows_nothing() {
+    let pool = Pool::new(Limits { max_waiting: 1, ..limits(1) }, 1);
+    let lease = filled(pool.acquire(0).await.unwrap(), 1, 0);
+    let wait = tokio::spawn({
+        let pool = pool.clone();
+        async move { pool.acquire(0).await.map(|_| ()) }
+    });
+    while pool.stats().waiting == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(pool.acquire(0).await.map(|_| ()).unwrap_err(), AcquireError::QueueFull);
+    assert_eq!(wait.await.unwrap(), Err(AcquireError::Timeout));
+    lease.release();
+    assert!(matches!(pool.try_acquire(0), Some(Grant::Conn(_))));
+}
+
+#[tokio::test]
+async fn connections_of_other_workers_are_taken_before_anyone_waits() {
+    let pool = Pool::new(limits(1), 2);
+    filled(pool.acquire(0).await.unwrap(), 7, 0).release();
+    let Some(Grant::Conn(lease)) = pool.try_acquire(1) else { panic!("nothing was taken") };
+    assert_eq!((lease.home(), *lease), (0, 7));
+    let lease = lease.rehome(1, |c| Ok::<_, ()>(c + 1)).unwrap();
+    assert_eq!((lease.home(), *lease), (1, 8));
+}
+
+#[tokio::test]
+async fn sweeping_and_reconnecting_close_idle_connections() {
+    let pool = Pool::new(limits(3), 1);
+    let leases: Vec<_> =
+        [1, 2, 3].map(|i| filled(pool.try_acquire(0).unwrap(), i, 0)).into_iter().collect();
+    leases.into_iter().for_each(Lease::release);
+    pool.sweep(0, |conn| *conn != 2);
+    assert_eq!((pool.stats().open, pool.stats().idle), (2, 2));
+    let lease = filled(pool.try_acquire(0).unwrap(), 9, 0);
+    pool.reconnect();
+    pool.sweep(0, |_| true);
+    lease.release();
+    assert_eq!((pool.stats().open, pool.stats().idle), (0, 0));
+}
+
+#[tokio::test]
+async fn a_smaller_size_shrinks_the_pool_as_connections_come_back() {
+    let pool = Pool::new(limits(2), 1);
+    let a = filled(pool.try_acquire(0).unwrap(), 1, 0);
+    let b = filled(pool.try_acquire(0).unwrap(), 2, 0);
+    pool.set_limits(limits(1));
+    a.release();
+    b.release();
+    assert_eq!((pool.stats().open, pool.stats().idle), (1, 1));
+}
+
+/// Clients of several threads take, hold, drop, time out and go away at random; a connection is never with
+/// two of them, never more than the size are open, and everybody is served.
+#[test]
+fn many_threads() {
+    const SIZE: usize = 3;
+    let pool = Pool::<u32>::new(Limits { wait_timeout: Duration::from_secs(60), ..limits(SIZE) }, 4);
+    let held = Arc::new(parking_lot::Mutex::new(HashSet::new()));
+    let names = Arc::new(AtomicUsize::new(0));
+    let served = Arc::new(AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        for worker in 0..4_usize {
+            let (pool, held, names, served) =
+                (pool.clone(), Arc::clone(&held), Arc::clone(&names), Arc::clone(&served));
+            scope.spawn(move || {
+                let runtime =
+                    tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+                let local = tokio::task::LocalSet::new();
+                local.block_on(&runtime, async move {
+                    let mut tasks = Vec::new();
+                    for client in 0..50_u32 {
+                        let (pool, held, names, served) =
+                            (pool.clone(), Arc::clone(&held), Arc::clone(&names), Arc::clone(&served));
+                        tasks.push(tokio::task::spawn_local(async move {
+                            for round in 0..20_u32 {
+                                if (client + round) % 7 == 0 {
+                                    // A client that gives up at once.
+                                    let _ = tokio::time::timeout(Duration::ZERO, pool.acquire(worker)).await;
+                                    continue;
+                                }
+                                let grant = pool.acquire(worker).await.unwrap();
+                                let name = names.fetch_add(1, Ordering::SeqCst) as u32;
+                                let lease = filled(grant, name, worker);
+                                assert!(held.lock().insert(*lease), "lent twice");
+                                assert!(held.lock().len() <= SIZE);
+                                tokio::task::yield_now().await;
+                                held.lock().remove(&*lease);
+                                served.fetch_add(1, Ordering::SeqCst);
+                                if (client * round) % 11 == 0 { drop(lease) } else { lease.release() }
+                            }
+                        }));
+                    }
+                    for task in tasks {
+                        task.await.unwrap();
+                    }
+                });
+            });
+        }
+    });
+    let stats = pool.stats();
+    assert_eq!((stats.waiting, stats.open), (0, stats.idle));
+    assert!(stats.open <= SIZE);
+    assert!(served.load(Ordering::SeqCst) > 3000);
+}
