@@ -1,0 +1,154 @@
+//! Cancel requests. Clients get keys of the proxy's own: the process id names the worker and the slot of
+//! the session, the secret proves who asks. So a request needs no table that all workers share.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use slab::Slab;
+use tokio::time::Instant;
+
+use crate::upstream::{self, Target};
+
+/// Workers fit into the upper bits of a key's process id, below the sign bit; sessions into the rest.
+const SLOT_BITS: u32 = 24;
+/// Most sessions of one worker.
+pub(crate) const MAX_SLOTS: usize = 1 << SLOT_BITS;
+/// Secret of a key: protocol 3.0 has room for four bytes, 3.2 for 256, of which PostgreSQL uses 32.
+const SECRET: usize = 32;
+const SHORT_SECRET: usize = 4;
+/// How long a cancel request to a server may take.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+/// What a worker knows of a session for the sake of cancel requests.
+pub(crate) struct Slot {
+    secret: Box<[u8]>,
+    server: RefCell<Option<Arc<ServerKey>>>,
+}
+
+/// How to cancel what a server runs. Lives with the connection.
+pub(crate) struct ServerKey {
+    target: Target,
+    pid: u32,
+    key: Box<[u8]>,
+    /// Requests on their way: the connection must not be lent to anyone else meanwhile.
+    under_way: AtomicU32,
+    done: tokio::sync::Notify,
+}
+
+impl ServerKey {
+    pub(crate) fn new(target: Target, pid: u32, key: Box<[u8]>) -> Arc<ServerKey> {
+        Arc::new(ServerKey {
+            target,
+            pid,
+            key,
+            under_way: AtomicU32::new(0),
+            done: tokio::sync::Notify::new(),
+        })
+    }
+
+    /// Whether a request is on its way.
+    pub(crate) fn is_cancelling(&self) -> bool {
+        self.under_way.load(Ordering::Acquire) > 0
+    }
+
+    /// Returns when no request is on its way any more. Cancel safe.
+    pub(crate) async fn settled(&self) {
+        loop {
+            let done = self.done.notified();
+            if !self.is_cancelling() {
+                return;
+            }
+            done.await;
+        }
+    }
+
+    async fn cancel(self: Arc<Self>) {
+        self.under_way.fetch_add(1, Ordering::AcqRel);
+        let deadline = Instant::now() + DEADLINE;
+        if let Err(error) = upstream::cancel(&self.target, self.pid, &self.key, deadline).await {
+            tracing::warn!(%error, "a cancel request did not reach its server");
+        }
+        self.under_way.fetch_sub(1, Ordering::AcqRel);
+        self.done.notify_waiters();
+    }
+}
+
+/// The slots of one worker.
+pub(crate) struct Slots {
+    worker: usize,
+    slots: RefCell<Slab<Rc<Slot>>>,
+}
+
+/// A session's place among the slots; given up when dropped.
+pub(crate) struct Place {
+    slots: Rc<Slots>,
+    index: usize,
+    slot: Rc<Slot>,
+}
+
+impl Slots {
+    pub(crate) fn new(worker: usize) -> Rc<Slots> {
+        Rc::new(Slots { worker, slots: RefCell::default() })
+    }
+
+    /// A place with a fresh secret. None when the worker has [`MAX_SLOTS`] sessions.
+    pub(crate) fn occupy(self: &Rc<Slots>, long_key: bool) -> Option<Place> {
+        let mut slots = self.slots.borrow_mut();
+        if slots.len() >= MAX_SLOTS {
+            return None;
+        }
+        let secret: [u8; SECRET] = rand::random();
+        let secret = &secret[..if long_key { SECRET } else { SHORT_SECRET }];
+        let slot = Rc::new(Slot { secret: secret.into(), server: RefCell::default() });
+        let index = slots.insert(Rc::clone(&slot));
+        Some(Place { slots: Rc::clone(self), index, slot })
+    }
+
+    /// Sends a request on to the server that the session uses at this moment, if any.
+    pub(crate) fn cancel(&self, pid: u32, secret: &[u8]) {
+        let index = pid as usize & (MAX_SLOTS - 1);
+        let Some(slot) = self.slots.borrow().get(index).map(Rc::clone) else { return };
+        if !same(&slot.secret, secret) {
+            return;
+        }
+        if let Some(server) = slot.server.borrow().clone() {
+            tokio::task::spawn_local(server.cancel());
+        }
+    }
+}
+
+/// Which worker a key's process id belongs to.
+pub(crate) fn worker_of(pid: u32) -> usize {
+    (pid >> SLOT_BITS) as usize
+}
+
+impl Place {
+    /// The process id that the client gets.
+    pub(crate) fn pid(&self) -> u32 {
+        ((self.slots.worker as u32) << SLOT_BITS) | self.index as u32
+    }
+
+    /// The secret that the client gets.
+    pub(crate) fn secret(&self) -> &[u8] {
+        &self.slot.secret
+    }
+
+    /// The server that a cancel request is for from now on.
+    pub(crate) fn uses(&self, server: Option<Arc<ServerKey>>) {
+        *self.slot.server.borrow_mut() = server;
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.slots.slots.borrow_mut().try_remove(self.index);
+    }
+}
+
+/// Compares in a time that does not tell where the first difference is.
+fn same(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).fold(0, |d, (x, y)| d | (x ^ y)) == 0
+}
