@@ -1,1 +1,25 @@
-//! The only room that knows wasmtime: it loads policies, asks them and keeps them within their limits.
+//! The only room that knows wasmtime: it loads policies, asks them, and keeps them within their limits.
+//!
+//! A [`Registry`] holds the current generation of the chain; each worker thread has a [`Worker`] with
+//! instances of its own, so that a question takes no lock. Guests are called synchronously, within a time
+//! limit that an epoch deadline enforces.
+//!
+//! **Invariant:** whatever a guest does changes only the answer to its own question.
+
+mod bindings;
+mod chain;
+mod convert;
+mod engine;
+mod host;
+mod instance;
+mod loaded;
+mod memory;
+mod registry;
+mod spec;
+mod wasi;
+mod worker;
+
+pub use chain::{Answer, Chain, Interest, Question, Source, Who};
+pub use registry::{Applied, Options, PolicyStatus, Registry};
+pub use spec::{Grants, Limits, OnFailure, PolicyError, PolicySpec, Scope, SettingValue};
+pub use worker::Worker;

@@ -1,0 +1,178 @@
+//! Between the generated types and plain data. What a guest says is checked here.
+
+use howdah_decision::{
+    Admission, Client, Decision, Demands, Facts, Kind, Node, Otherwise, PoolMode, Refusal, Remember,
+    Rewrite, RewriteVerdict, Role, Table, Verdict,
+};
+
+use crate::bindings::exports::howdah::policy::{rewrite, route, session};
+use crate::bindings::howdah::policy::types;
+use crate::spec::Limits;
+
+pub(crate) fn kind(kind: Kind) -> types::Kind {
+    match kind {
+        Kind::Empty => types::Kind::Empty,
+        Kind::Read => types::Kind::Read,
+        Kind::Write => types::Kind::Write,
+        Kind::Ddl => types::Kind::Ddl,
+        Kind::Begin => types::Kind::Begin,
+        Kind::End => types::Kind::End,
+        Kind::Session => types::Kind::Session,
+        Kind::Utility => types::Kind::Utility,
+        Kind::Unknown => types::Kind::Unknown,
+    }
+}
+
+pub(crate) fn facts(facts: Facts) -> types::Facts {
+    const PAIRS: [(Facts, types::Facts); 10] = [
+        (Facts::IN_TRANSACTION, types::Facts::IN_TRANSACTION),
+        (Facts::READ_ONLY, types::Facts::READ_ONLY),
+        (Facts::LOCKS_ROWS, types::Facts::LOCKS_ROWS),
+        (Facts::VOLATILE, types::Facts::VOLATILE),
+        (Facts::SEVERAL, types::Facts::SEVERAL),
+        (Facts::EXTENDED, types::Facts::EXTENDED),
+        (Facts::COPY, types::Facts::COPY),
+        (Facts::STICKY, types::Facts::STICKY),
+        (Facts::HINT_PRIMARY, types::Facts::HINT_PRIMARY),
+        (Facts::HINT_REPLICA, types::Facts::HINT_REPLICA),
+    ];
+    let mut out = types::Facts::empty();
+    for (ours, theirs) in PAIRS {
+        if facts.has(ours) {
+            out |= theirs;
+        }
+    }
+    out
+}
+
+fn remember(remember: types::Remember) -> Remember {
+    match remember {
+        types::Remember::Never => Remember::Never,
+        types::Remember::Text => Remember::Text,
+        types::Remember::TextAndClass => Remember::TextAndClass,
+        types::Remember::Digest => Remember::Digest,
+        types::Remember::DigestAndClass => Remember::DigestAndClass,
+    }
+}
+
+fn refusal(refusal: &types::Refusal) -> Refusal {
+    Refusal::new(&refusal.sqlstate, &refusal.message)
+}
+
+/// A routing verdict, or why it cannot be one.
+pub(crate) fn verdict(verdict: route::Verdict) -> Result<Verdict, String> {
+    let decision = match verdict.decision {
+        route::Decision::NoOpinion => Decision::NoOpinion,
+        route::Decision::Primary => Decision::Primary,
+        route::Decision::Replica(d) => Decision::Replica(Demands {
+            max_lag_ms: d.max_lag_ms,
+            max_lag_bytes: d.max_lag_bytes,
+            label: d.label.map(|(key, value)| (key.into(), value.into())),
+            otherwise: match d.otherwise {
+                route::Otherwise::Primary => Otherwise::Primary,
+                route::Otherwise::Wait => Otherwise::Wait,
+                route::Otherwise::Refuse => Otherwise::Refuse,
+            },
+        }),
+        route::Decision::Node(name) => Decision::Node(name.into()),
+        route::Decision::Cluster(name) => Decision::Cluster(name.into()),
+        route::Decision::Refuse(r) => Decision::Refuse(refusal(&r)),
+        route::Decision::Answer(table) => Decision::Answer(checked(table)?),
+        route::Decision::Pin(reason) => Decision::Pin(reason.into()),
+    };
+    Ok(Verdict { decision, remember: remember(verdict.remember) })
+}
+
+fn checked(table: route::Table) -> Result<Table, String> {
+    let (columns, rows, bytes) = Limits::ANSWER;
+    let size: usize = table.rows.iter().flatten().flatten().map(String::len).sum();
+    if table.columns.is_empty() || table.columns.len() > columns {
+        return Err(format!("an answer needs 1 to {columns} columns"));
+    }
+    if table.rows.len() > rows || size > bytes {
+        return Err(format!("an answer has at most {rows} rows and {bytes} bytes"));
+    }
+    if table.rows.iter().any(|row| row.len() != table.columns.len()) {
+        return Err("a row of an answer is not as wide as its columns".into());
+    }
+    if table.columns.iter().any(|name| name.contains('\0')) {
+        return Err("a column's name contains a zero".into());
+    }
+    Ok(Table { columns: table.columns, rows: table.rows })
+}
+
+/// A rewrite, or why it cannot be one. Whether the new text may stand for the old one is judged by the caller.
+pub(crate) fn rewrite(verdict: rewrite::Verdict, limit: usize) -> Result<RewriteVerdict, String> {
+    let rewrite = match verdict.outcome {
+        rewrite::Outcome::Unchanged => Rewrite::Unchanged,
+        rewrite::Outcome::Text(text) if text.len() > limit => {
+            return Err(format!("the new text has {} bytes, the limit is {limit}", text.len()));
+        }
+        rewrite::Outcome::Text(text) if text.contains('\0') => {
+            return Err("the new text contains a zero".into());
+        }
+        rewrite::Outcome::Text(text) => Rewrite::Text(text.into()),
+        rewrite::Outcome::Refuse(r) => Rewrite::Refuse(refusal(&r)),
+    };
+    let mut remember = remember(verdict.remember);
+    if matches!(rewrite, Rewrite::Text(_)) {
+        remember = match remember {
+            Remember::Digest => Remember::Text,
+            Remember::DigestAndClass => Remember::TextAndClass,
+            other => other,
+        };
+    }
+    Ok(RewriteVerdict { rewrite, remember })
+}
+
+pub(crate) fn client(client: &Client) -> session::Client {
+    session::Client {
+        id: client.id,
+        user: client.user.clone(),
+        database: client.database.clone(),
+        application_name: client.application_name.clone(),
+        address: client.address.clone(),
+        parameters: client.parameters.clone(),
+    }
+}
+
+/// What a policy says to a new client.
+pub(crate) enum Opinion {
+    None,
+    Accept(Admission),
+    Refuse(Refusal),
+}
+
+pub(crate) fn opinion(decision: session::Decision) -> Opinion {
+    match decision {
+        session::Decision::NoOpinion => Opinion::None,
+        session::Decision::Refuse(r) => Opinion::Refuse(refusal(&r)),
+        session::Decision::Accept(a) => Opinion::Accept(Admission {
+            user: a.user,
+            database: a.database,
+            cluster: a.cluster,
+            pool_mode: a.pool_mode.map(|mode| match mode {
+                types::PoolMode::Session => PoolMode::Session,
+                types::PoolMode::Transaction => PoolMode::Transaction,
+            }),
+            settings: a.settings,
+            class: a.class,
+        }),
+    }
+}
+
+pub(crate) fn node(node: &Node) -> types::Node {
+    types::Node {
+        name: node.name.clone(),
+        cluster: node.cluster.clone(),
+        role: match node.role {
+            Role::Unknown => types::Role::Unknown,
+            Role::Primary => types::Role::Primary,
+            Role::Replica => types::Role::Replica,
+        },
+        up: node.up,
+        lag_bytes: node.lag_bytes,
+        lag_ms: node.lag_ms,
+        labels: node.labels.clone(),
+    }
+}

@@ -1,0 +1,110 @@
+//! One living instance of a policy.
+
+use std::sync::Arc;
+
+use howdah_decision::Node;
+use wasmtime::{Store, StoreLimitsBuilder};
+
+use crate::bindings::exports::howdah::policy as exports;
+use crate::convert;
+use crate::engine::Ticker;
+use crate::host::{State, to_guest};
+use crate::loaded::Loaded;
+use crate::spec::Limits;
+
+/// Creating and configuring may take longer than a question: a thousand ticks.
+const START_TICKS: u64 = crate::loaded::MAX_TIME_TICKS as u64;
+
+/// The hooks of an instance.
+pub(crate) struct Guest {
+    pub(crate) session: Option<exports::session::Guest>,
+    pub(crate) route: Option<exports::route::Guest>,
+    pub(crate) rewrite: Option<exports::rewrite::Guest>,
+    topology: Option<exports::topology::Guest>,
+}
+
+/// An instance with its store.
+pub(crate) struct Instance {
+    pub(crate) store: Store<State>,
+    pub(crate) guest: Guest,
+    /// The topology that it was told last.
+    topology: u64,
+}
+
+impl Instance {
+    /// Instantiates and configures. The error is for people.
+    pub(crate) fn start(loaded: &Loaded, ticker: &Ticker) -> Result<Instance, String> {
+        let limits = StoreLimitsBuilder::new()
+            .memory_size(loaded.spec.limits.memory)
+            .table_elements(loaded.spec.limits.table_elements)
+            .instances(Limits::INSTANCES)
+            .memories(Limits::INSTANCES)
+            .tables(Limits::INSTANCES)
+            .build();
+        let state = State::new(&loaded.spec, &loaded.metrics, limits);
+        let mut store = Store::new(&loaded.engine, state);
+        store.limiter(|state| &mut state.limits);
+        store.set_epoch_deadline(START_TICKS);
+        ticker.called();
+        let failed = |what: &str, error: wasmtime::Error| format!("{what}: {}", explain(&error));
+        let instance = loaded
+            .pre
+            .instantiate(&mut store)
+            .map_err(|error| failed("it cannot be instantiated", error))?;
+        macro_rules! load {
+            ($hook:ident) => {
+                loaded
+                    .hooks
+                    .$hook
+                    .as_ref()
+                    .map(|indices| indices.load(&mut store, &instance))
+                    .transpose()
+                    .map_err(|error| failed(concat!("its hook ", stringify!($hook)), error))?
+            };
+        }
+        let configure = load!(configure);
+        let guest = Guest {
+            session: load!(session),
+            route: load!(route),
+            rewrite: load!(rewrite),
+            topology: load!(topology),
+        };
+        if let Some(configure) = configure {
+            let settings: Vec<_> =
+                loaded.spec.settings.iter().map(|(n, v)| (n.clone(), to_guest(v))).collect();
+            ticker.called();
+            configure
+                .call_configure(&mut store, &settings)
+                .map_err(|error| failed("configure failed", error))?
+                .map_err(|message| format!("it does not accept its settings: {message}"))?;
+        }
+        Ok(Instance { store, guest, topology: 0 })
+    }
+
+    /// Tells the guest about the nodes, when it does not know them yet.
+    pub(crate) fn tell_topology(
+        &mut self,
+        epoch: u64,
+        nodes: &Arc<[Node]>,
+        ticks: u64,
+    ) -> wasmtime::Result<()> {
+        if self.topology == epoch {
+            return Ok(());
+        }
+        self.topology = epoch;
+        let Some(topology) = &self.guest.topology else { return Ok(()) };
+        let nodes: Vec<_> = nodes.iter().map(convert::node).collect();
+        self.store.set_epoch_deadline(ticks);
+        topology.call_changed(&mut self.store, epoch, &nodes)
+    }
+}
+
+/// A guest's failure in one line.
+pub(crate) fn explain(error: &wasmtime::Error) -> String {
+    match error.downcast_ref::<wasmtime::Trap>() {
+        Some(wasmtime::Trap::Interrupt) => "it exceeded its time limit".into(),
+        Some(wasmtime::Trap::StackOverflow) => "it exhausted its stack".into(),
+        Some(trap) => format!("it trapped: {trap}"),
+        None => format!("{error:#}").lines().next().unwrap_or_default().to_owned(),
+    }
+}

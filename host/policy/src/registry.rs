@@ -1,0 +1,215 @@
+//! The current generation, and how it is replaced.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+use howdah_decision::Node;
+use parking_lot::Mutex;
+use wasmtime::Engine;
+
+use crate::chain::Slot;
+use crate::engine::{Ticker, engine};
+use crate::instance::Instance;
+use crate::loaded::Loaded;
+use crate::spec::{PolicyError, PolicySpec};
+use crate::worker::Worker;
+
+/// Most policies of a chain: interest is a set of 64 bits.
+const MAX_POLICIES: usize = 64;
+
+/// How a registry is made.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Worker threads.
+    pub workers: usize,
+}
+
+/// The policies of one moment. Immutable.
+pub(crate) struct Generation {
+    pub(crate) number: u64,
+    pub(crate) policies: Vec<Arc<Loaded>>,
+    /// Warm instances for each worker, until it fetches them.
+    ready: Mutex<Vec<Option<Vec<Slot>>>>,
+}
+
+impl Generation {
+    /// This worker's instances; empty slots when they were fetched before.
+    pub(crate) fn fetch(&self, worker: usize) -> Vec<Slot> {
+        let ready = self.ready.lock().get_mut(worker).and_then(Option::take);
+        ready.unwrap_or_else(|| self.policies.iter().map(|_| Slot::default()).collect())
+    }
+}
+
+/// Nodes as policies are to know them.
+pub(crate) struct Topology {
+    pub(crate) epoch: u64,
+    pub(crate) nodes: Arc<[Node]>,
+}
+
+/// What a successful [`Registry::apply`] did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Applied {
+    /// The generation that is in force now.
+    pub generation: u64,
+    /// Names of policies that are new or changed; empty when everything stayed as it was.
+    pub changed: Vec<String>,
+}
+
+/// A policy as operators see it.
+#[derive(Clone, Debug)]
+pub struct PolicyStatus {
+    /// Its name.
+    pub name: String,
+    /// Where it came from.
+    pub origin: String,
+    /// Of the component.
+    pub sha256: String,
+    /// Size of the component in bytes.
+    pub size: usize,
+    /// The hooks that it exports.
+    pub hooks: Vec<&'static str>,
+    /// Calls so far.
+    pub calls: u64,
+    /// Time spent in them, in nanoseconds.
+    pub nanoseconds: u64,
+    /// Answers given from memory.
+    pub remembered: u64,
+    /// Calls that failed.
+    pub failures: u64,
+    /// It is not asked any more.
+    pub quarantined: bool,
+    /// How the last failed call failed.
+    pub last_failure: Option<String>,
+    /// Its own metrics.
+    pub metrics: Vec<(String, f64)>,
+}
+
+/// All policies of the process. Shared by all threads.
+pub struct Registry {
+    pub(crate) engine: Engine,
+    pub(crate) ticker: Arc<Ticker>,
+    pub(crate) current: ArcSwap<Generation>,
+    /// The number of `current`, to be compared without touching it.
+    pub(crate) number: AtomicU64,
+    pub(crate) topology: ArcSwap<Topology>,
+    pub(crate) topology_epoch: AtomicU64,
+    options: Options,
+    applying: Mutex<()>,
+}
+
+impl Registry {
+    /// A registry without policies.
+    ///
+    /// # Errors
+    /// The engine does not run on this machine, or there are no threads.
+    pub fn new(options: Options) -> Result<Arc<Registry>, String> {
+        let engine = engine().map_err(|error| format!("the WebAssembly engine does not start: {error:#}"))?;
+        let ticker = Ticker::start(engine.clone()).map_err(|error| error.to_string())?;
+        let nothing =
+            Generation { number: 0, policies: Vec::new(), ready: Mutex::new(Vec::new()) };
+        Ok(Arc::new(Registry {
+            engine,
+            ticker,
+            current: ArcSwap::from_pointee(nothing),
+            number: AtomicU64::new(0),
+            topology: ArcSwap::from_pointee(Topology { epoch: 0, nodes: Arc::new([]) }),
+            topology_epoch: AtomicU64::new(0),
+            options,
+            applying: Mutex::new(()),
+        }))
+    }
+
+    /// Makes this the chain: compiles what is new, checks and configures it, makes instances for every worker, and
+    /// then lets all workers see it at once. Blocks for as long as compiling takes.
+    ///
+    /// # Errors
+    /// What is wrong with each policy; the chain stays as it was.
+    pub fn apply(&self, specs: Vec<PolicySpec>) -> Result<Applied, Vec<PolicyError>> {
+        let _one_at_a_time = self.applying.lock();
+        let current = self.current.load_full();
+        let mut errors = Vec::new();
+        if let Some(spec) = specs.get(MAX_POLICIES) {
+            errors.push(PolicyError::new(spec, format!("there are more than {MAX_POLICIES} policies")));
+        }
+        let mut policies = Vec::new();
+        let mut changed = Vec::new();
+        for spec in specs {
+            if let Some(same) = current.policies.iter().find(|p| *p.spec == spec && !p.is_quarantined()) {
+                policies.push(Arc::clone(same));
+                continue;
+            }
+            changed.push(spec.name.clone());
+            match Loaded::compile(&self.engine, spec) {
+                Ok(loaded) => policies.push(Arc::new(loaded)),
+                Err(error) => errors.push(error),
+            }
+        }
+        if errors.is_empty() && changed.is_empty() && policies.len() == current.policies.len() {
+            return Ok(Applied { generation: current.number, changed });
+        }
+        let ready = match self.instances(&policies) {
+            Ok(ready) if errors.is_empty() => ready,
+            Ok(_) => return Err(errors),
+            Err(error) => {
+                errors.push(error);
+                return Err(errors);
+            }
+        };
+        let number = current.number + 1;
+        self.current.store(Arc::new(Generation { number, policies, ready: Mutex::new(ready) }));
+        self.number.store(number, Ordering::SeqCst);
+        Ok(Applied { generation: number, changed })
+    }
+
+    /// Two instances of each policy for each worker.
+    fn instances(&self, policies: &[Arc<Loaded>]) -> Result<Vec<Option<Vec<Slot>>>, PolicyError> {
+        let start = |policy: &Loaded| {
+            Instance::start(policy, &self.ticker)
+                .map_err(|message| PolicyError::new(&policy.spec, message))
+        };
+        let slot = |policy: &Arc<Loaded>| {
+            Ok(Slot { instance: Some(start(policy)?), spare: Some(start(policy)?) })
+        };
+        (0..self.options.workers)
+            .map(|_| policies.iter().map(slot).collect::<Result<_, _>>().map(Some))
+            .collect()
+    }
+
+    /// Other nodes, roles or lags from now on.
+    pub fn topology(&self, epoch: u64, nodes: Arc<[Node]>) {
+        self.topology.store(Arc::new(Topology { epoch, nodes }));
+        self.topology_epoch.store(epoch, Ordering::SeqCst);
+    }
+
+    /// The view of one worker thread.
+    pub fn worker(self: &Arc<Self>, index: usize) -> Worker {
+        Worker::new(Arc::clone(self), index)
+    }
+
+    /// How the policies are.
+    pub fn status(&self) -> Vec<PolicyStatus> {
+        let current = self.current.load();
+        let status = |policy: &Arc<Loaded>| PolicyStatus {
+            name: policy.spec.name.clone(),
+            origin: policy.spec.origin.clone(),
+            sha256: policy.sha256.clone(),
+            size: policy.spec.bytes.len(),
+            hooks: policy.hooks.names(),
+            calls: policy.counters.calls.load(Ordering::Relaxed),
+            nanoseconds: policy.counters.nanoseconds.load(Ordering::Relaxed),
+            remembered: policy.counters.remembered.load(Ordering::Relaxed),
+            failures: policy.counters.failures.load(Ordering::Relaxed),
+            quarantined: policy.is_quarantined(),
+            last_failure: policy.last_failure.lock().clone(),
+            metrics: policy.metrics.snapshot(),
+        };
+        current.policies.iter().map(status).collect()
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        self.ticker.stop();
+    }
+}

@@ -1,0 +1,338 @@
+//! Asking, on one worker thread.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use howdah_decision::{
+    Admission, Client, Decision, Refusal, Remember, Rewrite, RewriteVerdict, SessionDecision, Verdict,
+};
+
+use crate::chain::{Answer, Chain, Question, Slot, Source, strictest};
+use crate::convert::{self, Opinion};
+use crate::host::Looked;
+use crate::instance::{Instance, explain};
+use crate::loaded::Loaded;
+use crate::registry::Registry;
+use crate::spec::OnFailure;
+
+/// The policies as one worker thread sees them.
+pub struct Worker {
+    registry: Arc<Registry>,
+    index: usize,
+    current: RefCell<Option<Rc<Chain>>>,
+}
+
+/// A question that got no usable answer.
+struct Failed;
+
+impl Worker {
+    pub(crate) fn new(registry: Arc<Registry>, index: usize) -> Worker {
+        Worker { registry, index, current: RefCell::default() }
+    }
+
+    /// The newest generation. One atomic load when nothing has changed.
+    pub fn chain(&self) -> Rc<Chain> {
+        let newest = self.registry.number.load(Ordering::Acquire);
+        let mut current = self.current.borrow_mut();
+        match &*current {
+            Some(chain) if chain.generation() == newest => Rc::clone(chain),
+            _ => {
+                let generation = self.registry.current.load_full();
+                let slots = generation.fetch(self.index);
+                let chain = Chain::new(generation, slots);
+                *current = Some(Rc::clone(&chain));
+                chain
+            }
+        }
+    }
+
+    /// Asks about a new client. Admissions are merged: the first policy that says something counts.
+    pub fn open(&self, chain: &Chain, client: &Client, cluster: &str) -> SessionDecision {
+        let interest = chain.interest(&client.user, &client.database, cluster);
+        let mut merged = Admission::default();
+        for (i, policy) in chain.generation.policies.iter().enumerate() {
+            if interest.0 & (1 << i) == 0 || policy.hooks.session.is_none() {
+                continue;
+            }
+            let asked = self.call(chain, i, None, |instance| {
+                let Some(session) = &instance.guest.session else { return Ok(Opinion::None) };
+                let client = convert::client(client);
+                session.call_open(&mut instance.store, &client).map(convert::opinion)
+            });
+            match asked.map(|(opinion, _)| opinion) {
+                Ok(Opinion::None) => {}
+                Ok(Opinion::Refuse(refusal)) => return SessionDecision::Refuse(refusal),
+                Ok(Opinion::Accept(admission)) => merge(&mut merged, admission),
+                Err(Failed) => match policy.spec.on_failure {
+                    OnFailure::Fallback => {}
+                    OnFailure::Open => break,
+                    OnFailure::Closed => return SessionDecision::Refuse(closed(policy)),
+                },
+            }
+        }
+        SessionDecision::Accept(merged)
+    }
+
+    /// Tells that a client has gone.
+    pub fn closed(&self, chain: &Chain, id: u64) {
+        for (i, policy) in chain.generation.policies.iter().enumerate() {
+            if policy.hooks.session.is_some() {
+                // Nobody waits for an answer; a failure has been counted.
+                let _ = self.call(chain, i, None, |instance| match &instance.guest.session {
+                    Some(session) => session.call_closed(&mut instance.store, id),
+                    None => Ok(()),
+                });
+            }
+        }
+    }
+
+    /// Asks where a statement goes.
+    pub fn route(&self, chain: &Chain, q: &Question<'_>) -> Rc<Answer> {
+        if let Some(answer) = chain.answers.borrow().recall(q) {
+            if let Some(policy) = chain.generation.policies.first() {
+                policy.counters.remembered.fetch_add(1, Ordering::Relaxed);
+            }
+            return answer;
+        }
+        let answer = Rc::new(self.ask_route(chain, q));
+        chain.answers.borrow_mut().keep(q, answer.verdict.remember, &answer);
+        answer
+    }
+
+    fn ask_route(&self, chain: &Chain, q: &Question<'_>) -> Answer {
+        let mut remember = Remember::Digest;
+        for (i, policy) in chain.generation.policies.iter().enumerate() {
+            if q.interest.0 & (1 << i) == 0 || policy.hooks.route.is_none() {
+                continue;
+            }
+            let asked = self.call(chain, i, Some(q), |instance| {
+                let Some(route) = &instance.guest.route else { return Ok(Ok(Verdict::default())) };
+                let (kind, facts) = (convert::kind(q.kind), convert::facts(q.facts));
+                route
+                    .call_route(&mut instance.store, q.sql, kind, q.digest, facts, q.class)
+                    .map(convert::verdict)
+            });
+            let named = |decision, source| Answer {
+                verdict: Verdict { decision, remember: Remember::Never },
+                policy: Some(policy.spec.name.as_str().into()),
+                source,
+            };
+            match self.usable(chain, i, asked) {
+                Ok((verdict, looked)) => {
+                    remember = strictest(remember, allowed(verdict.remember, looked));
+                    if verdict.decision != Decision::NoOpinion {
+                        let mut answer = named(verdict.decision, Source::Asked);
+                        answer.verdict.remember = remember;
+                        return answer;
+                    }
+                }
+                Err(Failed) => match policy.spec.on_failure {
+                    OnFailure::Fallback => remember = Remember::Never,
+                    OnFailure::Open => return named(Decision::Primary, Source::Failed),
+                    OnFailure::Closed => {
+                        return named(Decision::Refuse(closed(policy)), Source::Failed);
+                    }
+                },
+            }
+        }
+        let verdict = Verdict { decision: Decision::NoOpinion, remember };
+        Answer { verdict, policy: None, source: Source::Nobody }
+    }
+
+    /// Asks what becomes of a statement's text. Policies after the first that changes it are asked with the
+    /// new text by the caller's next call; here one change is made at a time, and `q` describes the text as it is.
+    pub fn rewrite(&self, chain: &Chain, q: &Question<'_>) -> Rewrite {
+        if !chain.rewrites() {
+            return Rewrite::Unchanged;
+        }
+        if let Some(known) = chain.rewrites.borrow().recall(q) {
+            return known.rewrite.clone();
+        }
+        let verdict = Rc::new(self.ask_rewrite(chain, q));
+        chain.rewrites.borrow_mut().keep(q, verdict.remember, &verdict);
+        verdict.rewrite.clone()
+    }
+
+    fn ask_rewrite(&self, chain: &Chain, q: &Question<'_>) -> RewriteVerdict {
+        let mut text: Option<Box<str>> = None;
+        let mut remember = Remember::Digest;
+        for (i, policy) in chain.generation.policies.iter().enumerate() {
+            if q.interest.0 & (1 << i) == 0 || policy.hooks.rewrite.is_none() {
+                continue;
+            }
+            let sql = text.as_deref().unwrap_or(q.sql);
+            let asked = self.call(chain, i, Some(q), |instance| {
+                let Some(rewrite) = &instance.guest.rewrite else {
+                    return Ok(Ok(RewriteVerdict::default()));
+                };
+                let (kind, facts) = (convert::kind(q.kind), convert::facts(q.facts));
+                rewrite
+                    .call_rewrite(&mut instance.store, sql, kind, q.digest, facts, q.class)
+                    .map(|verdict| convert::rewrite(verdict, policy.spec.limits.rewrite))
+            });
+            match self.usable(chain, i, asked) {
+                Ok((verdict, looked)) => {
+                    remember = strictest(remember, allowed(verdict.remember, looked));
+                    match verdict.rewrite {
+                        Rewrite::Unchanged => {}
+                        Rewrite::Text(new) => text = Some(new),
+                        Rewrite::Refuse(_) => return RewriteVerdict { remember, ..verdict },
+                    }
+                }
+                Err(Failed) => match policy.spec.on_failure {
+                    OnFailure::Fallback => remember = Remember::Never,
+                    OnFailure::Open => {
+                        remember = Remember::Never;
+                        break;
+                    }
+                    OnFailure::Closed => {
+                        let rewrite = Rewrite::Refuse(closed(policy));
+                        return RewriteVerdict { rewrite, remember: Remember::Never };
+                    }
+                },
+            }
+        }
+        let rewrite = text.map_or(Rewrite::Unchanged, Rewrite::Text);
+        RewriteVerdict { rewrite, remember }
+    }
+
+    /// A standby refused a statement because it writes: others like it go to the primary from now on.
+    pub fn learn_primary(&self, chain: &Chain, q: &Question<'_>) {
+        let verdict = Verdict { decision: Decision::Primary, remember: Remember::Digest };
+        let answer = Rc::new(Answer { verdict, policy: None, source: Source::Learned });
+        chain.answers.borrow_mut().keep(q, Remember::Digest, &answer);
+    }
+
+    /// An answer could not be carried out (an unknown node or cluster): counts as a failure of the policy.
+    pub fn fault(&self, chain: &Chain, answer: &Answer, what: &str) {
+        let policies = &chain.generation.policies;
+        if let Some(policy) = policies.iter().find(|p| Some(p.spec.name.as_str()) == answer.policy.as_deref()) {
+            policy.failed(what);
+        }
+    }
+
+    /// A guest may answer something that cannot be used: that is a failure, though the instance is well.
+    fn usable<T>(
+        &self,
+        chain: &Chain,
+        i: usize,
+        asked: Result<(Result<T, String>, Looked), Failed>,
+    ) -> Result<(T, Looked), Failed> {
+        match asked? {
+            (Ok(answer), looked) => Ok((answer, looked)),
+            (Err(message), _) => {
+                if let Some(policy) = chain.generation.policies.get(i) {
+                    policy.failed(&format!("its answer cannot be used: {message}"));
+                }
+                Err(Failed)
+            }
+        }
+    }
+
+    /// Calls into a policy's instance. After a failure the instance is replaced.
+    fn call<T>(
+        &self,
+        chain: &Chain,
+        i: usize,
+        q: Option<&Question<'_>>,
+        ask: impl FnOnce(&mut Instance) -> wasmtime::Result<T>,
+    ) -> Result<(T, Looked), Failed> {
+        let (Some(policy), Some(slot)) = (chain.generation.policies.get(i), chain.slots.get(i)) else {
+            return Err(Failed);
+        };
+        if policy.is_quarantined() {
+            return Err(Failed);
+        }
+        let mut slot = slot.borrow_mut();
+        let instance = self.instance(policy, &mut slot)?;
+        let began = Instant::now();
+        self.registry.ticker.called();
+        let ticks = policy.ticks();
+        let state = instance.store.data_mut();
+        state.looked = Looked::default();
+        state.asked = match q {
+            Some(q) if policy.asks_back => Some((q.sql.as_bytes().into(), Arc::clone(q.who))),
+            _ => None,
+        };
+        let outcome = self.told(instance, ticks).and_then(|()| {
+            instance.store.set_epoch_deadline(ticks);
+            ask(instance)
+        });
+        policy.counters.calls.fetch_add(1, Ordering::Relaxed);
+        let nanoseconds = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        policy.counters.nanoseconds.fetch_add(nanoseconds, Ordering::Relaxed);
+        match outcome {
+            Ok(answer) => Ok((answer, instance.store.data().looked)),
+            Err(error) => {
+                policy.failed(&explain(&error));
+                self.replace(policy, &mut slot);
+                Err(Failed)
+            }
+        }
+    }
+
+    /// The instance in use: the spare, or a new one, when there is none.
+    fn instance<'s>(&self, policy: &Loaded, slot: &'s mut Slot) -> Result<&'s mut Instance, Failed> {
+        if slot.instance.is_none() {
+            slot.instance = slot.spare.take();
+        }
+        if slot.instance.is_none() {
+            self.replace(policy, slot);
+        }
+        slot.instance.as_mut().ok_or(Failed)
+    }
+
+    /// The instance has failed: the spare takes its place, and a new spare is made. That takes some ten
+    /// microseconds, for the one question that failed anyway.
+    fn replace(&self, policy: &Loaded, slot: &mut Slot) {
+        slot.instance = slot.spare.take();
+        match Instance::start(policy, &self.registry.ticker) {
+            Ok(fresh) if slot.instance.is_none() => slot.instance = Some(fresh),
+            Ok(fresh) => slot.spare = Some(fresh),
+            Err(message) => policy.failed(&message),
+        }
+    }
+
+    fn told(&self, instance: &mut Instance, ticks: u64) -> wasmtime::Result<()> {
+        let epoch = self.registry.topology_epoch.load(Ordering::Acquire);
+        if epoch == 0 {
+            return Ok(());
+        }
+        let topology = self.registry.topology.load();
+        instance.tell_topology(topology.epoch, &topology.nodes, ticks)
+    }
+}
+
+/// What was answered from more than the arguments may be remembered for less.
+fn allowed(remember: Remember, looked: Looked) -> Remember {
+    match remember {
+        _ if looked.who => Remember::Never,
+        Remember::Digest if looked.tag => Remember::Text,
+        Remember::DigestAndClass if looked.tag => Remember::TextAndClass,
+        other => other,
+    }
+}
+
+fn closed(policy: &Loaded) -> Refusal {
+    let name = &policy.spec.name;
+    Refusal::new("58000", &format!("policy {name} failed, and its on_failure is \"closed\""))
+}
+
+fn merge(into: &mut Admission, from: Admission) {
+    let Admission { user, database, cluster, pool_mode, settings, class } = from;
+    into.user = into.user.take().or(user);
+    into.database = into.database.take().or(database);
+    into.cluster = into.cluster.take().or(cluster);
+    into.pool_mode = into.pool_mode.or(pool_mode);
+    for (name, value) in settings {
+        if !into.settings.iter().any(|(n, _)| *n == name) {
+            into.settings.push((name, value));
+        }
+    }
+    if into.class == 0 {
+        into.class = class;
+    }
+}
