@@ -1,5 +1,6 @@
 //! The proxy: the only room that touches the world (configuration, listeners, probes, reload, command line).
 
+mod access;
 pub mod cli;
 pub mod config;
 pub mod demo;
@@ -7,5 +8,6 @@ pub mod frontend;
 pub mod logging;
 pub mod monitor;
 pub mod policies;
+pub mod run;
 pub mod upstream;
 pub mod worker;

@@ -48,8 +48,18 @@ impl ServerState {
         Arc::ptr_eq(&self.settings, wanted) || self.settings == *wanted
     }
 
+    /// Settings made there beyond the server's own.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The settings have been made what they are here.
+    pub fn now_has(&mut self, settings: Arc<Settings>) {
+        self.settings = settings;
+    }
+
     /// Notes a ParameterStatus.
-    pub(crate) fn report(&mut self, name: &[u8], value: &[u8]) {
+    pub fn report(&mut self, name: &[u8], value: &[u8]) {
         let name = String::from_utf8_lossy(name);
         let value = String::from_utf8_lossy(value);
         match self.parameters.iter_mut().find(|(n, _)| **n == *name) {

@@ -1,1 +1,90 @@
-//! What the nodes are doing: probes, snapshots, catalogs.
+//! What the nodes are doing: probes, snapshots, catalogs. Runs on the control thread.
+
+mod catalogs;
+mod probe;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use howdah_cluster::{Catalog, ClusterId, NodeId, NodeSpec, Observer, Snapshot};
+use parking_lot::Mutex;
+use tokio::sync::{Notify, watch};
+
+use crate::upstream::{KeyCache, Login};
+pub use catalogs::Catalogs;
+
+/// How a cluster is watched.
+#[derive(Clone, Debug)]
+pub struct Watch {
+    /// Its name.
+    pub name: String,
+    /// Who watches.
+    pub login: Login,
+    /// Time between two probes.
+    pub interval: Duration,
+    /// Longest wait for an answer.
+    pub timeout: Duration,
+}
+
+/// What is known of the nodes, for everybody.
+pub struct Monitor {
+    snapshot: ArcSwap<Snapshot>,
+    epochs: watch::Sender<u64>,
+    hints: Vec<Notify>,
+    /// Volatility catalogs.
+    pub catalogs: Catalogs,
+    observer: Mutex<Observer>,
+    watches: Vec<Watch>,
+    keys: Arc<KeyCache>,
+}
+
+impl Monitor {
+    /// Knows nothing yet; [`Monitor::run`] finds out.
+    pub fn new(watches: Vec<Watch>, specs: Vec<NodeSpec>, keys: Arc<KeyCache>) -> Arc<Monitor> {
+        let names = watches.iter().map(|w| w.name.clone()).collect();
+        let hints = specs.iter().map(|_| Notify::new()).collect();
+        let observer = Observer::new(names, specs);
+        Arc::new(Monitor {
+            snapshot: ArcSwap::new(observer.snapshot()),
+            epochs: watch::Sender::new(0),
+            hints,
+            catalogs: Catalogs::new(),
+            observer: Mutex::new(observer),
+            watches,
+            keys,
+        })
+    }
+
+    /// The newest snapshot.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.load_full()
+    }
+
+    /// Tells when the epoch has grown.
+    pub fn epochs(&self) -> watch::Receiver<u64> {
+        self.epochs.subscribe()
+    }
+
+    /// Something about this node looks wrong: it is probed at once.
+    pub fn hint(&self, node: NodeId) {
+        if let Some(hint) = self.hints.get(usize::from(node.0)) {
+            hint.notify_one();
+        }
+    }
+
+    /// The catalog of a database. Empty until it has been loaded, which this call sets going.
+    pub fn catalog(&self, cluster: ClusterId, database: &str) -> Arc<ArcSwap<Catalog>> {
+        self.catalogs.get(cluster, database)
+    }
+
+    /// Probes nodes and loads catalogs, for ever.
+    pub async fn run(self: Arc<Monitor>) {
+        let nodes = self.snapshot().specs.len();
+        for node in 0..nodes {
+            let node = NodeId(node as u16);
+            tokio::task::spawn_local(probe::watch_node(Arc::clone(&self), node));
+        }
+        catalogs::keep_loaded(self).await;
+    }
+}

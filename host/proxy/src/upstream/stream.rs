@@ -33,17 +33,6 @@ impl Stream {
         }
     }
 
-    /// Reads into the spare capacity of a buffer. 0 is the end.
-    ///
-    /// # Errors
-    /// `WouldBlock` when there is nothing, or what the system says.
-    pub fn try_read_buf(&self, buf: &mut BytesMut) -> io::Result<usize> {
-        match self {
-            Stream::Tcp(stream) => stream.try_read_buf(buf),
-            Stream::Unix(stream) => stream.try_read_buf(buf),
-        }
-    }
-
     /// Writes as much of a buffer as the system takes; ready when all is written.
     pub fn poll_write_buf(&mut self, cx: &mut Context<'_>, buf: &mut BytesMut) -> Poll<io::Result<()>> {
         while !buf.is_empty() {
@@ -57,20 +46,26 @@ impl Stream {
         Poll::Ready(Ok(()))
     }
 
-    /// Whether the peer has sent something, or gone, while nothing was expected of it.
+    /// Whether the peer has sent something, or gone. No system call when nothing has happened.
     pub fn has_news(&self) -> bool {
+        !matches!(self.peek(), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// Whether the peer has gone, and left nothing to read.
+    pub fn has_ended(&self) -> bool {
+        match self.peek() {
+            Ok(n) => n == 0,
+            Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+        }
+    }
+
+    fn peek(&self) -> io::Result<usize> {
         let mut byte = [0];
-        let peeked = match self {
-            Stream::Tcp(stream) => stream.try_io(tokio::io::Interest::READABLE, || {
-                rustix::net::recv(stream, &mut byte, rustix::net::RecvFlags::PEEK)
-                    .map_err(io::Error::from)
-            }),
-            Stream::Unix(stream) => stream.try_io(tokio::io::Interest::READABLE, || {
-                rustix::net::recv(stream, &mut byte, rustix::net::RecvFlags::PEEK)
-                    .map_err(io::Error::from)
-            }),
-        };
-        !matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+        let readable = tokio::io::Interest::READABLE;
+        match self {
+            Stream::Tcp(stream) => stream.try_io(readable, || peek(stream, &mut byte)),
+            Stream::Unix(stream) => stream.try_io(readable, || peek(stream, &mut byte)),
+        }
     }
 
     /// Takes the connection off its reactor.
@@ -94,6 +89,11 @@ impl Stream {
             Detached::Unix(stream) => Stream::Unix(UnixStream::from_std(stream)?),
         })
     }
+}
+
+fn peek(socket: impl std::os::fd::AsFd, byte: &mut [u8; 1]) -> io::Result<usize> {
+    let (read, _) = rustix::net::recv(socket, byte.as_mut_slice(), rustix::net::RecvFlags::PEEK)?;
+    Ok(read)
 }
 
 impl AsyncRead for Stream {

@@ -100,7 +100,7 @@ impl Slots {
         if slots.len() >= MAX_SLOTS {
             return None;
         }
-        let secret: [u8; SECRET] = rand::random();
+        let secret: [u8; SECRET] = upstream::random();
         let secret = &secret[..if long_key { SECRET } else { SHORT_SECRET }];
         let slot = Rc::new(Slot { secret: secret.into(), server: RefCell::default() });
         let index = slots.insert(Rc::clone(&slot));

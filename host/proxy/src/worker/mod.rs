@@ -1,1 +1,143 @@
 //! Worker threads and the client sessions that they serve.
+//!
+//! Each worker is a thread with a runtime of its own. A client stays on its worker; whatever its session needs on
+//! the hot path (policies, idle servers, buffers, caches) belongs to that worker.
+
+mod buffers;
+mod cancel;
+mod clean;
+mod client;
+mod exchange;
+mod greeting;
+mod guide;
+mod lease;
+mod server;
+mod shared;
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Duration;
+
+use howdah_cluster::{Balancer, NodeId};
+use slab::Slab;
+use tokio::sync::mpsc;
+use tokio::task::{LocalSet, spawn_local};
+
+pub use shared::{Counters, Shared};
+
+use crate::upstream::{Detached, Stream};
+
+/// Most worker threads: their number has seven bits in a cancel key.
+pub const MAX_WORKERS: usize = 128;
+
+/// Between two looks at idle server connections.
+const SWEEP: Duration = Duration::from_secs(1);
+
+/// What a worker is told.
+pub enum Message {
+    /// A client has connected.
+    Client(Detached, Option<IpAddr>),
+    /// A cancel request for one of its sessions.
+    Cancel(u32, Box<[u8]>),
+    /// No more transactions: idle clients are sent away, the others when they are idle.
+    Drain,
+}
+
+/// What the sessions of a worker share.
+pub(crate) struct Ctx {
+    pub(crate) index: usize,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) policies: howdah_policy::Worker,
+    pub(crate) spare: buffers::Spare,
+    pub(crate) slots: Rc<cancel::Slots>,
+    pub(crate) balancer: RefCell<Balancer>,
+    /// Connections that this worker's sessions have leased, by node.
+    pub(crate) in_use: Vec<Cell<usize>>,
+    pub(crate) databases: RefCell<HashMap<(u16, String), Rc<guide::Database>>>,
+    pub(crate) greetings: RefCell<HashMap<greeting::Key, Rc<greeting::Greeting>>>,
+    pub(crate) draining: Cell<bool>,
+    /// Sessions, to be woken when the worker drains.
+    pub(crate) wakers: RefCell<Slab<Option<Waker>>>,
+}
+
+impl Ctx {
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.shared.counters[self.index]
+    }
+
+    pub(crate) fn count_lease(&self, node: NodeId, by: isize) {
+        if let Some(cell) = self.in_use.get(usize::from(node.0)) {
+            cell.set(cell.get().saturating_add_signed(by));
+        }
+    }
+
+    pub(crate) fn leased(&self, node: NodeId) -> usize {
+        self.in_use.get(usize::from(node.0)).map_or(0, Cell::get)
+    }
+}
+
+/// Runs a worker until it has drained, or its inbox is closed.
+pub fn run(index: usize, shared: Arc<Shared>, inbox: mpsc::UnboundedReceiver<Message>) {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!(%error, "a worker cannot start");
+            return;
+        }
+    };
+    let nodes = shared.monitor.snapshot().specs.len();
+    let ctx = Rc::new(Ctx {
+        index,
+        policies: shared.registry.worker(index),
+        spare: buffers::Spare::default(),
+        slots: cancel::Slots::new(index),
+        balancer: RefCell::default(),
+        in_use: (0..nodes).map(|_| Cell::new(0)).collect(),
+        databases: RefCell::default(),
+        greetings: RefCell::default(),
+        draining: Cell::new(false),
+        wakers: RefCell::default(),
+        shared,
+    });
+    let local = LocalSet::new();
+    local.block_on(&runtime, work(ctx, inbox));
+}
+
+async fn work(ctx: Rc<Ctx>, mut inbox: mpsc::UnboundedReceiver<Message>) {
+    spawn_local(sweep(Rc::clone(&ctx)));
+    while let Some(message) = inbox.recv().await {
+        match message {
+            Message::Client(detached, peer) => match Stream::attach(detached) {
+                Ok(stream) => {
+                    spawn_local(client::serve(Rc::clone(&ctx), stream, peer));
+                }
+                Err(error) => tracing::warn!(%error, "a client's connection was lost at once"),
+            },
+            Message::Cancel(pid, key) => ctx.slots.cancel(pid, &key),
+            Message::Drain => {
+                ctx.draining.set(true);
+                for waker in ctx.wakers.borrow_mut().iter_mut().filter_map(|(_, w)| w.take()) {
+                    waker.wake();
+                }
+            }
+        }
+        if ctx.draining.get() && ctx.counters().clients() == 0 {
+            break;
+        }
+    }
+}
+
+/// Looks after idle server connections.
+async fn sweep(ctx: Rc<Ctx>) {
+    loop {
+        tokio::time::sleep(SWEEP).await;
+        for pool in ctx.shared.pools() {
+            // An idle server says nothing; if it did, its state is not known any more.
+            pool.sweep(ctx.index, |conn| !conn.stream.has_news());
+        }
+    }
+}

@@ -140,6 +140,12 @@ impl ErrorReport {
         self
     }
 
+    /// The same, but the connection ends.
+    #[must_use]
+    pub fn into_fatal(self) -> ErrorReport {
+        ErrorReport { severity: Severity::Fatal, ..self }
+    }
+
     /// The SQLSTATE.
     pub fn sqlstate(&self) -> &[u8; 5] {
         &self.sqlstate

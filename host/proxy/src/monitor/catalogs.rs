@@ -1,0 +1,160 @@
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use howdah_cluster::catalog::{FUNCTIONS, OPERATORS, VIEWS};
+use howdah_cluster::{Catalog, ClusterId, NodeId, Snapshot};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::time::{self, Instant};
+
+use super::Monitor;
+use crate::upstream::{Client, Login, Target};
+
+/// Catalogs are loaded again after this: DDL may have come past the proxy.
+const REFRESH: Duration = Duration::from_secs(60);
+/// After DDL was seen, more of it often follows: wait this long before loading.
+const DEBOUNCE: Duration = Duration::from_millis(200);
+/// Longest time to load one.
+const DEADLINE: Duration = Duration::from_secs(30);
+/// Databases whose catalogs are kept.
+const MAX_DATABASES: usize = 1_000;
+
+struct Entry {
+    catalog: Arc<ArcSwap<Catalog>>,
+    loaded: Option<Instant>,
+    stale: bool,
+}
+
+/// Catalogs by cluster and database.
+pub struct Catalogs {
+    entries: Mutex<HashMap<(ClusterId, String), Entry>>,
+    wanted: Notify,
+}
+
+impl Catalogs {
+    pub(super) fn new() -> Catalogs {
+        Catalogs { entries: Mutex::default(), wanted: Notify::new() }
+    }
+
+    pub(super) fn get(&self, cluster: ClusterId, database: &str) -> Arc<ArcSwap<Catalog>> {
+        let mut entries = self.entries.lock();
+        if let Some(entry) = entries.get(&(cluster, database.to_owned())) {
+            return Arc::clone(&entry.catalog);
+        }
+        let catalog = Arc::<ArcSwap<Catalog>>::default();
+        if entries.len() < MAX_DATABASES {
+            let entry = Entry { catalog: Arc::clone(&catalog), loaded: None, stale: false };
+            entries.insert((cluster, database.to_owned()), entry);
+            self.wanted.notify_one();
+        }
+        catalog
+    }
+
+    /// DDL has been seen: functions may have changed.
+    pub fn changed(&self, cluster: ClusterId, database: &str) {
+        if let Some(entry) = self.entries.lock().get_mut(&(cluster, database.to_owned())) {
+            entry.stale = true;
+            self.wanted.notify_one();
+        }
+    }
+
+    fn due(&self) -> Vec<(ClusterId, String)> {
+        let mut entries = self.entries.lock();
+        let due = entries.iter_mut().filter(|(_, entry)| {
+            entry.stale || entry.loaded.is_none_or(|at| at.elapsed() >= REFRESH)
+        });
+        due.map(|(key, entry)| {
+            entry.stale = false;
+            key.clone()
+        })
+        .collect()
+    }
+
+    fn put(&self, key: &(ClusterId, String), catalog: Option<Catalog>) {
+        if let Some(entry) = self.entries.lock().get_mut(key) {
+            entry.loaded = Some(Instant::now());
+            if let Some(catalog) = catalog {
+                entry.catalog.store(Arc::new(catalog));
+            }
+        }
+    }
+}
+
+/// Loads catalogs when they are wanted, stale or old, for ever.
+pub(super) async fn keep_loaded(monitor: Arc<Monitor>) {
+    let mut epochs = monitor.epochs();
+    let mut number = 0;
+    loop {
+        tokio::select! {
+            () = monitor.catalogs.wanted.notified() => time::sleep(DEBOUNCE.min(REFRESH)).await,
+            _ = epochs.changed() => {}
+            () = time::sleep(REFRESH) => {}
+        }
+        for key in monitor.catalogs.due() {
+            number += 1;
+            match load(&monitor, key.0, &key.1, number).await {
+                Ok(catalog) => monitor.catalogs.put(&key, Some(catalog)),
+                Err(Unloaded::NoNode) => {}
+                Err(Unloaded::Failed(error)) => {
+                    tracing::warn!(database = key.1, error, "the function catalog was not loaded");
+                    monitor.catalogs.put(&key, None);
+                }
+            }
+        }
+    }
+}
+
+enum Unloaded {
+    /// No node is up; a new epoch will tell.
+    NoNode,
+    Failed(String),
+}
+
+async fn load(
+    monitor: &Monitor,
+    cluster: ClusterId,
+    database: &str,
+    number: u64,
+) -> Result<Catalog, Unloaded> {
+    let snapshot = monitor.snapshot();
+    let node = pick(&snapshot, cluster).ok_or(Unloaded::NoNode)?;
+    let (Some(spec), Some(watch)) =
+        (snapshot.spec(node), monitor.watches.get(usize::from(cluster.0)))
+    else {
+        return Err(Unloaded::NoNode);
+    };
+    let failed = |error: &dyn std::fmt::Display| Unloaded::Failed(error.to_string());
+    let target = Target { host: spec.host.clone(), port: spec.port };
+    let login = Login { database: database.to_owned(), ..watch.login.clone() };
+    let deadline = Instant::now() + DEADLINE;
+    let mut client = Client::connect(&target, &login, deadline, &monitor.keys)
+        .await
+        .map_err(|error| failed(&error))?;
+    let mut rows = Vec::new();
+    for sql in [FUNCTIONS, VIEWS, OPERATORS] {
+        rows.push(client.query(sql, deadline).await.map_err(|error| failed(&error))?);
+    }
+    let mut tables = rows.into_iter().map(|rows| {
+        rows.into_iter().map(|row| row.into_iter().map(Option::unwrap_or_default).collect::<Vec<_>>())
+    });
+    let (functions, views, operators) = (tables.next(), tables.next(), tables.next());
+    let functions = functions.into_iter().flatten().filter_map(|row| match <[String; 3]>::try_from(row) {
+        Ok([schema, name, volatility]) => Some((schema, name, *volatility.as_bytes().first()?)),
+        Err(_) => None,
+    });
+    let views = views.into_iter().flatten().filter_map(|row| match <[String; 2]>::try_from(row) {
+        Ok([schema, name]) => Some((schema, name)),
+        Err(_) => None,
+    });
+    let operators = operators.into_iter().flatten().filter_map(|row| row.into_iter().next());
+    Ok(Catalog::new(number, functions, views, operators))
+}
+
+/// The primary, else any node that is up.
+fn pick(snapshot: &Snapshot, cluster: ClusterId) -> Option<NodeId> {
+    snapshot.primary(cluster).or_else(|| {
+        snapshot.nodes(cluster).find(|(.., state)| state.up && state.refused.is_none()).map(|(n, ..)| n)
+    })
+}

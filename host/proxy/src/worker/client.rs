@@ -1,0 +1,365 @@
+//! One client, from its first byte to its last.
+
+use std::future::poll_fn;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
+
+use howdah_cluster::ClusterId;
+use howdah_decision::{Admission, Client, PoolMode, SessionDecision};
+use howdah_policy::{Answer, Who};
+use howdah_session::{Buffers, Session, Settings, Step};
+use howdah_wire::Version;
+use howdah_wire::backend::{BackendKeyData, ErrorReport, ReadyForQuery, TransactionStatus};
+use tokio::io::AsyncWriteExt;
+use tokio::time::{Instant, timeout_at};
+
+use super::cancel::{Place, worker_of};
+use super::clean::give_back;
+use super::exchange::{self, News};
+use super::greeting::greeting;
+use super::guide::{Database, SessionGuide};
+use super::lease::Lessee;
+use super::server::Leased;
+use super::{Ctx, Message};
+use crate::access::Access;
+use crate::frontend::{ClientHello, Opened, open};
+use crate::upstream::{Login, Stream};
+
+/// Serves a client.
+pub(crate) async fn serve(ctx: Rc<Ctx>, mut stream: Stream, peer: Option<IpAddr>) {
+    let config = ctx.shared.config.load_full();
+    let deadline = Instant::now() + config.limits.login_timeout;
+    let access = Access { config: &config, shared: &ctx.shared };
+    match open(&mut stream, peer, &access, deadline).await {
+        Opened::Gone => {}
+        Opened::Cancel { pid, key } => {
+            if let Some(worker) = ctx.shared.workers.get(worker_of(pid)) {
+                // A worker that has ended has no sessions.
+                let _ = worker.send(Message::Cancel(pid, key));
+            }
+        }
+        Opened::Client(hello) => {
+            let _counted = Counted::new(&ctx);
+            welcome(&ctx, stream, peer, hello).await;
+        }
+    }
+}
+
+/// Counts a client as long as it lives.
+struct Counted(Rc<Ctx>);
+
+impl Counted {
+    fn new(ctx: &Rc<Ctx>) -> Counted {
+        ctx.counters().clients.fetch_add(1, Ordering::Relaxed);
+        Counted(Rc::clone(ctx))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.counters().clients.fetch_sub(1, Ordering::Relaxed);
+        if self.0.draining.get()
+            && let Some(worker) = self.0.shared.workers.get(self.0.index)
+        {
+            // The worker looks whether it was the last one.
+            let _ = worker.send(Message::Drain);
+        }
+    }
+}
+
+/// A client that has authenticated: policies are asked, it is greeted, and then served.
+async fn welcome(ctx: &Rc<Ctx>, mut stream: Stream, peer: Option<IpAddr>, hello: ClientHello) {
+    let id = ctx.shared.next_client.fetch_add(1, Ordering::Relaxed);
+    match admit(ctx, id, peer, hello).await {
+        Ok(mut guest) => {
+            let served = guest.run(&mut stream).await;
+            ctx.policies.closed(&guest.guide.chain, id);
+            tracing::debug!(client = id, end = served, "client gone");
+        }
+        Err(report) => {
+            ctx.counters().refused.fetch_add(1, Ordering::Relaxed);
+            tracing::info!(client = id, reason = %report, "client refused");
+            let mut out = bytes::BytesMut::new();
+            report.write(&mut out);
+            // It may have gone.
+            let _ = stream.write_all(&out).await;
+        }
+    }
+}
+
+/// A client that is being served.
+struct Guest {
+    ctx: Rc<Ctx>,
+    session: Session<Answer>,
+    guide: SessionGuide,
+    lessee: Lessee,
+    leased: Option<Leased>,
+    io: Buffers,
+    place: Place,
+    waker: usize,
+}
+
+async fn admit(
+    ctx: &Rc<Ctx>,
+    id: u64,
+    peer: Option<IpAddr>,
+    hello: ClientHello,
+) -> Result<Guest, ErrorReport> {
+    let config = ctx.shared.config.load_full();
+    if ctx.shared.clients() > config.limits.max_clients {
+        return Err(ErrorReport::fatal(b"53300", "sorry, too many clients already"));
+    }
+    if ctx.draining.get() {
+        return Err(ErrorReport::fatal(b"57P03", "the proxy is shutting down"));
+    }
+    let no_database = || {
+        let message = format!("database \"{}\" does not exist", hello.database);
+        ErrorReport::fatal(b"3D000", &message).detail("No cluster of the configuration has it.")
+    };
+    let home = config.cluster_of(&hello.database).ok_or_else(no_database)?;
+    let home = config.clusters.get(home).map(|c| c.name.clone()).ok_or_else(no_database)?;
+    let client = describe(id, peer, &hello);
+    let chain = ctx.policies.chain();
+    let admission = match ctx.policies.open(&chain, &client, &home) {
+        SessionDecision::Accept(admission) => admission,
+        SessionDecision::Refuse(refusal) => {
+            return Err(ErrorReport::fatal(&refusal.sqlstate, &refusal.message));
+        }
+    };
+    let cluster_name = admission.cluster.clone().unwrap_or(home);
+    let cluster = config.clusters.iter().position(|c| c.name == cluster_name).ok_or_else(|| {
+        ErrorReport::fatal(b"3D000", &format!("a policy chose cluster \"{cluster_name}\", which does not exist"))
+    })?;
+    let settings = settings(&hello, &admission)?;
+    let database = admission.database.clone().unwrap_or_else(|| hello.database.clone());
+    let login = login(&config, admission.user.as_deref().unwrap_or(&hello.user), &database);
+    let user = config.users.get(&hello.user);
+    let mode = admission
+        .pool_mode
+        .or(user.and_then(|user| user.pool_mode))
+        .unwrap_or(config.pool.mode);
+    let cluster = ClusterId(cluster as u16);
+    let who = Arc::new(Who {
+        user: client.user,
+        database: client.database,
+        cluster: cluster_name,
+        application_name: client.application_name,
+    });
+    let interest = chain.interest(&who.user, &who.database, &who.cluster);
+    let guide = SessionGuide {
+        ctx: Rc::clone(ctx),
+        database: database_of(ctx, cluster, &database),
+        who,
+        class: admission.class,
+        chain,
+        interest,
+    };
+    let lessee = Lessee::new(ctx, cluster, login);
+    Guest::greet(ctx, hello, guide, lessee, mode, settings).await
+}
+
+fn describe(id: u64, peer: Option<IpAddr>, hello: &ClientHello) -> Client {
+    let application = hello.parameters.iter().find(|(name, _)| name == "application_name");
+    Client {
+        id,
+        user: hello.user.clone(),
+        database: hello.database.clone(),
+        application_name: application.map(|(_, value)| value.clone()).unwrap_or_default(),
+        address: peer.map_or_else(|| "local".to_owned(), |ip| ip.to_string()),
+        parameters: hello.parameters.clone(),
+    }
+}
+
+fn settings(hello: &ClientHello, admission: &Admission) -> Result<Arc<Settings>, ErrorReport> {
+    let all = hello.parameters.iter().chain(&admission.settings);
+    Settings::from_startup(all.map(|(name, value)| (name.as_str(), value.as_str())))
+        .map(Arc::new)
+        .map_err(|error| ErrorReport::fatal(b"22023", &error.to_string()))
+}
+
+fn login(config: &crate::config::Config, user: &str, database: &str) -> Login {
+    let known = config.users.get(user);
+    Login {
+        user: known.map_or_else(|| user.to_owned(), |known| known.server_user.clone()),
+        database: database.to_owned(),
+        password: known.and_then(|known| known.server_password.clone()),
+        parameters: Vec::new(),
+    }
+}
+
+fn database_of(ctx: &Ctx, cluster: ClusterId, name: &str) -> Rc<Database> {
+    let mut databases = ctx.databases.borrow_mut();
+    let database = databases
+        .entry((cluster.0, name.to_owned()))
+        .or_insert_with(|| Database::new(ctx, cluster, name));
+    Rc::clone(database)
+}
+
+impl Guest {
+    async fn greet(
+        ctx: &Rc<Ctx>,
+        hello: ClientHello,
+        guide: SessionGuide,
+        mut lessee: Lessee,
+        mode: PoolMode,
+        settings: Arc<Settings>,
+    ) -> Result<Guest, ErrorReport> {
+        let fatal = |report: ErrorReport| report.into_fatal();
+        let greeting = greeting(ctx, &mut lessee, &settings).await.map_err(fatal)?;
+        let place = ctx
+            .slots
+            .occupy(hello.version >= Version::V3_2)
+            .ok_or_else(|| ErrorReport::fatal(b"53300", "sorry, too many clients already"))?;
+        let mut io = Buffers { client_in: hello.input, ..Buffers::default() };
+        let out = &mut io.client_out;
+        out.extend_from_slice(&greeting.messages);
+        BackendKeyData { pid: place.pid(), key: place.secret() }.write(out);
+        ReadyForQuery { status: TransactionStatus::Idle }.write(out);
+        let waker = ctx.wakers.borrow_mut().insert(None);
+        Ok(Guest {
+            ctx: Rc::clone(ctx),
+            session: Session::new(mode, settings),
+            guide,
+            lessee,
+            leased: None,
+            io,
+            place,
+            waker,
+        })
+    }
+
+    /// Serves until the end, and says what that was.
+    async fn run(&mut self, client: &mut Stream) -> &'static str {
+        loop {
+            let server = self.leased.as_mut().and_then(Leased::conn).map(|conn| &mut conn.state);
+            match self.session.advance(&mut self.io, server, &mut self.guide) {
+                Step::Wait => match self.news(client).await {
+                    News::Bytes => {}
+                    News::ClientGone => return "connection closed",
+                    News::ServerGone => self.server_gone(),
+                    News::Drain => {
+                        self.farewell(client, &shutting_down()).await;
+                        return "drained";
+                    }
+                },
+                Step::Lease => {
+                    if !self.lease(client).await {
+                        return "connection closed while waiting for a server";
+                    }
+                }
+                Step::Release(disposition) => {
+                    self.place.uses(None);
+                    if let Some(leased) = self.leased.take() {
+                        give_back(leased, disposition);
+                    }
+                }
+                Step::End => {
+                    self.flush(client).await;
+                    return "terminated";
+                }
+            }
+        }
+    }
+
+    /// Waits for bytes. An idle client gives its buffers back first.
+    async fn news(&mut self, client: &mut Stream) -> News {
+        let idle = self.session.is_idle();
+        let mut reclaimed = false;
+        poll_fn(|cx| {
+            let server = self.leased.as_mut().and_then(Leased::conn).map(|conn| &mut conn.stream);
+            let news = exchange::poll(&self.ctx, &mut self.io, client, server, cx);
+            if news.is_pending() {
+                if !reclaimed {
+                    self.ctx.spare.reclaim(&mut self.io);
+                    reclaimed = true;
+                }
+                if idle && self.ctx.draining.get() {
+                    return Poll::Ready(News::Drain);
+                }
+                if let Some(place) = self.ctx.wakers.borrow_mut().get_mut(self.waker)
+                    && !place.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()))
+                {
+                    *place = Some(cx.waker().clone());
+                }
+            }
+            news
+        })
+        .await
+    }
+
+    /// Gets a server for the current batch. False: the client has gone meanwhile.
+    async fn lease(&mut self, client: &mut Stream) -> bool {
+        let decision = self.session.decision().clone();
+        // What has been answered so far must not wait for a server.
+        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        let _ = client.poll_write_buf(&mut cx, &mut self.io.client_out);
+        let leased = tokio::select! {
+            biased;
+            leased = self.lessee.lease(&decision) => leased,
+            () = gone(client) => return false,
+        };
+        match leased {
+            Ok(mut leased) => {
+                self.ctx.counters().batch(leased.node(), self.session.reads());
+                self.place.uses(leased.conn().map(|conn| Arc::clone(&conn.key)));
+                self.leased = Some(leased);
+            }
+            Err(report) => {
+                self.ctx.counters().refused.fetch_add(1, Ordering::Relaxed);
+                self.session.refuse(&mut self.io, &report);
+            }
+        }
+        true
+    }
+
+    fn server_gone(&mut self) {
+        self.place.uses(None);
+        if let Some(leased) = self.leased.take() {
+            self.ctx.shared.monitor.hint(leased.node());
+        }
+        self.session.server_lost(&mut self.io);
+    }
+
+    async fn farewell(&mut self, client: &mut Stream, report: &ErrorReport) {
+        report.write(&mut self.io.client_out);
+        self.flush(client).await;
+    }
+
+    /// Writes what is left. A client that does not read is not waited for.
+    async fn flush(&mut self, client: &mut Stream) {
+        let deadline = Instant::now() + std::time::Duration::from_secs(1);
+        let out = &mut self.io.client_out;
+        let _ = timeout_at(deadline, poll_fn(|cx| client.poll_write_buf(cx, out))).await;
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        self.ctx.wakers.borrow_mut().try_remove(self.waker);
+        self.place.uses(None);
+        if let Some(leased) = self.leased.take() {
+            give_back(leased, self.session.disposition());
+        }
+        self.ctx.spare.reclaim(&mut self.io);
+    }
+}
+
+/// Returns when the client has closed its connection. Bytes that it sends meanwhile stay where they are.
+async fn gone(client: &Stream) {
+    poll_fn(|cx| match client.poll_read_ready(cx) {
+        Poll::Ready(Ok(())) if !client.has_ended() => {
+            // It has sent more: its end will be seen when that is read.
+            Poll::Pending
+        }
+        Poll::Ready(_) => Poll::Ready(()),
+        Poll::Pending => Poll::Pending,
+    })
+    .await;
+}
+
+fn shutting_down() -> ErrorReport {
+    ErrorReport::fatal(b"57P01", "terminating connection due to administrator command")
+}

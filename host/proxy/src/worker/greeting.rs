@@ -1,0 +1,73 @@
+//! What a client is told after authentication: the server's parameters, as they are with the client's settings.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use howdah_decision::{Decision, Demands};
+use howdah_session::Settings;
+use howdah_wire::backend::{ErrorReport, ParameterStatus};
+use tokio::time::Instant;
+
+use super::clean::{give_back, run};
+use super::lease::Lessee;
+use super::Ctx;
+
+/// A greeting is asked for again after this: servers are upgraded, and their defaults changed.
+const FRESH: Duration = Duration::from_secs(60);
+/// Greetings that a worker keeps. When it has more it forgets all.
+const MAX_KEPT: usize = 1_000;
+/// Longest time to ask a server.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// Whom a greeting is for: cluster, server user, database, and the SQL that makes the settings.
+pub(crate) type Key = (u16, String, String, String);
+
+/// ParameterStatus messages.
+pub(crate) struct Greeting {
+    pub(crate) messages: Vec<u8>,
+    made: Instant,
+}
+
+/// The greeting for a client. Asks a server when none is remembered, which also checks that the settings are
+/// valid, and that the login works.
+pub(crate) async fn greeting(
+    ctx: &Rc<Ctx>,
+    lessee: &mut Lessee,
+    settings: &Arc<Settings>,
+) -> Result<Rc<Greeting>, ErrorReport> {
+    let sql = settings.difference(&Settings::default());
+    let login = &lessee.login;
+    let key = (lessee.cluster.0, login.user.clone(), login.database.clone(), sql);
+    if let Some(known) = ctx.greetings.borrow().get(&key)
+        && known.made.elapsed() < FRESH
+    {
+        return Ok(Rc::clone(known));
+    }
+    let primary = ctx.shared.monitor.snapshot().primary(lessee.cluster).is_some();
+    // Without a primary a replica tells as well; without any node, whichever comes up first.
+    let decision =
+        if primary { Decision::Primary } else { Decision::Replica(Demands::default()) };
+    let mut leased = lessee.lease(&decision).await?;
+    let Some(conn) = leased.conn() else { return Err(ErrorReport::error(b"08006", "the server was lost")) };
+    let change = settings.difference(conn.state.settings());
+    if !change.is_empty() {
+        run(conn, &change, Instant::now() + DEADLINE).await?;
+        conn.state.now_has(Arc::clone(settings));
+    }
+    let mut messages = BytesMut::new();
+    for (name, value) in &conn.state.parameters {
+        // A client that reads from replicas too is not told of a standby.
+        let value = if &**name == "in_hot_standby" { "off" } else { value };
+        ParameterStatus { name: name.as_bytes(), value: value.as_bytes() }.write(&mut messages);
+    }
+    give_back(leased, howdah_session::Disposition::Reuse);
+    let greeting = Rc::new(Greeting { messages: messages.to_vec(), made: Instant::now() });
+    let mut kept = ctx.greetings.borrow_mut();
+    if kept.len() >= MAX_KEPT {
+        kept.clear();
+    }
+    kept.insert(key, Rc::clone(&greeting));
+    Ok(greeting)
+}

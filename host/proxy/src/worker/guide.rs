@@ -1,0 +1,158 @@
+//! What sessions ask about statements: the scanner with the catalog, and the policies.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use howdah_cluster::{Catalog, ClusterId};
+use howdah_decision::{Facts, Kind, Rewrite};
+use howdah_policy::{Answer, Chain, Interest, Question, Who};
+use howdah_session::{Guide, Prepared, StatementId};
+use howdah_sql::{ScanOptions, Statement};
+use hashbrown::{DefaultHashBuilder, HashTable};
+use std::hash::BuildHasher;
+
+use super::Ctx;
+
+/// Statements of one database that a worker keeps, by text. When full it is emptied.
+const MAX_STATEMENTS: usize = 8_192;
+/// Longer texts are not kept.
+const MAX_TEXT: usize = 4_096;
+
+/// What a worker knows of one database.
+pub(crate) struct Database {
+    pub(crate) cluster: ClusterId,
+    pub(crate) name: String,
+    catalog: Arc<ArcSwap<Catalog>>,
+    hasher: DefaultHashBuilder,
+    known: RefCell<Known>,
+}
+
+/// Statements scanned with one catalog.
+#[derive(Default)]
+struct Known {
+    epoch: u64,
+    statements: HashTable<(u64, Rc<Prepared>)>,
+}
+
+impl Database {
+    pub(crate) fn new(ctx: &Ctx, cluster: ClusterId, name: &str) -> Rc<Database> {
+        let catalog = ctx.shared.monitor.catalog(cluster, name);
+        Rc::new(Database {
+            cluster,
+            name: name.to_owned(),
+            catalog,
+            hasher: DefaultHashBuilder::default(),
+            known: RefCell::default(),
+        })
+    }
+
+    fn scan(&self, text: &[u8]) -> Rc<Statement> {
+        // Clients that turn standard_conforming_strings off are scanned as if it were on: a backslash then ends a
+        // string too early, which can only make a read look like something else.
+        Rc::new(howdah_sql::scan(text, ScanOptions::default(), &**self.catalog.load()))
+    }
+
+    fn prepare(&self, query: &[u8], types: &[u8]) -> Rc<Prepared> {
+        let mut known = self.known.borrow_mut();
+        let epoch = self.catalog.load().epoch;
+        if known.epoch != epoch {
+            *known = Known { epoch, ..Known::default() };
+        }
+        let hash = self.hasher.hash_one((query, types));
+        let same = |(_, p): &(u64, Rc<Prepared>)| *p.query == *query && *p.types == *types;
+        if let Some((_, prepared)) = known.statements.find(hash, same) {
+            return Rc::clone(prepared);
+        }
+        let prepared = Rc::new(Prepared {
+            id: StatementId::of(query, types),
+            query: query.into(),
+            types: types.into(),
+            statement: self.scan(query),
+        });
+        if query.len() <= MAX_TEXT {
+            if known.statements.len() >= MAX_STATEMENTS {
+                known.statements.clear();
+            }
+            known.statements.insert_unique(hash, (hash, Rc::clone(&prepared)), |(hash, _)| *hash);
+        }
+        prepared
+    }
+}
+
+/// The guide of one session.
+pub(crate) struct SessionGuide {
+    pub(crate) ctx: Rc<Ctx>,
+    pub(crate) database: Rc<Database>,
+    pub(crate) who: Arc<Who>,
+    pub(crate) class: u32,
+    pub(crate) chain: Rc<Chain>,
+    pub(crate) interest: Interest,
+}
+
+impl SessionGuide {
+    fn question<'a>(&'a self, sql: &'a str, statement: &Statement, extra: Facts) -> Question<'a> {
+        Question {
+            sql,
+            kind: statement.kind,
+            digest: statement.digest,
+            facts: statement.facts.with(extra),
+            class: self.class,
+            who: &self.who,
+            interest: self.interest,
+        }
+    }
+}
+
+impl Guide for SessionGuide {
+    type Answer = Answer;
+
+    fn refresh(&mut self) {
+        let chain = self.ctx.policies.chain();
+        if !Rc::ptr_eq(&chain, &self.chain) {
+            self.interest = chain.interest(&self.who.user, &self.who.database, &self.who.cluster);
+            self.chain = chain;
+        }
+    }
+
+    fn scan(&mut self, text: &[u8]) -> Rc<Statement> {
+        self.database.scan(text)
+    }
+
+    fn prepare(&mut self, query: &[u8], types: &[u8]) -> Rc<Prepared> {
+        self.database.prepare(query, types)
+    }
+
+    fn route(&mut self, text: &[u8], statement: &Statement, extra: Facts) -> Rc<Answer> {
+        if statement.kind == Kind::Ddl {
+            self.ctx.shared.monitor.catalogs.changed(self.database.cluster, &self.database.name);
+        }
+        let text = String::from_utf8_lossy(text);
+        self.ctx.policies.route(&self.chain, &self.question(&text, statement, extra))
+    }
+
+    fn rewrite(&mut self, text: &[u8], statement: &Statement, extra: Facts) -> Rewrite {
+        if !self.chain.rewrites() {
+            return Rewrite::Unchanged;
+        }
+        let Ok(text) = std::str::from_utf8(text) else { return Rewrite::Unchanged };
+        let rewrite =
+            self.ctx.policies.rewrite(&self.chain, &self.question(text, statement, extra));
+        if let Rewrite::Text(new) = &rewrite {
+            let after = self.database.scan(new.as_bytes());
+            if !howdah_sql::same_shape(statement, &after) {
+                tracing::warn!("a policy's rewrite has other parameters or transaction boundaries; it is not used");
+                return Rewrite::Unchanged;
+            }
+        }
+        rewrite
+    }
+
+    fn learn_write(&mut self, text: &[u8], statement: &Statement) {
+        let text = String::from_utf8_lossy(text);
+        for extra in [Facts::NONE, Facts::EXTENDED] {
+            self.ctx.policies.learn_primary(&self.chain, &self.question(&text, statement, extra));
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! From a decision to a connection.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use howdah_cluster::{ClusterId, NodeId, Pick, Snapshot};
+use howdah_decision::{Decision, Demands};
+use howdah_pool::{AcquireError, Grant, Lease, Permit, Pool};
+use howdah_wire::backend::ErrorReport;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::Ctx;
+use super::server::{Leased, ServerConn};
+use super::shared::{PoolKey, pool_settings};
+use crate::config::PoolSettings;
+use crate::upstream::{ConnectError, Login, Stream, Target, connect};
+
+/// Between two attempts when a node that should be up cannot be reached.
+const RETRY: Duration = Duration::from_millis(20);
+
+/// What a session needs to get servers: who it is there, and its pools so far.
+pub(crate) struct Lessee {
+    pub(crate) ctx: Rc<Ctx>,
+    pub(crate) cluster: ClusterId,
+    pub(crate) login: Login,
+    pools: Vec<(NodeId, Pool<ServerConn>)>,
+}
+
+/// Where a decision leads at the moment.
+enum Place {
+    Node(NodeId),
+    /// Nowhere yet.
+    Wait,
+    Refuse(ErrorReport),
+}
+
+impl Lessee {
+    pub(crate) fn new(ctx: &Rc<Ctx>, cluster: ClusterId, login: Login) -> Lessee {
+        Lessee { ctx: Rc::clone(ctx), cluster, login, pools: Vec::new() }
+    }
+
+    /// A connection that suits the decision. Cancel safe.
+    pub(crate) async fn lease(&mut self, decision: &Decision) -> Result<Leased, ErrorReport> {
+        if let Some(leased) = self.at_once(decision) {
+            return Ok(leased);
+        }
+        let settings = pool_settings(&self.ctx.shared.config.load(), &self.login.user);
+        let deadline = Instant::now() + settings.wait_timeout;
+        let mut epochs = self.ctx.shared.monitor.epochs();
+        loop {
+            epochs.mark_unchanged();
+            let node = match self.place(decision) {
+                Place::Node(node) => node,
+                Place::Refuse(report) => return Err(report),
+                Place::Wait => {
+                    // A new snapshot may show a node; lag changes without a new epoch, so look now and then.
+                    let soon = deadline.min(Instant::now() + Duration::from_millis(500));
+                    let _ = timeout_at(soon, epochs.changed()).await;
+                    if Instant::now() >= deadline {
+                        return Err(nowhere(decision));
+                    }
+                    continue;
+                }
+            };
+            match self.lease_at(node, settings, deadline).await? {
+                Some(leased) => return Ok(leased),
+                None if Instant::now() >= deadline => return Err(nowhere(decision)),
+                None => sleep(RETRY).await,
+            }
+        }
+    }
+
+    /// The hot path: an idle connection of this worker.
+    fn at_once(&mut self, decision: &Decision) -> Option<Leased> {
+        let Place::Node(node) = self.place(decision) else { return None };
+        let pool = self.pools.iter().find(|(n, _)| *n == node).map(|(_, pool)| pool.clone())?;
+        match pool.try_acquire(self.ctx.index)? {
+            Grant::Conn(lease) => self.lent(lease),
+            Grant::Connect(_) => None,
+        }
+    }
+
+    fn place(&self, decision: &Decision) -> Place {
+        let snapshot = self.ctx.shared.monitor.snapshot();
+        let primary = |cluster| snapshot.primary(cluster).map_or(Place::Wait, Place::Node);
+        match decision {
+            Decision::Replica(demands) => self.replica(&snapshot, demands),
+            Decision::Node(name) => match snapshot.named(name) {
+                Some(node) => Place::Node(node),
+                None => Place::Refuse(
+                    ErrorReport::error(b"57P03", &format!("node \"{name}\" is not available"))
+                        .detail("A policy sent this statement there.")
+                        .hint("Check the policy and the node."),
+                ),
+            },
+            Decision::Cluster(name) => match snapshot.cluster(name) {
+                Some(cluster) => primary(cluster),
+                None => Place::Refuse(
+                    ErrorReport::error(b"3D000", &format!("cluster \"{name}\" does not exist"))
+                        .detail("A policy sent this statement there."),
+                ),
+            },
+            _ => primary(self.cluster),
+        }
+    }
+
+    fn replica(&self, snapshot: &Snapshot, demands: &Demands) -> Place {
+        let mut balancer = self.ctx.balancer.borrow_mut();
+        match balancer.pick(snapshot, self.cluster, demands, |node| self.ctx.leased(node)) {
+            Pick::Node(node) => Place::Node(node),
+            Pick::Wait => Place::Wait,
+            Pick::Refuse => Place::Refuse(
+                ErrorReport::error(b"57P03", "no replica fulfils the policy's demands")
+                    .hint("Try again later, or let the policy fall back to the primary."),
+            ),
+        }
+    }
+
+    fn pool(&mut self, node: NodeId, settings: PoolSettings) -> Pool<ServerConn> {
+        if let Some((_, pool)) = self.pools.iter().find(|(n, _)| *n == node) {
+            return pool.clone();
+        }
+        let key = PoolKey {
+            node,
+            user: self.login.user.clone(),
+            database: self.login.database.clone(),
+        };
+        let pool = self.ctx.shared.pool(&key, settings);
+        self.pools.push((node, pool.clone()));
+        pool
+    }
+
+    /// A connection to this node. None: it could not be reached, or what the pool gave is of no use.
+    async fn lease_at(
+        &mut self,
+        node: NodeId,
+        settings: PoolSettings,
+        deadline: Instant,
+    ) -> Result<Option<Leased>, ErrorReport> {
+        let pool = self.pool(node, settings);
+        let grant = match timeout_at(deadline, pool.acquire(self.ctx.index)).await {
+            Ok(Ok(grant)) => grant,
+            Ok(Err(AcquireError::QueueFull)) => {
+                return Err(ErrorReport::error(b"53300", "too many clients wait for a server connection")
+                    .hint("Raise pool.size or pool.max_waiting."));
+            }
+            Ok(Err(AcquireError::Timeout | AcquireError::Closed)) | Err(_) => {
+                let waited = settings.wait_timeout.as_millis();
+                return Err(ErrorReport::error(b"53300", "no server connection came free in time")
+                    .detail(&format!("The client waited {waited} ms in the pool of {} connections.", settings.size))
+                    .hint("Raise pool.size or pool.wait_timeout, or shorten transactions."));
+            }
+        };
+        match grant {
+            Grant::Conn(lease) => Ok(self.lent(lease)),
+            Grant::Connect(permit) => self.open(node, permit, settings).await,
+        }
+    }
+
+    async fn open(
+        &mut self,
+        node: NodeId,
+        permit: Permit<ServerConn>,
+        settings: PoolSettings,
+    ) -> Result<Option<Leased>, ErrorReport> {
+        let shared = &self.ctx.shared;
+        let snapshot = shared.monitor.snapshot();
+        let Some(spec) = snapshot.spec(node) else { return Ok(None) };
+        let target = Target { host: spec.host.clone(), port: spec.port };
+        let deadline = Instant::now() + settings.connect_timeout;
+        match connect(&target, &self.login, deadline, &shared.keys).await {
+            Ok(connected) => {
+                let conn = ServerConn::new(connected, target, node);
+                Ok(self.lent(permit.fill(conn, self.ctx.index)))
+            }
+            Err(error) if error.blames_node() => {
+                tracing::warn!(node = spec.name, %error, "a connection to a server failed");
+                shared.monitor.hint(node);
+                Ok(None)
+            }
+            Err(error) => Err(login_failed(&spec.name, &error)),
+        }
+    }
+
+    /// A connection that the pool gave: on this worker's reactor, and quiet.
+    fn lent(&self, lease: Lease<ServerConn>) -> Option<Leased> {
+        let worker = self.ctx.index;
+        let lease = if lease.home() == worker {
+            lease
+        } else {
+            let moved = lease.rehome(worker, |conn| {
+                let stream = Stream::attach(conn.stream.detach()?)?;
+                std::io::Result::Ok(ServerConn { stream, ..conn })
+            });
+            moved.ok()?
+        };
+        if lease.stream.has_news() {
+            // It has ended, or said something unasked: the node may be down.
+            self.ctx.shared.monitor.hint(lease.node);
+            return None;
+        }
+        let mut lease = lease;
+        let snapshot = self.ctx.shared.monitor.snapshot();
+        let role = snapshot.state(lease.node).map(|state| state.role);
+        lease.state.standby = role == Some(howdah_decision::Role::Replica);
+        Some(Leased::new(lease, &self.ctx))
+    }
+}
+
+fn nowhere(decision: &Decision) -> ErrorReport {
+    let what = if matches!(decision, Decision::Replica(_)) { "replica" } else { "primary" };
+    ErrorReport::error(b"57P03", &format!("no {what} is available"))
+        .detail("The client waited as long as pool.wait_timeout allows.")
+        .hint("Check the nodes of the cluster.")
+}
+
+fn login_failed(node: &str, error: &ConnectError) -> ErrorReport {
+    let state = match error {
+        ConnectError::Refused(report) => *report.sqlstate(),
+        _ => *b"08001",
+    };
+    ErrorReport::error(&state, &format!("cannot log in to server {node}: {error}"))
+        .hint("Check the user's server_user and server_password in the configuration.")
+}

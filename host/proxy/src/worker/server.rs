@@ -1,0 +1,72 @@
+use std::rc::Rc;
+use std::sync::Arc;
+
+use howdah_cluster::NodeId;
+use howdah_pool::Lease;
+use howdah_session::ServerState;
+
+use super::Ctx;
+use super::cancel::ServerKey;
+use crate::upstream::{Connected, Stream, Target};
+
+/// A connection to a server, with all that is known of it.
+pub(crate) struct ServerConn {
+    pub(crate) stream: Stream,
+    pub(crate) state: ServerState,
+    pub(crate) key: Arc<ServerKey>,
+    pub(crate) node: NodeId,
+}
+
+impl ServerConn {
+    pub(crate) fn new(connected: Connected, target: Target, node: NodeId) -> ServerConn {
+        ServerConn {
+            stream: connected.stream,
+            state: ServerState::new(connected.parameters),
+            key: ServerKey::new(target, connected.pid, connected.key),
+            node,
+        }
+    }
+}
+
+/// A leased server connection, counted as long as it lives.
+pub(crate) struct Leased {
+    lease: Option<Lease<ServerConn>>,
+    node: NodeId,
+    ctx: Rc<Ctx>,
+}
+
+impl Leased {
+    pub(crate) fn new(lease: Lease<ServerConn>, ctx: &Rc<Ctx>) -> Leased {
+        let node = lease.node;
+        ctx.count_lease(node, 1);
+        Leased { lease: Some(lease), node, ctx: Rc::clone(ctx) }
+    }
+
+    pub(crate) fn node(&self) -> NodeId {
+        self.node
+    }
+
+    pub(crate) fn conn(&mut self) -> Option<&mut ServerConn> {
+        self.lease.as_deref_mut()
+    }
+
+    /// Gives the connection back, once no cancel request is on its way to it.
+    pub(crate) fn release(mut self) {
+        let Some(lease) = self.lease.take() else { return };
+        if !lease.key.is_cancelling() {
+            lease.release();
+            return;
+        }
+        tokio::task::spawn_local(async move {
+            let key = Arc::clone(&lease.key);
+            key.settled().await;
+            lease.release();
+        });
+    }
+}
+
+impl Drop for Leased {
+    fn drop(&mut self) {
+        self.ctx.count_lease(self.node, -1);
+    }
+}

@@ -1,0 +1,161 @@
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use arc_swap::ArcSwap;
+use howdah_cluster::NodeId;
+use howdah_pool::{Limits, Pool};
+use howdah_policy::Registry;
+use parking_lot::Mutex;
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::Message;
+use super::server::ServerConn;
+use crate::config::{Config, PoolSettings};
+use crate::monitor::Monitor;
+use crate::upstream::KeyCache;
+
+/// Which pool: node, user on the server, database.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct PoolKey {
+    pub(crate) node: NodeId,
+    pub(crate) user: String,
+    pub(crate) database: String,
+}
+
+/// What all threads share.
+pub struct Shared {
+    /// The configuration in force.
+    pub config: ArcSwap<Config>,
+    /// Policies.
+    pub registry: Arc<Registry>,
+    /// Nodes.
+    pub monitor: Arc<Monitor>,
+    /// Derived keys.
+    pub keys: Arc<KeyCache>,
+    /// One set per worker.
+    pub counters: Vec<Counters>,
+    /// Verifiers of unknown users depend on it.
+    pub(crate) mock_secret: [u8; 32],
+    pub(crate) next_client: AtomicU64,
+    pub(crate) workers: Vec<UnboundedSender<Message>>,
+    pools: Mutex<HashMap<PoolKey, Pool<ServerConn>>>,
+}
+
+/// What one worker has counted. On cache lines of its own.
+#[repr(align(128))]
+#[derive(Debug, Default)]
+pub struct Counters {
+    pub(crate) clients: AtomicUsize,
+    /// Batches by node: those that only read, and the others.
+    pub(crate) reads: Vec<AtomicU64>,
+    pub(crate) others: Vec<AtomicU64>,
+    /// Batches that a standby refused and the primary ran.
+    pub(crate) rerouted: AtomicU64,
+    /// Errors of the proxy's own.
+    pub(crate) refused: AtomicU64,
+}
+
+impl Counters {
+    /// Zero for this many nodes.
+    pub fn new(nodes: usize) -> Counters {
+        let zeros = || (0..nodes).map(|_| AtomicU64::new(0)).collect();
+        Counters { reads: zeros(), others: zeros(), ..Counters::default() }
+    }
+
+    /// Connected clients.
+    pub fn clients(&self) -> usize {
+        self.clients.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn batch(&self, node: NodeId, reads: bool) {
+        let counters = if reads { &self.reads } else { &self.others };
+        if let Some(counter) = counters.get(usize::from(node.0)) {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Shared {
+    /// What all threads share, before there are any.
+    pub fn new(
+        config: Config,
+        registry: Arc<Registry>,
+        monitor: Arc<Monitor>,
+        keys: Arc<KeyCache>,
+        workers: Vec<UnboundedSender<Message>>,
+    ) -> Arc<Shared> {
+        let nodes = monitor.snapshot().specs.len();
+        Arc::new(Shared {
+            config: ArcSwap::from_pointee(config),
+            registry,
+            monitor,
+            keys,
+            counters: workers.iter().map(|_| Counters::new(nodes)).collect(),
+            mock_secret: crate::upstream::random(),
+            next_client: AtomicU64::new(1),
+            workers,
+            pools: Mutex::default(),
+        })
+    }
+
+    /// Connected clients of all workers.
+    pub fn clients(&self) -> usize {
+        self.counters.iter().map(Counters::clients).sum()
+    }
+
+    /// Batches that a node has run: those that only read, and the others.
+    pub fn batches(&self, node: usize) -> (u64, u64) {
+        let sum = |pick: fn(&Counters) -> &Vec<AtomicU64>| {
+            let of = |c: &Counters| pick(c).get(node).map_or(0, |n| n.load(Ordering::Relaxed));
+            self.counters.iter().map(of).sum()
+        };
+        (sum(|c| &c.reads), sum(|c| &c.others))
+    }
+
+    /// The worker with the fewest clients.
+    pub(crate) fn idlest(&self) -> Option<&UnboundedSender<Message>> {
+        let loads = self.counters.iter().map(Counters::clients).zip(&self.workers);
+        loads.min_by_key(|(clients, _)| *clients).map(|(_, worker)| worker)
+    }
+
+    /// The pool for a key, made when it is first wanted.
+    pub(crate) fn pool(&self, key: &PoolKey, settings: PoolSettings) -> Pool<ServerConn> {
+        let mut pools = self.pools.lock();
+        if let Some(pool) = pools.get(key) {
+            return pool.clone();
+        }
+        let pool = Pool::new(limits(settings), self.workers.len());
+        pools.insert(key.clone(), pool.clone());
+        pool
+    }
+
+    /// All pools.
+    pub(crate) fn pools(&self) -> Vec<Pool<ServerConn>> {
+        self.pools.lock().values().cloned().collect()
+    }
+
+    /// New settings for every pool.
+    pub fn resize_pools(&self, config: &Config) {
+        for (key, pool) in &*self.pools.lock() {
+            pool.set_limits(limits(pool_settings(config, &key.user)));
+        }
+    }
+}
+
+/// The settings of the pools of a server user.
+pub(crate) fn pool_settings(config: &Config, server_user: &str) -> PoolSettings {
+    let user = config.users.values().find(|user| user.server_user == server_user);
+    let size = user.and_then(|user| user.pool_size).unwrap_or(config.pool.size);
+    PoolSettings { size, ..config.pool }
+}
+
+fn limits(settings: PoolSettings) -> Limits {
+    Limits {
+        size: settings.size,
+        wait_timeout: settings.wait_timeout,
+        idle_timeout: settings.idle_timeout,
+        lifetime: settings.lifetime,
+        max_waiting: settings.max_waiting,
+    }
+}
