@@ -144,8 +144,16 @@ impl Digest {
 
     fn token(&mut self, class: u8, bytes: &[u8], fold: bool) {
         self.put(class);
-        for &byte in bytes {
-            self.put(if fold { byte.to_ascii_lowercase() } else { byte });
+        for chunk in bytes.chunks(BUFFER) {
+            if self.len + chunk.len() > BUFFER {
+                self.flush();
+            }
+            if let Some(place) = self.buffer.get_mut(self.len..self.len + chunk.len()) {
+                for (place, byte) in place.iter_mut().zip(chunk) {
+                    *place = if fold { byte.to_ascii_lowercase() } else { *byte };
+                }
+                self.len += chunk.len();
+            }
         }
     }
 
@@ -164,7 +172,7 @@ impl Digest {
         self.len = 0;
     }
 
-    pub(crate) fn finish(mut self) -> u64 {
+    pub(crate) fn finish(&mut self) -> u64 {
         self.release();
         self.flush();
         self.hasher.finish()

@@ -18,15 +18,9 @@ macro_rules! words {
             $($name,)*
         }
 
-        impl Word {
-            fn of_lower_case(word: &[u8]) -> Word {
-                match word {
-                    $($text => Word::$name,)*
-                    $($fixed)|* => Word::Fixed,
-                    _ => Word::Plain,
-                }
-            }
-        }
+        /// Every word with its text, in lower case.
+        const WORDS: &[(&[u8], Word)] =
+            &[$(($text, Word::$name),)* $(($fixed, Word::Fixed),)*];
     };
 }
 
@@ -71,14 +65,57 @@ words! {
     b"xmlroot" b"xmlserialize" b"xmltable"
 }
 
+/// Slots of the table that words are searched in: a power of two, and several times as many as there are words, so
+/// that most names find an empty slot at once.
+const SLOTS: usize = 1024;
+
+/// [`WORDS`] by hash; what collides stands in the next free slot.
+static TABLE: [(&[u8], Word); SLOTS] = table();
+
+const fn table() -> [(&'static [u8], Word); SLOTS] {
+    let mut table: [(&'static [u8], Word); SLOTS] = [(&[], Word::Plain); SLOTS];
+    let mut i = 0;
+    while i < WORDS.len() {
+        let mut slot = hash(WORDS[i].0);
+        while !table[slot].0.is_empty() {
+            slot = (slot + 1) % SLOTS;
+        }
+        table[slot] = WORDS[i];
+        i += 1;
+    }
+    table
+}
+
+/// FNV-1a, folded.
+const fn hash(word: &[u8]) -> usize {
+    let mut hash: u32 = 0x811c_9dc5;
+    let mut i = 0;
+    while i < word.len() {
+        hash = (hash ^ word[i] as u32).wrapping_mul(0x0100_0193);
+        i += 1;
+    }
+    (hash ^ (hash >> 15)) as usize % SLOTS
+}
+
 impl Word {
     /// Looks up a word in any case.
     pub(crate) fn find(word: &[u8]) -> Word {
+        if word.len() > MAX_LEN {
+            return Word::Plain;
+        }
+        // Most words are short: a call of memcpy would cost more than this loop.
         let mut buffer = [0_u8; MAX_LEN];
-        let Some(lower) = buffer.get_mut(..word.len()) else { return Word::Plain };
-        lower.copy_from_slice(word);
-        lower.make_ascii_lowercase();
-        Word::of_lower_case(lower)
+        for (lower, byte) in buffer.iter_mut().zip(word) {
+            *lower = byte.to_ascii_lowercase();
+        }
+        let lower = buffer.get(..word.len()).unwrap_or_default();
+        let mut slot = hash(lower);
+        loop {
+            match TABLE.get(slot) {
+                Some((text, word)) if text.is_empty() || *text == lower => return *word,
+                _ => slot = (slot + 1) % SLOTS,
+            }
+        }
     }
 
     /// The kind of a statement that begins with this word.

@@ -273,32 +273,26 @@ fn is_blank(b: u8) -> bool {
     matches!(b, b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c)
 }
 
-fn is_identifier_start(b: u8) -> bool {
+const fn is_identifier_start(b: u8) -> bool {
     b.is_ascii_alphabetic() || b == b'_' || b >= 0x80
 }
 
 fn is_identifier(b: u8) -> bool {
-    is_identifier_start(b) || b.is_ascii_digit() || b == b'$'
+    IDENTIFIER[usize::from(b)]
 }
 
+/// Bytes of an unquoted identifier, by value: most of a text is looked up here.
+static IDENTIFIER: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut b = 0;
+    while b < 256 {
+        let byte = b as u8;
+        table[b] = is_identifier_start(byte) || byte.is_ascii_digit() || byte == b'$';
+        b += 1;
+    }
+    table
+};
+
 fn is_operator(b: u8) -> bool {
-    matches!(
-        b,
-        b'~' | b'!'
-            | b'@'
-            | b'#'
-            | b'^'
-            | b'&'
-            | b'|'
-            | b'`'
-            | b'?'
-            | b'+'
-            | b'-'
-            | b'*'
-            | b'/'
-            | b'%'
-            | b'<'
-            | b'>'
-            | b'='
-    )
+    b"~!@#^&|`?+-*/%<>=".contains(&b)
 }

@@ -38,7 +38,7 @@ impl Scan<'_> {
         let current = std::mem::replace(&mut self.current, Current::new());
         self.levels[0] = Level::outermost();
         self.depth = 0;
-        self.arguments = None;
+        self.configures = false;
         if !current.begun {
             return;
         }
@@ -64,7 +64,7 @@ impl Scan<'_> {
         found.statements += 1;
     }
 
-    pub(super) fn finish(mut self) -> Statement {
+    pub(super) fn finish(&mut self) -> Statement {
         let found = &mut self.found;
         if found.statements > 1 {
             found.facts = found.facts.with(Facts::SEVERAL);
@@ -77,7 +77,7 @@ impl Scan<'_> {
             found.facts = found.facts.with(Facts::READ_ONLY);
         }
         found.digest = self.digest.finish();
-        self.found
+        std::mem::replace(found, Statement::empty())
     }
 
     fn effect_of(&self, current: &Current) -> Effect {

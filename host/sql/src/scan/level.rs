@@ -11,8 +11,9 @@ pub(super) struct Level {
     pub(super) with: bool,
     /// It holds a query: FROM begins a clause. In `extract(year FROM x)` it does not.
     pub(super) query: bool,
-    /// The arguments of `set_config`, when it holds them.
-    pub(super) arguments: Option<Arguments>,
+    /// It holds the arguments of `set_config`, and these have been seen.
+    pub(super) configures: bool,
+    pub(super) arguments: Arguments,
 }
 
 /// The clause of a query, as far as it changes what a name is.
@@ -32,9 +33,9 @@ pub(super) enum Region {
 /// What has been seen of the arguments of `set_config(name, value, is_local)`.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Arguments {
-    commas: u32,
+    commas: u8,
     /// Tokens of the present argument.
-    tokens: u32,
+    tokens: u8,
     /// The last token was the constant true.
     truth: bool,
 }
@@ -42,16 +43,16 @@ pub(super) struct Arguments {
 impl Arguments {
     pub(super) fn add(&mut self, token: Token, bytes: &[u8]) {
         if token.is(b',') {
-            *self = Arguments { commas: self.commas + 1, ..Arguments::default() };
+            *self = Arguments { commas: self.commas.saturating_add(1), ..Arguments::default() };
             return;
         }
-        self.tokens += 1;
+        self.tokens = self.tokens.saturating_add(1);
         self.truth = token.word == Word::True || matches!(bytes, b"'t'" | b"'true'" | b"'on'");
     }
 
     /// Parentheses or brackets make it more than a constant.
     pub(super) fn nest(&mut self) {
-        self.tokens += 1;
+        self.tokens = self.tokens.saturating_add(1);
         self.truth = false;
     }
 

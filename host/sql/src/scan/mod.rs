@@ -9,7 +9,7 @@ mod statement;
 use howdah_decision::Facts;
 
 use self::batch::Promise;
-use self::level::{Arguments, Level, Region};
+use self::level::{Level, Region};
 use self::statement::Current;
 use crate::comment::hints;
 use crate::digest::Digest;
@@ -40,7 +40,7 @@ pub(crate) struct Scan<'a> {
     /// The name before the dot that is `previous`.
     schema: Option<Token>,
     /// The next `(` opens the arguments of `set_config`.
-    arguments: Option<Arguments>,
+    configures: bool,
 }
 
 impl<'a> Scan<'a> {
@@ -60,11 +60,11 @@ impl<'a> Scan<'a> {
             previous: Token::NONE,
             head: Token::NONE,
             schema: None,
-            arguments: None,
+            configures: false,
         }
     }
 
-    pub(crate) fn run(mut self) -> Statement {
+    pub(crate) fn run(&mut self) -> Statement {
         let text = self.lexer.text;
         let mut token = self.lexer.token();
         let begin = token.start;
@@ -153,8 +153,8 @@ impl<'a> Scan<'a> {
         let level = self.level();
         level.advance(token, previous);
         level.fresh = false;
-        if let Some(arguments) = &mut level.arguments {
-            arguments.add(token, bytes);
+        if level.configures {
+            level.arguments.add(token, bytes);
         }
     }
 
@@ -185,17 +185,15 @@ impl<'a> Scan<'a> {
     fn open(&mut self) {
         let previous = self.previous;
         let mut inner = self.level().inner(previous);
-        inner.arguments = self.arguments.take();
-        if let Some(arguments) = &mut self.level().arguments {
-            arguments.nest();
-        }
+        inner.configures = std::mem::take(&mut self.configures);
+        self.level().arguments.nest();
         self.depth += 1;
         *self.level() = inner;
     }
 
     fn close(&mut self) {
-        let arguments = self.level().arguments.take();
-        if arguments.is_some_and(|arguments| !arguments.is_local()) {
+        let level = *self.level();
+        if level.configures && !level.arguments.is_local() {
             self.current.pin = Some(PinReason::Settings);
         }
         self.depth = self.depth.saturating_sub(1);

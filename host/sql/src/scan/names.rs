@@ -2,7 +2,7 @@ use howdah_decision::Kind;
 
 use super::Scan;
 use super::builtin;
-use super::level::{Arguments, Region};
+use super::level::Region;
 use crate::Volatility;
 use crate::effect::PinReason;
 use crate::lex::{Token, What};
@@ -94,7 +94,7 @@ impl Scan<'_> {
             self.current.pin = Some(PinReason::AdvisoryLock);
         }
         if built_in && &*name == "set_config" {
-            self.arguments = Some(Arguments::default());
+            self.configures = true;
         }
         if self.current.volatile || !self.current.runs_functions() {
             return;
