@@ -6,8 +6,27 @@ use howdah_decision::Facts;
 
 use crate::lex::{Lexer, What};
 
+/// The hints in the comments before the first token, which begins at `begin`, and after the last one, which ends
+/// at `end`.
+pub(crate) fn hints(text: &[u8], begin: usize, end: usize) -> Facts {
+    let mut facts = Facts::NONE;
+    if begin > 0 {
+        facts = comments(text, 0).fold(facts, |facts, comment| facts.with(hint(comment)));
+    }
+    if end < text.len() {
+        facts = comments(text, end).fold(facts, |facts, comment| facts.with(hint(comment)));
+    }
+    facts
+}
+
+/// The comments that begin at `at`, with nothing but white space and `;` between them.
+fn comments(text: &[u8], at: usize) -> impl Iterator<Item = &[u8]> {
+    let mut lexer = Lexer::new(text, at, false);
+    std::iter::from_fn(move || lexer.comment())
+}
+
 /// The hint in a comment: `/* howdah: primary */` or `/* howdah: replica */`.
-pub(crate) fn hint(comment: &[u8]) -> Facts {
+fn hint(comment: &[u8]) -> Facts {
     let Some(inner) = inside(comment) else { return Facts::NONE };
     let Some((name, value)) = inner.split_once(':') else { return Facts::NONE };
     if !name.trim().eq_ignore_ascii_case("howdah") {
@@ -30,35 +49,40 @@ fn inside(comment: &[u8]) -> Option<&str> {
 }
 
 /// The value of a key in a leading or trailing comment of the sqlcommenter form `/* key='value',… */`,
-/// URL-decoded. None when there is no such key, or the value is not UTF-8.
+/// URL-decoded; a trailing one is preferred. None when there is no such key, when the value is not UTF-8, and for a
+/// text longer than [`crate::MAX_SCAN_LEN`].
 pub fn tag<'a>(text: &'a [u8], key: &str) -> Option<Cow<'a, str>> {
-    let (first, last) = outer_comments(text);
-    [last, first].into_iter().flatten().find_map(|(start, end)| {
-        let inner = inside(text.get(start..end)?)?;
-        inner.split(',').find_map(|pair| {
-            let (name, value) = pair.split_once('=')?;
-            let value = value.trim().strip_prefix('\'')?.strip_suffix('\'')?;
-            (decode(name.trim())? == key).then(|| decode(value))?
-        })
+    if text.len() > crate::MAX_SCAN_LEN {
+        return None;
+    }
+    // Most texts have no comment at all.
+    memchr::memmem::find(text, b"/*").or_else(|| memchr::memmem::find(text, b"--"))?;
+    let end = last_token_end(text);
+    comments(text, end).chain(comments(text, 0)).find_map(|comment| in_comment(comment, key))
+}
+
+fn in_comment<'a>(comment: &'a [u8], key: &str) -> Option<Cow<'a, str>> {
+    inside(comment)?.split(',').find_map(|pair| {
+        let (name, value) = pair.split_once('=')?;
+        if decode(name.trim())? != key {
+            return None;
+        }
+        decode(value.trim().strip_prefix('\'')?.strip_suffix('\'')?)
     })
 }
 
-/// The first comment before any token, and the last one after all tokens.
-fn outer_comments(text: &[u8]) -> (Option<(usize, usize)>, Option<(usize, usize)>) {
-    if text.len() > crate::MAX_SCAN_LEN {
-        return (None, None);
-    }
+/// Where the last token ends that is not `;`.
+fn last_token_end(text: &[u8]) -> usize {
     let mut lexer = Lexer::new(text, 0, false);
-    let mut token = lexer.token();
-    let first = lexer.comment.take();
+    let mut end = 0;
     loop {
+        let token = lexer.token();
         match token.what {
-            What::End => return (first, lexer.comment),
-            What::Unterminated => return (first, None),
+            What::End => return end,
+            What::Unterminated => return text.len(),
             What::Punct(b';') => {}
-            _ => lexer.comment = None,
+            _ => end = token.end,
         }
-        token = lexer.token();
     }
 }
 

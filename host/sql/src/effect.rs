@@ -51,7 +51,7 @@ pub enum PinReason {
     Load,
     /// It has made settings in a way that is not tracked.
     Settings,
-    /// It has sent a statement too large to be looked at.
+    /// It has sent what a scan does not understand: a text too large, or nested too deeply.
     Unseen,
 }
 
@@ -66,7 +66,7 @@ impl PinReason {
             PinReason::SqlPrepare => "prepared by SQL",
             PinReason::Load => "load",
             PinReason::Settings => "settings",
-            PinReason::Unseen => "statement too large",
+            PinReason::Unseen => "not understood",
         }
     }
 }
@@ -90,9 +90,10 @@ impl<'a> Words<'a> {
         token
     }
 
-    /// Takes the next token when it is this keyword.
+    /// Takes the next token when it is this keyword, given in lower case.
     fn word(&mut self, word: &str) -> bool {
-        let hit = self.next.what == What::Word && self.lexer.is(self.next, word);
+        let hit = self.next.what == What::Word
+            && self.lexer.bytes(self.next).eq_ignore_ascii_case(word.as_bytes());
         if hit {
             self.advance();
         }
@@ -100,9 +101,13 @@ impl<'a> Words<'a> {
     }
 
     fn identifier(&mut self) -> Option<Box<str>> {
-        matches!(self.next.what, What::Word | What::Quoted)
-            .then(|| self.advance())
-            .map(|token| self.lexer.folded(token).into())
+        let token = self.next;
+        let known = matches!(token.what, What::Word | What::Quoted)
+            && std::str::from_utf8(self.lexer.bytes(token)).is_ok();
+        known.then(|| {
+            self.advance();
+            self.lexer.folded(token).into()
+        })
     }
 
     /// A name with dots.
@@ -132,6 +137,17 @@ impl<'a> Words<'a> {
     }
 }
 
+/// Settings that last as long as a transaction, whatever the form of SET (guc_tables.c).
+fn is_of_transaction(name: &str) -> bool {
+    matches!(name, "transaction_isolation" | "transaction_read_only" | "transaction_deferrable")
+}
+
+/// Settings that a statement of the form `SET name TO value` can't carry to another server: who the session is,
+/// and the state of its random numbers.
+fn is_bound(name: &str) -> bool {
+    matches!(name, "role" | "session_authorization" | "seed")
+}
+
 /// The effect of a SET, RESET, DISCARD or DEALLOCATE that begins at `start`.
 pub(crate) fn of_session_verb(text: &[u8], start: usize, backslash_escapes: bool) -> Effect {
     let mut words = Words::new(text, start, backslash_escapes);
@@ -140,17 +156,24 @@ pub(crate) fn of_session_verb(text: &[u8], start: usize, backslash_escapes: bool
     } else if words.word("reset") {
         reset(&mut words)
     } else if words.word("discard") {
-        Some(if words.word("all") { Effect::DiscardAll } else { Effect::Pin(PinReason::Settings) })
+        // The other forms drop what the server can make again.
+        Some(if words.word("all") { Effect::DiscardAll } else { Effect::None })
     } else if words.word("deallocate") {
-        words.word("prepare");
-        match words.word("all") {
-            true => Some(Effect::Deallocate(None)),
-            false => words.identifier().map(|name| Effect::Deallocate(Some(name))),
-        }
+        deallocate(&mut words)
     } else {
         None
     };
     effect.unwrap_or(Effect::Pin(PinReason::Settings))
+}
+
+fn deallocate(words: &mut Words<'_>) -> Option<Effect> {
+    if words.word("prepare") && words.at_end() {
+        return Some(Effect::Deallocate(Some("prepare".into())));
+    }
+    match words.word("all") {
+        true => Some(Effect::Deallocate(None)),
+        false => words.identifier().map(|name| Effect::Deallocate(Some(name))),
+    }
 }
 
 fn set(words: &mut Words<'_>) -> Option<Effect> {
@@ -158,21 +181,26 @@ fn set(words: &mut Words<'_>) -> Option<Effect> {
         return Some(Effect::None);
     }
     words.word("session");
-    if words.word("characteristics") || words.word("authorization") || words.word("role") {
+    if words.word("characteristics") {
         return None;
     }
+    if words.word("authorization") {
+        return undone(words, "default");
+    }
+    if words.word("role") {
+        return undone(words, "none");
+    }
     if words.word("time") {
-        words.word("zone");
-        return assignment(words, "timezone".into());
+        return words.word("zone").then(|| assignment(words, "timezone".into()))?;
     }
     if words.word("names") {
-        return assignment(words, "client_encoding".into());
+        return match words.at_end() {
+            true => Some(Effect::Reset { name: "client_encoding".into() }),
+            false => assignment(words, "client_encoding".into()),
+        };
     }
     if words.word("schema") {
         return assignment(words, "search_path".into());
-    }
-    if words.word("xml") {
-        return None;
     }
     let name = words.name()?;
     if !words.word("to") {
@@ -184,31 +212,60 @@ fn set(words: &mut Words<'_>) -> Option<Effect> {
     assignment(words, name)
 }
 
+/// Who the session is goes back to what it was: a session that had changed it is pinned since then.
+fn undone(words: &mut Words<'_>, word: &str) -> Option<Effect> {
+    (words.word(word) && words.at_end()).then_some(Effect::None)
+}
+
 fn assignment(words: &mut Words<'_>, name: Box<str>) -> Option<Effect> {
-    if matches!(&*name, "role" | "session_authorization") {
-        return None;
+    if is_of_transaction(&name) {
+        return Some(Effect::None);
     }
-    let value = words.rest()?;
-    if value.eq_ignore_ascii_case("default") || value.eq_ignore_ascii_case("local") {
-        return Some(Effect::Reset { name });
+    if is_bound(&name) {
+        return None;
     }
     // `SET TIME ZONE INTERVAL …` has a grammar of its own that `SET timezone TO` does not know.
-    if &*name == "timezone" && value.to_ascii_lowercase().starts_with("interval") {
+    if &*name == "timezone" && words.word("interval") {
         return None;
     }
+    let first = words.next.what;
+    let value = words.rest()?;
+    if value.eq_ignore_ascii_case("default")
+        || (&*name == "timezone" && value.eq_ignore_ascii_case("local"))
+    {
+        return Some(Effect::Reset { name });
+    }
+    if &*name == "search_path" && makes_temporary(&value, first) {
+        return Some(Effect::Pin(PinReason::TemporaryTable));
+    }
     Some(Effect::Set { name, value })
+}
+
+/// Whether tables would be made in the temporary schema: it stands first in the search path.
+fn makes_temporary(path: &str, first: What) -> bool {
+    let name = match first {
+        What::String | What::Quoted => path.get(1..).unwrap_or_default(),
+        _ => path,
+    };
+    name.get(..7).is_some_and(|name| name.eq_ignore_ascii_case("pg_temp"))
 }
 
 fn reset(words: &mut Words<'_>) -> Option<Effect> {
     if words.word("all") {
         return Some(Effect::ResetAll);
     }
-    if words.word("session") || words.word("role") {
-        return None;
+    if words.word("session") {
+        return words.word("authorization").then_some(Effect::None);
     }
     if words.word("time") {
-        words.word("zone");
-        return Some(Effect::Reset { name: "timezone".into() });
+        return words.word("zone").then(|| Effect::Reset { name: "timezone".into() });
     }
-    words.name().map(|name| Effect::Reset { name })
+    if words.word("transaction") {
+        return Some(Effect::None);
+    }
+    match words.name()? {
+        name if is_of_transaction(&name) => Some(Effect::None),
+        name if is_bound(&name) && &*name != "seed" => Some(Effect::None),
+        name => Some(Effect::Reset { name }),
+    }
 }

@@ -2,13 +2,17 @@
 //!
 //! The scan follows PostgreSQL's own lexer (scan.l); it does not parse. Where it cannot be sure it errs on
 //! the side of the primary: an unknown function counts as volatile, an unknown word as an unknown statement.
+//!
+//! What no scan of a text can see: what a function or a `DO` block does inside (locks, temporary tables,
+//! settings), a function that is called by field notation (`row.function`), and what a prepared statement
+//! of `EXECUTE` is.
 
 mod catalog;
-mod classify;
 mod comment;
 mod digest;
 mod effect;
 mod lex;
+mod scan;
 mod words;
 
 pub use catalog::{Catalog, NoCatalog, Volatility};
@@ -32,10 +36,12 @@ pub struct ScanOptions {
 pub struct Statement {
     /// The most demanding kind of all its statements.
     pub kind: Kind,
-    /// What is true of any of its statements.
+    /// What is true of any of its statements; of `READ_ONLY`, all. Never `IN_TRANSACTION` or `EXTENDED`, which no
+    /// text tells.
     pub facts: Facts,
     /// The same for texts that differ only in literals, comments, white space, case of unquoted words, and the
-    /// length of lists of literals. Stable across processes and versions.
+    /// length of lists of literals. Stable across processes and versions. A text of unknown kind has a digest of
+    /// its bytes.
     pub digest: u64,
     /// What it does to the session.
     pub effect: Effect,
@@ -43,32 +49,64 @@ pub struct Statement {
     pub statements: u32,
     /// The greatest `$n`.
     pub parameters: u16,
+    /// The transaction boundaries in it, in order: zero when there are none, equal for equal ones.
+    pub boundaries: u64,
 }
 
-/// Scans a text in any server-side encoding.
+impl Statement {
+    fn empty() -> Statement {
+        Statement {
+            kind: Kind::Empty,
+            facts: Facts::NONE,
+            digest: 0,
+            effect: Effect::None,
+            statements: 0,
+            parameters: 0,
+            boundaries: 0,
+        }
+    }
+
+    fn unknown(text: &[u8], facts: Facts, effect: Effect) -> Statement {
+        let digest = digest::Digest::of_bytes(text);
+        Statement {
+            kind: Kind::Unknown,
+            facts,
+            digest,
+            effect,
+            statements: 1,
+            ..Statement::empty()
+        }
+    }
+
+    /// `boundary` has three bits; more boundaries than fit are all the same.
+    fn add_boundary(&mut self, boundary: u64) {
+        if boundary != 0 {
+            let fits = self.boundaries.leading_zeros() > 3;
+            self.boundaries = if fits { self.boundaries << 3 | boundary } else { u64::MAX };
+        }
+    }
+}
+
+/// Scans a text in any server-side encoding (not SJIS, BIG5, GBK, UHC, GB18030 or JOHAB, in which a character may
+/// contain a backslash).
 pub fn scan(text: &[u8], options: ScanOptions, catalog: &dyn Catalog) -> Statement {
     if text.len() > MAX_SCAN_LEN {
-        return Statement {
-            kind: Kind::Unknown,
-            facts: Facts::VOLATILE,
-            digest: 0,
-            effect: Effect::Pin(PinReason::Unseen),
-            statements: 1,
-            parameters: 0,
-        };
+        let facts = Facts::VOLATILE.with(Facts::STICKY);
+        return Statement::unknown(text, facts, Effect::Pin(PinReason::Unseen));
     }
-    classify::classify(text, options, catalog)
+    scan::Scan::new(text, options, catalog).run()
 }
 
-/// Whether a rewritten text may stand for the original: the same parameters, and no transaction boundary
-/// moved.
+/// Whether a rewritten text may stand for the original: as many statements, the same parameters, and the same
+/// transaction boundaries. What is not understood can be replaced only by what differs in comments or less.
 pub fn same_shape(before: &Statement, after: &Statement) -> bool {
-    let boundary = |s: &Statement| matches!(s.kind, Kind::Begin | Kind::End);
-    before.parameters == after.parameters
-        && boundary(before) == boundary(after)
-        && (!boundary(before) || before.effect == after.effect)
-        && after.kind != Kind::Unknown
-        && (before.statements == after.statements || (before.statements > 0 && !boundary(after)))
+    if Kind::Unknown == before.kind.max(after.kind) {
+        return before.digest == after.digest;
+    }
+    before.statements == after.statements
+        && before.parameters == after.parameters
+        && before.boundaries == after.boundaries
+        && before.boundaries != u64::MAX
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Reading the fields of a message body.
 
-/// A body that is not of its message's form.
+/// A body that is not of its message's form. The sender's fault; the frame itself is sound, so what follows it can
+/// be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BodyError {
     /// It ends within a field.

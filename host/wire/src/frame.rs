@@ -14,7 +14,7 @@ pub struct Head {
     pub len: usize,
 }
 
-/// A length that no message can have.
+/// A length that no message can have. The sender's fault; nothing after it can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("invalid message length")]
 pub struct FrameError;
@@ -51,8 +51,10 @@ pub(crate) fn write_untagged(out: &mut BytesMut, write: impl FnOnce(&mut BytesMu
     }
 }
 
-/// Appends a string and its terminating zero.
+/// Appends a string and its terminating zero. A string that holds a zero ends there: what follows it would be
+/// taken for the next field.
 pub(crate) fn put_string(out: &mut BytesMut, string: &[u8]) {
-    out.put_slice(string);
+    let end = memchr::memchr(0, string).unwrap_or(string.len());
+    out.put_slice(string.get(..end).unwrap_or(string));
     out.put_u8(0);
 }

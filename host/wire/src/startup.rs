@@ -45,10 +45,10 @@ pub struct Startup<'a> {
 /// Bytes that cannot open a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OpeningError {
-    /// Shorter than its code, or longer than [`MAX_STARTUP_LEN`].
+    /// Too short for its code, or longer than [`MAX_STARTUP_LEN`]. The client's fault.
     #[error("invalid length of startup packet")]
     Length,
-    /// Parameters without terminating zeros, or a key of impossible length.
+    /// Parameters without terminating zeros, or a key of impossible length. The client's fault.
     #[error("invalid startup packet layout: expected terminator as last byte")]
     Layout,
 }
@@ -66,7 +66,7 @@ impl From<BodyError> for OpeningError {
 pub fn read(buf: &[u8]) -> Result<Option<(Opening<'_>, usize)>, OpeningError> {
     let Some(len) = buf.first_chunk::<4>() else { return Ok(None) };
     let len = u32::from_be_bytes(*len) as usize;
-    if !(8..=MAX_STARTUP_LEN).contains(&len) {
+    if !(8..=MAX_STARTUP_LEN + 4).contains(&len) {
         return Err(OpeningError::Length);
     }
     let Some(packet) = buf.get(4..len) else { return Ok(None) };

@@ -23,14 +23,11 @@ impl Version {
         ((self.major as u32) << 16) | self.minor as u32
     }
 
-    /// The version to speak with a peer that asked for this one: the newest that both know.
-    /// None when the major version differs. 3.1 was never used (pqcomm.h) and is answered with 3.0.
+    /// The version to speak with a client that asked for this one: its own, up to 3.2. None when the major
+    /// version differs. As in PostgreSQL (backend_startup.c, `FrontendProtocol`), 3.1, which no release ever
+    /// defined, is taken at its word and differs from 3.0 in nothing.
     pub fn negotiate(self) -> Option<Version> {
-        match (self.major, self.minor) {
-            (3, 0 | 1) => Some(Version::V3_0),
-            (3, _) => Some(Version::V3_2),
-            _ => None,
-        }
+        (self.major == 3).then(|| self.min(Version::V3_2))
     }
 }
 

@@ -80,7 +80,13 @@ pub struct ErrorReport {
 
 impl ErrorReport {
     fn new(severity: Severity, sqlstate: &[u8; 5], message: &str) -> ErrorReport {
-        ErrorReport { severity, sqlstate: *sqlstate, message: clean(message), detail: None, hint: None }
+        ErrorReport {
+            severity,
+            sqlstate: *sqlstate,
+            message: clean(message),
+            detail: None,
+            hint: None,
+        }
     }
 
     /// The statement fails.
@@ -100,9 +106,8 @@ impl ErrorReport {
 
     /// A server's error as one of a statement, whatever its severity was.
     pub fn from_response(response: &ErrorResponse<'_>) -> ErrorReport {
-        let text = |letter| {
-            response.field(letter).map(|value| clean(&String::from_utf8_lossy(value)))
-        };
+        let text =
+            |letter| response.field(letter).map(|value| clean(&String::from_utf8_lossy(value)));
         ErrorReport {
             severity: Severity::Error,
             sqlstate: response.sqlstate().unwrap_or(*b"XX000"),

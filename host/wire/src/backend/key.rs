@@ -40,7 +40,8 @@ impl<'a> BackendKeyData<'a> {
 /// NegotiateProtocolVersion: the newest minor version that the server knows, and the options it does not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NegotiateProtocolVersion<'a> {
-    /// The version code, as in the start-up packet (PostgreSQL sends the whole code since 3.2).
+    /// The version code, as in a start-up packet: the documentation says "minor version", PostgreSQL sends the
+    /// whole code (backend_startup.c, `SendNegotiateProtocolVersion`).
     pub version: u32,
     /// Names of unknown `_pq_.` options.
     pub unknown: Vec<&'a [u8]>,

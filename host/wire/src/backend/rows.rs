@@ -113,13 +113,7 @@ impl<'a> DataRow<'a> {
             out.put_u16(0);
             for value in values {
                 count = count.saturating_add(1);
-                match value {
-                    None => out.put_i32(-1),
-                    Some(value) => {
-                        out.put_u32(u32::try_from(value.len()).unwrap_or(u32::MAX));
-                        out.put_slice(value);
-                    }
-                }
+                put_value(out, value);
             }
             if let Some(place) = out.get_mut(at..at + 2) {
                 place.copy_from_slice(&count.to_be_bytes());
@@ -132,6 +126,16 @@ fn read_value<'a>(body: &mut Body<'a>) -> Result<Option<&'a [u8]>, BodyError> {
     match body.i32()? {
         -1 => Ok(None),
         len => body.bytes(usize::try_from(len).map_err(|_| BodyError::Value)?).map(Some),
+    }
+}
+
+fn put_value(out: &mut BytesMut, value: Option<&[u8]>) {
+    match value {
+        None => out.put_i32(-1),
+        Some(value) => {
+            out.put_u32(u32::try_from(value.len()).unwrap_or(u32::MAX));
+            out.put_slice(value);
+        }
     }
 }
 
@@ -150,5 +154,10 @@ impl<'a> FunctionCallResponse<'a> {
         let value = read_value(&mut body)?;
         body.end()?;
         Ok(FunctionCallResponse { value })
+    }
+
+    /// Appends the message.
+    pub fn write(&self, out: &mut BytesMut) {
+        frame::write(out, tag::FUNCTION_CALL_RESPONSE, |out| put_value(out, self.value));
     }
 }

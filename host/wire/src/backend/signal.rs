@@ -1,6 +1,8 @@
 use bytes::BytesMut;
 
 use super::tag;
+use crate::BodyError;
+use crate::body::Body;
 use crate::frame;
 
 macro_rules! signal {
@@ -11,6 +13,13 @@ macro_rules! signal {
             pub struct $name;
 
             impl $name {
+                /// # Errors
+                /// A body that is not empty.
+                pub fn read(body: &[u8]) -> Result<$name, BodyError> {
+                    Body(body).end()?;
+                    Ok($name)
+                }
+
                 /// Appends the message, which has no body.
                 pub fn write(&self, out: &mut BytesMut) {
                     frame::write(out, tag::$tag, |_| {});

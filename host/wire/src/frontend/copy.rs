@@ -12,7 +12,13 @@ pub struct CopyData<'a> {
     pub data: &'a [u8],
 }
 
-impl CopyData<'_> {
+impl<'a> CopyData<'a> {
+    /// # Errors
+    /// None: any body will do.
+    pub fn read(body: &'a [u8]) -> Result<CopyData<'a>, BodyError> {
+        Ok(CopyData { data: body })
+    }
+
     /// Appends the message.
     pub fn write(&self, out: &mut BytesMut) {
         frame::write(out, tag::COPY_DATA, |out| out.put_slice(self.data));
@@ -24,6 +30,13 @@ impl CopyData<'_> {
 pub struct CopyDone;
 
 impl CopyDone {
+    /// # Errors
+    /// A body that is not empty.
+    pub fn read(body: &[u8]) -> Result<CopyDone, BodyError> {
+        Body(body).end()?;
+        Ok(CopyDone)
+    }
+
     /// Appends the message.
     pub fn write(&self, out: &mut BytesMut) {
         frame::write(out, tag::COPY_DONE, |_| {});

@@ -73,7 +73,13 @@ pub struct SaslResponse<'a> {
     pub data: &'a [u8],
 }
 
-impl SaslResponse<'_> {
+impl<'a> SaslResponse<'a> {
+    /// # Errors
+    /// None: what the data must be is the mechanism's matter.
+    pub fn read(body: &'a [u8]) -> Result<SaslResponse<'a>, BodyError> {
+        Ok(SaslResponse { data: body })
+    }
+
     /// Appends the message.
     pub fn write(&self, out: &mut BytesMut) {
         frame::write(out, tag::PASSWORD, |out| out.put_slice(self.data));

@@ -72,7 +72,12 @@ impl Client {
     }
 
     /// The client-final-message, from keys derived for this challenge.
-    pub fn last(&mut self, server_first: &[u8], challenge: &Challenge, keys: &ClientKeys) -> String {
+    pub fn last(
+        &mut self,
+        server_first: &[u8],
+        challenge: &Challenge,
+        keys: &ClientKeys,
+    ) -> String {
         let without_proof = format!("c=biws,r={}", challenge.nonce);
         self.auth_message = format!("n=,r={},", self.nonce).into_bytes();
         self.auth_message.extend_from_slice(server_first);

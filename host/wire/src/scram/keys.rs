@@ -122,10 +122,10 @@ fn salted_password(password: &[u8], salt: &[u8], iterations: u32) -> Key {
     out
 }
 
-/// SASLprep, or the password itself where that is not possible (saslprep.c).
+/// SASLprep, or the password itself where that is not possible or would leave nothing (saslprep.c).
 fn prepare(password: &[u8]) -> Cow<'_, [u8]> {
     match std::str::from_utf8(password).map(stringprep::saslprep) {
-        Ok(Ok(prepared)) => Cow::Owned(prepared.into_owned().into_bytes()),
+        Ok(Ok(prepared)) if !prepared.is_empty() => Cow::Owned(prepared.into_owned().into_bytes()),
         _ => Cow::Borrowed(password),
     }
 }

@@ -1,0 +1,35 @@
+//! Functions of PostgreSQL that a scan knows without a catalog.
+
+/// Functions that write or lock, whatever the catalog says or does not say yet (func.sgml).
+pub(super) fn is_always_volatile(function: &str) -> bool {
+    matches!(
+        function,
+        "nextval"
+            | "setval"
+            | "set_config"
+            | "pg_notify"
+            | "pg_export_snapshot"
+            | "pg_logical_emit_message"
+            | "txid_current"
+            | "pg_current_xact_id"
+            | "loread"
+            | "lowrite"
+    ) || function.starts_with("lo_")
+        || function.starts_with("dblink")
+        || is_advisory(function)
+}
+
+/// Constructs of newer grammars that are ordinary names in older ones: harmless when the catalog does not know
+/// them.
+pub(super) fn is_construct_when_unknown(function: &str) -> bool {
+    function == "json" || function.starts_with("json_")
+}
+
+/// Takes an advisory lock that outlives its transaction.
+pub(super) fn locks_session(function: &str) -> bool {
+    is_advisory(function) && !function.contains("_xact_") && !function.contains("unlock")
+}
+
+fn is_advisory(function: &str) -> bool {
+    function.starts_with("pg_advisory_") || function.starts_with("pg_try_advisory_")
+}
