@@ -15,10 +15,6 @@ pub struct ClusterId(pub u16);
 pub struct NodeSpec {
     /// Unique among all clusters: `host:port`, or a given name.
     pub name: String,
-    /// Name, address, or directory of a Unix socket.
-    pub host: String,
-    /// Port.
-    pub port: u16,
     /// For policies.
     pub labels: Vec<(String, String)>,
     /// Where it belongs.

@@ -12,8 +12,6 @@ const MAIN: ClusterId = ClusterId(0);
 fn observer() -> Observer {
     let spec = |name: &str| NodeSpec {
         name: name.into(),
-        host: "127.0.0.1".into(),
-        port: 5432,
         labels: vec![("zone".into(), name.into())],
         cluster: MAIN,
     };

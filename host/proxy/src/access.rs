@@ -1,37 +1,64 @@
 //! Who may come in.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use howdah_wire::backend::ErrorReport;
 use howdah_wire::scram::Verifier;
 
-use crate::config::{AuthMethod, Config};
+use crate::config::{AuthMethod, Config, Others};
 use crate::frontend::{Authenticator, Method};
-use crate::worker::Shared;
 
-/// Iterations of the verifier that stands for an unknown user: PostgreSQL's default.
-const MOCK_ITERATIONS: u32 = 4096;
+/// Iterations of the verifiers that are made here: PostgreSQL's default.
+const ITERATIONS: u32 = 4096;
 
-/// The configuration's rules.
-pub(crate) struct Access<'a> {
-    pub(crate) config: &'a Config,
-    pub(crate) shared: &'a Shared,
+/// The rules of a configuration, with what is derived from its passwords.
+pub struct Access {
+    method: AuthMethod,
+    trust_remote: bool,
+    others: Others,
+    users: HashMap<String, Option<Arc<Verifier>>>,
+    /// Verifiers of unknown users depend on it.
+    secret: [u8; 32],
 }
 
-impl Authenticator for Access<'_> {
+impl Access {
+    /// Derives verifiers from plain passwords; some milliseconds for each user.
+    pub fn new(config: &Config) -> Access {
+        let verifier = |password: &str| {
+            Verifier::parse(password).unwrap_or_else(|_| {
+                Verifier::derive(password.as_bytes(), &crate::upstream::random::<16>(), ITERATIONS)
+            })
+        };
+        let users = config.users.iter().map(|(name, user)| {
+            (name.clone(), user.password.as_ref().map(|p| Arc::new(verifier(p.reveal()))))
+        });
+        Access {
+            method: config.auth.method,
+            trust_remote: config.auth.trust_remote,
+            others: config.others,
+            users: users.collect(),
+            secret: crate::upstream::random(),
+        }
+    }
+}
+
+impl Authenticator for Access {
     fn method(&self, user: &str, _database: &str, peer: Option<IpAddr>) -> Method {
         let local = peer.is_none_or(|ip| ip.to_canonical().is_loopback());
-        match self.config.auth {
-            AuthMethod::Trust if !local && !self.config.trust_remote => Method::Reject(
+        match self.method {
+            AuthMethod::Trust if !local && !self.trust_remote => Method::Reject(
                 ErrorReport::fatal(b"28000", "trusted clients must connect from this machine")
                     .hint("Set auth.method = \"scram-sha-256\" and give users passwords."),
             ),
+            AuthMethod::Trust if self.others == Others::Refused && !self.users.contains_key(user) => {
+                Method::Reject(ErrorReport::fatal(b"28000", &format!("role \"{user}\" does not exist")))
+            }
             AuthMethod::Trust => Method::Trust,
-            AuthMethod::Scram => {
-                let known = self.config.users.get(user).and_then(|user| user.verifier.clone());
-                let mock =
-                    || Arc::new(Verifier::mock(user, &self.shared.mock_secret, MOCK_ITERATIONS));
+            AuthMethod::ScramSha256 => {
+                let known = self.users.get(user).cloned().flatten();
+                let mock = || Arc::new(Verifier::mock(user, &self.secret, ITERATIONS));
                 Method::Scram(known.unwrap_or_else(mock))
             }
         }

@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use howdah::cli::{self, Actions};
+
 fn main() -> ExitCode {
-    howdah::cli::main()
+    cli::main(&Actions { run: howdah::run::run, demo: howdah::demo::demo })
 }

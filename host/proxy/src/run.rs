@@ -1,23 +1,23 @@
 //! The life of the process: set up, serve, reload, drain.
 
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::net::IpAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use howdah_cluster::NodeSpec;
+use howdah_cluster::{ClusterId, NodeSpec};
 use howdah_policy::{Options, Registry};
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::net::{TcpListener, TcpSocket, UnixListener};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{LocalSet, spawn_local};
 
-use crate::config::Config;
+use crate::config::{Config, Source};
 use crate::monitor::{Monitor, Watch};
 use crate::policies::{self, Swapper};
-use crate::upstream::{Detached, KeyCache, Login};
+use crate::upstream::{KeyCache, Login, Stream, Target};
 use crate::worker::{self, Message, Shared};
 
 /// Connections that the system may hold before they are accepted.
@@ -30,7 +30,7 @@ const SETTLED: Duration = Duration::from_millis(100);
 /// A proxy that runs on threads of its own.
 pub struct Proxy {
     /// Addresses that it listens on.
-    pub addresses: Vec<SocketAddr>,
+    pub addresses: Vec<String>,
     /// What its threads share.
     pub shared: Arc<Shared>,
     /// Where its policies are swapped.
@@ -47,7 +47,7 @@ impl Proxy {
     pub fn start(config: Config) -> anyhow::Result<Proxy> {
         let registry = Registry::new(Options { workers: config.workers }).map_err(anyhow::Error::msg)?;
         let swapper = Arc::new(policies::start(Arc::clone(&registry))?);
-        if let Err(errors) = swapper.replace(config.policies.clone()) {
+        if let Err(errors) = swapper.replace(policies::files(&config)) {
             let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
             bail!("{}", lines.join("\n"));
         }
@@ -85,27 +85,40 @@ impl Proxy {
 fn watches(config: &Config) -> Vec<Watch> {
     let watch = |cluster: &crate::config::Cluster| Watch {
         name: cluster.name.clone(),
-        login: Login {
-            user: cluster.monitor.user.clone(),
-            database: cluster.monitor.database.clone(),
-            password: cluster.monitor.password.clone(),
-            parameters: vec![("application_name".into(), "howdah monitor".into())],
-        },
+        logins: cluster.nodes.iter().map(|node| monitor_login(config, cluster, node)).collect(),
         interval: cluster.monitor.interval,
         timeout: cluster.monitor.timeout,
     };
     config.clusters.iter().map(watch).collect()
 }
 
+fn monitor_login(
+    config: &Config,
+    cluster: &crate::config::Cluster,
+    node: &crate::config::Node,
+) -> (Target, Login) {
+    let mut login = config.monitor_login(cluster, node);
+    login.parameters.push(("application_name".into(), "howdah monitor".into()));
+    (node.address.clone(), login)
+}
+
 fn specs(config: &Config) -> Vec<NodeSpec> {
-    config.clusters.iter().flat_map(|cluster| cluster.nodes.clone()).collect()
+    let clusters = config.clusters.iter().enumerate();
+    let nodes = clusters.flat_map(|(i, cluster)| cluster.nodes.iter().map(move |node| (i, node)));
+    nodes
+        .map(|(i, node)| NodeSpec {
+            name: node.name.clone(),
+            labels: node.labels.clone().into_iter().collect(),
+            cluster: ClusterId(i as u16),
+        })
+        .collect()
 }
 
 /// The control thread: listeners, probes, drain.
 fn control(
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
-    bound: &std::sync::mpsc::Sender<anyhow::Result<Vec<SocketAddr>>>,
+    bound: &std::sync::mpsc::Sender<anyhow::Result<Vec<String>>>,
     stopped: oneshot::Receiver<()>,
 ) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
@@ -129,10 +142,9 @@ fn control(
         let (close, closed) = watch::channel(false);
         let mut addresses = Vec::new();
         for listener in listeners {
-            if let Ok(address) = listener.local_addr() {
-                tracing::info!(%address, "listening");
-                addresses.push(address);
-            }
+            let address = listener.address();
+            tracing::info!(address, "listening");
+            addresses.push(address);
             spawn_local(accept(listener, Arc::clone(&shared), closed.clone()));
         }
         let _ = bound.send(Ok(addresses));
@@ -143,22 +155,69 @@ fn control(
     });
 }
 
-async fn listen(addresses: &[String]) -> anyhow::Result<Vec<TcpListener>> {
+/// A socket on which clients knock.
+enum Listener {
+    Tcp(TcpListener),
+    Unix(UnixListener, String),
+}
+
+impl Listener {
+    fn address(&self) -> String {
+        match self {
+            Listener::Tcp(listener) => {
+                listener.local_addr().map(|address| address.to_string()).unwrap_or_default()
+            }
+            Listener::Unix(_, path) => path.clone(),
+        }
+    }
+
+    async fn accept(&self) -> std::io::Result<(Stream, Option<IpAddr>)> {
+        match self {
+            Listener::Tcp(listener) => {
+                let (stream, peer) = listener.accept().await?;
+                stream.set_nodelay(true)?;
+                Ok((Stream::Tcp(stream), Some(peer.ip())))
+            }
+            Listener::Unix(listener, _) => Ok((Stream::Unix(listener.accept().await?.0), None)),
+        }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if let Listener::Unix(_, path) = self {
+            // Somebody may have removed it already.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+async fn listen(targets: &[Target]) -> anyhow::Result<Vec<Listener>> {
     let mut listeners = Vec::new();
-    for text in addresses {
-        let found = tokio::net::lookup_host(text).await.with_context(|| format!("listen: {text}"))?;
-        for address in found {
+    for target in targets {
+        if let Some(path) = target.socket() {
+            let path = path.display().to_string();
+            // Left behind by a process that was killed; a live one still holds its TCP port, and its own socket file.
+            if std::os::unix::net::UnixStream::connect(&path).is_err() {
+                let _ = std::fs::remove_file(&path);
+            }
+            let listener = UnixListener::bind(&path).with_context(|| format!("cannot listen on {path}"))?;
+            listeners.push(Listener::Unix(listener, path));
+            continue;
+        }
+        let found = tokio::net::lookup_host((target.host.as_str(), target.port)).await;
+        for address in found.with_context(|| format!("cannot listen on {target}"))? {
             let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
             socket.set_reuseaddr(true)?;
             socket.bind(address).with_context(|| format!("cannot listen on {address}"))?;
-            listeners.push(socket.listen(BACKLOG)?);
+            listeners.push(Listener::Tcp(socket.listen(BACKLOG)?));
         }
     }
     Ok(listeners)
 }
 
 /// Gives each new connection to the worker with the fewest clients.
-async fn accept(listener: TcpListener, shared: Arc<Shared>, mut closed: watch::Receiver<bool>) {
+async fn accept(listener: Listener, shared: Arc<Shared>, mut closed: watch::Receiver<bool>) {
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -166,10 +225,9 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, mut closed: watch::R
         };
         match accepted {
             Ok((stream, peer)) => {
-                let detached = stream.set_nodelay(true).and_then(|()| stream.into_std());
-                if let (Ok(stream), Some(worker)) = (detached, shared.idlest()) {
+                if let (Ok(stream), Some(worker)) = (stream.detach(), shared.idlest()) {
                     // A worker that has ended is one that drained.
-                    let _ = worker.send(Message::Client(Detached::Tcp(stream), Some(peer.ip())));
+                    let _ = worker.send(Message::Client(stream, peer));
                 }
             }
             Err(error) => {
@@ -213,8 +271,7 @@ async fn drain(shared: &Shared, threads: &[JoinHandle<()>]) {
 ///
 /// # Errors
 /// The proxy cannot start.
-pub fn run(config: Config, file: Option<PathBuf>) -> anyhow::Result<()> {
-    crate::logging::start(&config.log);
+pub fn run(config: Config, source: Source) -> anyhow::Result<()> {
     let proxy = Proxy::start(config)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -222,16 +279,16 @@ pub fn run(config: Config, file: Option<PathBuf>) -> anyhow::Result<()> {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hangup = signal(SignalKind::hangup())?;
         let (touched, mut changes) = mpsc::channel(1);
-        let _watcher = file.as_deref().and_then(|file| watch_file(file, touched.clone()));
+        let _watcher = source.file().and_then(|file| watch_file(file, touched.clone()));
         loop {
             tokio::select! {
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
-                _ = hangup.recv() => reload(&proxy, file.as_deref()),
+                _ = hangup.recv() => reload(&proxy, &source),
                 _ = changes.recv() => {
                     // Editors write in several steps.
                     while tokio::time::timeout(SETTLED, changes.recv()).await.is_ok() {}
-                    reload(&proxy, file.as_deref());
+                    reload(&proxy, &source);
                 }
             }
         }
@@ -268,12 +325,8 @@ fn watch_file(file: &Path, touched: mpsc::Sender<()>) -> Option<notify::Recommen
 }
 
 /// Reads the configuration again. Anything wrong: the old one stays.
-fn reload(proxy: &Proxy, file: Option<&Path>) {
-    let Some(file) = file else {
-        tracing::info!("there is no configuration file to reload");
-        return;
-    };
-    let new = match crate::config::load(file) {
+fn reload(proxy: &Proxy, source: &Source) {
+    let mut new = match source.load() {
         Ok(config) => config,
         Err(mistakes) => {
             for mistake in mistakes {
@@ -287,12 +340,18 @@ fn reload(proxy: &Proxy, file: Option<&Path>) {
     if *old == new {
         return;
     }
-    let later = old.restart_needed(&new);
+    let mut later = Config::restart_needed(&old, &new);
+    if old.clusters != new.clusters {
+        later.push("cluster");
+    }
     if !later.is_empty() {
         tracing::warn!(settings = later.join(", "), "these settings change only with a restart");
     }
+    for warning in &new.warnings {
+        tracing::warn!("{warning}");
+    }
     if old.policies != new.policies
-        && let Err(errors) = proxy.swapper.replace(new.policies.clone())
+        && let Err(errors) = proxy.swapper.replace(policies::files(&new))
     {
         for error in errors {
             tracing::error!("{error}");
@@ -300,14 +359,12 @@ fn reload(proxy: &Proxy, file: Option<&Path>) {
         tracing::error!("the configuration was not reloaded; the old one stays");
         return;
     }
-    let in_force = Config {
-        listen: old.listen.clone(),
-        workers: old.workers,
-        clusters: old.clusters.clone(),
-        log: old.log.clone(),
-        ..new
-    };
-    proxy.shared.resize_pools(&in_force);
-    proxy.shared.config.store(Arc::new(in_force));
+    if let Err(error) = crate::logging::set_level(&new.log) {
+        tracing::warn!(%error, "the level of the log was not changed");
+    }
+    new.listen.clone_from(&old.listen);
+    new.clusters.clone_from(&old.clusters);
+    new.workers = old.workers;
+    proxy.shared.reconfigure(new);
     tracing::info!("configuration reloaded");
 }

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use tokio::time::{self, Instant};
 
 use super::Monitor;
-use crate::upstream::{Client, Login, Target};
+use crate::upstream::{Client, Login};
 
 /// Catalogs are loaded again after this: DDL may have come past the proxy.
 const REFRESH: Duration = Duration::from_secs(60);
@@ -120,16 +120,11 @@ async fn load(
 ) -> Result<Catalog, Unloaded> {
     let snapshot = monitor.snapshot();
     let node = pick(&snapshot, cluster).ok_or(Unloaded::NoNode)?;
-    let (Some(spec), Some(watch)) =
-        (snapshot.spec(node), monitor.watches.get(usize::from(cluster.0)))
-    else {
-        return Err(Unloaded::NoNode);
-    };
+    let Some((_, (target, login))) = monitor.login(node) else { return Err(Unloaded::NoNode) };
     let failed = |error: &dyn std::fmt::Display| Unloaded::Failed(error.to_string());
-    let target = Target { host: spec.host.clone(), port: spec.port };
-    let login = Login { database: database.to_owned(), ..watch.login.clone() };
+    let login = Login { database: database.to_owned(), ..login.clone() };
     let deadline = Instant::now() + DEADLINE;
-    let mut client = Client::connect(&target, &login, deadline, &monitor.keys)
+    let mut client = Client::connect(target, &login, deadline, &monitor.keys)
         .await
         .map_err(|error| failed(&error))?;
     let mut rows = Vec::new();

@@ -11,7 +11,7 @@ use howdah_cluster::{Catalog, ClusterId, NodeId, NodeSpec, Observer, Snapshot};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
-use crate::upstream::{KeyCache, Login};
+use crate::upstream::{KeyCache, Login, Target};
 pub use catalogs::Catalogs;
 
 /// How a cluster is watched.
@@ -19,8 +19,8 @@ pub use catalogs::Catalogs;
 pub struct Watch {
     /// Its name.
     pub name: String,
-    /// Who watches.
-    pub login: Login,
+    /// Where its nodes are, and who we are there, in their order.
+    pub logins: Vec<(Target, Login)>,
     /// Time between two probes.
     pub interval: Duration,
     /// Longest wait for an answer.
@@ -76,6 +76,12 @@ impl Monitor {
     /// The catalog of a database. Empty until it has been loaded, which this call sets going.
     pub fn catalog(&self, cluster: ClusterId, database: &str) -> Arc<ArcSwap<Catalog>> {
         self.catalogs.get(cluster, database)
+    }
+
+    /// How to reach a node. Nodes are numbered through all clusters.
+    fn login(&self, node: NodeId) -> Option<(&Watch, &(Target, Login))> {
+        let all = self.watches.iter().flat_map(|w| w.logins.iter().map(move |login| (w, login)));
+        all.into_iter().nth(usize::from(node.0))
     }
 
     /// Probes nodes and loads catalogs, for ever.

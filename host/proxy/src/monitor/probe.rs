@@ -6,7 +6,7 @@ use howdah_decision::Role;
 use tokio::time;
 
 use super::Monitor;
-use crate::upstream::{Client, ConnectError, QueryError, Rows, Target};
+use crate::upstream::{Client, ConnectError, Login, QueryError, Rows, Target};
 
 /// Everything that a snapshot needs, in one round trip. The timeline of a primary is that of the WAL it writes;
 /// of a standby that of what it receives, else of its last restart point.
@@ -25,14 +25,13 @@ const RETRY: Duration = Duration::from_millis(100);
 pub(super) async fn watch_node(monitor: Arc<Monitor>, node: NodeId) {
     let snapshot = monitor.snapshot();
     let Some(spec) = snapshot.spec(node) else { return };
-    let Some(watch) = monitor.watches.get(usize::from(spec.cluster.0)) else { return };
-    let target = Target { host: spec.host.clone(), port: spec.port };
+    let Some((watch, (target, login))) = monitor.login(node) else { return };
     let mut client = None;
     let mut before: Option<String> = None;
     loop {
         let asked = Instant::now();
         let deadline = time::Instant::from_std(asked + watch.timeout);
-        let result = sample(&monitor, &target, watch, &mut client, deadline).await;
+        let result = sample(&monitor, target, login, &mut client, deadline).await;
         if result.is_err() {
             client = None;
         }
@@ -84,14 +83,14 @@ fn publish(monitor: &Monitor, node: NodeId, asked: Instant, result: Result<Sampl
 async fn sample(
     monitor: &Monitor,
     target: &Target,
-    watch: &super::Watch,
+    login: &Login,
     client: &mut Option<Client>,
     deadline: time::Instant,
 ) -> Result<Sample, Failure> {
     let client = match client {
         Some(client) => client,
         None => {
-            let fresh = Client::connect(target, &watch.login, deadline, &monitor.keys).await;
+            let fresh = Client::connect(target, login, deadline, &monitor.keys).await;
             client.insert(fresh.map_err(connect_failure)?)
         }
     };

@@ -2,25 +2,18 @@
 
 mod watch;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use howdah_policy::{PolicyError, PolicySpec};
+use howdah_policy::{Grants, Limits, OnFailure, PolicyError, PolicySpec, Scope, SettingValue};
+
+pub use crate::config::PolicySource;
+use crate::config::{self, Config, Grant, Policy};
 
 pub use watch::{Swapper, start};
 
 /// The built-in policy, as a component.
 pub const READ_WRITE_SPLIT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/read_write_split.wasm"));
-
-/// Where a policy's component comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PolicySource {
-    /// [`READ_WRITE_SPLIT`].
-    BuiltIn,
-    /// A file, read again whenever it changes.
-    File(PathBuf),
-}
 
 /// A policy as configured: everything but its bytes, which are read when they are needed.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,21 +25,6 @@ pub struct PolicyFile {
 }
 
 impl PolicyFile {
-    /// The built-in policy with its defaults.
-    pub fn built_in() -> PolicyFile {
-        let spec = PolicySpec {
-            name: "read-write-split".into(),
-            bytes: Arc::new([]),
-            origin: String::new(),
-            settings: Default::default(),
-            limits: Default::default(),
-            on_failure: Default::default(),
-            grants: Default::default(),
-            scope: Default::default(),
-        };
-        PolicyFile { source: PolicySource::BuiltIn, spec }
-    }
-
     /// Reads the component.
     fn read(&self) -> Result<PolicySpec, PolicyError> {
         let mut spec = self.spec.clone();
@@ -68,3 +46,48 @@ impl PolicyFile {
 
 /// A file that has not changed for this long is taken to be complete.
 const SETTLED: Duration = Duration::from_millis(100);
+
+/// The chain of a configuration.
+pub fn files(config: &Config) -> Vec<PolicyFile> {
+    config.policies.iter().map(file).collect()
+}
+
+fn file(policy: &Policy) -> PolicyFile {
+    let limits = &policy.limits;
+    let spec = PolicySpec {
+        name: policy.name.clone(),
+        bytes: Arc::new([]),
+        origin: String::new(),
+        settings: policy.settings.iter().map(|(name, v)| (name.clone(), value(v))).collect(),
+        limits: Limits {
+            time: limits.time,
+            memory: limits.memory.0 as usize,
+            table_elements: limits.table_elements,
+            log_lines_per_second: limits.log_lines_per_second,
+            rewrite: limits.rewrite.0 as usize,
+            quarantine_after: limits.quarantine_after,
+        },
+        on_failure: match policy.on_failure {
+            config::OnFailure::Fallback => OnFailure::Fallback,
+            config::OnFailure::Open => OnFailure::Open,
+            config::OnFailure::Closed => OnFailure::Closed,
+        },
+        grants: Grants { metrics: policy.grants.contains(&Grant::Metrics) },
+        scope: Scope {
+            users: policy.users.clone(),
+            databases: policy.databases.clone(),
+            clusters: policy.clusters.clone(),
+        },
+    };
+    PolicyFile { source: policy.source.clone(), spec }
+}
+
+fn value(value: &config::SettingValue) -> SettingValue {
+    match value {
+        config::SettingValue::Boolean(b) => SettingValue::Boolean(*b),
+        config::SettingValue::Integer(i) => SettingValue::Integer(*i),
+        config::SettingValue::Number(n) => SettingValue::Number(*n),
+        config::SettingValue::Text(t) => SettingValue::Text(t.clone()),
+        config::SettingValue::Texts(t) => SettingValue::Texts(t.clone()),
+    }
+}

@@ -27,7 +27,7 @@ pub struct Target {
 
 impl Target {
     /// The path of the Unix socket, when it is one.
-    fn socket(&self) -> Option<PathBuf> {
+    pub(crate) fn socket(&self) -> Option<PathBuf> {
         self.host.starts_with('/').then(|| format!("{}/.s.PGSQL.{}", self.host, self.port).into())
     }
 }

@@ -24,16 +24,15 @@ use super::guide::{Database, SessionGuide};
 use super::lease::Lessee;
 use super::server::Leased;
 use super::{Ctx, Message};
-use crate::access::Access;
 use crate::frontend::{ClientHello, Opened, open};
-use crate::upstream::{Login, Stream};
+use crate::upstream::Stream;
 
 /// Serves a client.
 pub(crate) async fn serve(ctx: Rc<Ctx>, mut stream: Stream, peer: Option<IpAddr>) {
     let config = ctx.shared.config.load_full();
     let deadline = Instant::now() + config.limits.login_timeout;
-    let access = Access { config: &config, shared: &ctx.shared };
-    match open(&mut stream, peer, &access, deadline).await {
+    let access = ctx.shared.access.load_full();
+    match open(&mut stream, peer, &*access, deadline).await {
         Opened::Gone => {}
         Opened::Cancel { pid, key } => {
             if let Some(worker) = ctx.shared.workers.get(worker_of(pid)) {
@@ -135,12 +134,8 @@ async fn admit(
     })?;
     let settings = settings(&hello, &admission)?;
     let database = admission.database.clone().unwrap_or_else(|| hello.database.clone());
-    let login = login(&config, admission.user.as_deref().unwrap_or(&hello.user), &database);
-    let user = config.users.get(&hello.user);
-    let mode = admission
-        .pool_mode
-        .or(user.and_then(|user| user.pool_mode))
-        .unwrap_or(config.pool.mode);
+    let user = admission.user.clone().unwrap_or_else(|| hello.user.clone());
+    let mode = admission.pool_mode.unwrap_or_else(|| config.pool_for(&user, &database).mode);
     let cluster = ClusterId(cluster as u16);
     let who = Arc::new(Who {
         user: client.user,
@@ -157,7 +152,7 @@ async fn admit(
         chain,
         interest,
     };
-    let lessee = Lessee::new(ctx, cluster, login);
+    let lessee = Lessee::new(ctx, cluster, user, database);
     Guest::greet(ctx, hello, guide, lessee, mode, settings).await
 }
 
@@ -178,16 +173,6 @@ fn settings(hello: &ClientHello, admission: &Admission) -> Result<Arc<Settings>,
     Settings::from_startup(all.map(|(name, value)| (name.as_str(), value.as_str())))
         .map(Arc::new)
         .map_err(|error| ErrorReport::fatal(b"22023", &error.to_string()))
-}
-
-fn login(config: &crate::config::Config, user: &str, database: &str) -> Login {
-    let known = config.users.get(user);
-    Login {
-        user: known.map_or_else(|| user.to_owned(), |known| known.server_user.clone()),
-        database: database.to_owned(),
-        password: known.and_then(|known| known.server_password.clone()),
-        parameters: Vec::new(),
-    }
 }
 
 fn database_of(ctx: &Ctx, cluster: ClusterId, name: &str) -> Rc<Database> {

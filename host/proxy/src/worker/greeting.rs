@@ -21,7 +21,7 @@ const MAX_KEPT: usize = 1_000;
 /// Longest time to ask a server.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// Whom a greeting is for: cluster, server user, database, and the SQL that makes the settings.
+/// Whom a greeting is for: cluster, user, database, and the SQL that makes the settings.
 pub(crate) type Key = (u16, String, String, String);
 
 /// ParameterStatus messages.
@@ -38,8 +38,7 @@ pub(crate) async fn greeting(
     settings: &Arc<Settings>,
 ) -> Result<Rc<Greeting>, ErrorReport> {
     let sql = settings.difference(&Settings::default());
-    let login = &lessee.login;
-    let key = (lessee.cluster.0, login.user.clone(), login.database.clone(), sql);
+    let key = (lessee.cluster.0, lessee.user.clone(), lessee.database.clone(), sql);
     if let Some(known) = ctx.greetings.borrow().get(&key)
         && known.made.elapsed() < FRESH
     {

@@ -11,9 +11,9 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::Ctx;
 use super::server::{Leased, ServerConn};
-use super::shared::{PoolKey, pool_settings};
-use crate::config::PoolSettings;
-use crate::upstream::{ConnectError, Login, Stream, Target, connect};
+use super::shared::{PoolKey, configured};
+use crate::config::Pool as PoolConfig;
+use crate::upstream::{ConnectError, Stream, connect};
 
 /// Between two attempts when a node that should be up cannot be reached.
 const RETRY: Duration = Duration::from_millis(20);
@@ -22,7 +22,9 @@ const RETRY: Duration = Duration::from_millis(20);
 pub(crate) struct Lessee {
     pub(crate) ctx: Rc<Ctx>,
     pub(crate) cluster: ClusterId,
-    pub(crate) login: Login,
+    /// The client's user, or the one that a policy chose.
+    pub(crate) user: String,
+    pub(crate) database: String,
     pools: Vec<(NodeId, Pool<ServerConn>)>,
 }
 
@@ -35,8 +37,8 @@ enum Place {
 }
 
 impl Lessee {
-    pub(crate) fn new(ctx: &Rc<Ctx>, cluster: ClusterId, login: Login) -> Lessee {
-        Lessee { ctx: Rc::clone(ctx), cluster, login, pools: Vec::new() }
+    pub(crate) fn new(ctx: &Rc<Ctx>, cluster: ClusterId, user: String, database: String) -> Lessee {
+        Lessee { ctx: Rc::clone(ctx), cluster, user, database, pools: Vec::new() }
     }
 
     /// A connection that suits the decision. Cancel safe.
@@ -44,7 +46,7 @@ impl Lessee {
         if let Some(leased) = self.at_once(decision) {
             return Ok(leased);
         }
-        let settings = pool_settings(&self.ctx.shared.config.load(), &self.login.user);
+        let settings = self.ctx.shared.config.load().pool_for(&self.user, &self.database);
         let deadline = Instant::now() + settings.wait_timeout;
         let mut epochs = self.ctx.shared.monitor.epochs();
         loop {
@@ -62,7 +64,7 @@ impl Lessee {
                     continue;
                 }
             };
-            match self.lease_at(node, settings, deadline).await? {
+            match self.lease_at(node, &settings, deadline).await? {
                 Some(leased) => return Ok(leased),
                 None if Instant::now() >= deadline => return Err(nowhere(decision)),
                 None => sleep(RETRY).await,
@@ -116,14 +118,22 @@ impl Lessee {
         }
     }
 
-    fn pool(&mut self, node: NodeId, settings: PoolSettings) -> Pool<ServerConn> {
+    /// Who the client is to a server.
+    pub(crate) fn server_user(&self, node: NodeId) -> Option<String> {
+        let config = self.ctx.shared.config.load();
+        let login = config.login(&self.user, &self.database, configured(&config, node)?);
+        login.map(|login| login.user)
+    }
+
+    fn pool(&mut self, node: NodeId, settings: &PoolConfig) -> Pool<ServerConn> {
         if let Some((_, pool)) = self.pools.iter().find(|(n, _)| *n == node) {
             return pool.clone();
         }
         let key = PoolKey {
             node,
-            user: self.login.user.clone(),
-            database: self.login.database.clone(),
+            user: self.server_user(node).unwrap_or_default(),
+            client_user: self.user.clone(),
+            database: self.database.clone(),
         };
         let pool = self.ctx.shared.pool(&key, settings);
         self.pools.push((node, pool.clone()));
@@ -134,7 +144,7 @@ impl Lessee {
     async fn lease_at(
         &mut self,
         node: NodeId,
-        settings: PoolSettings,
+        settings: &PoolConfig,
         deadline: Instant,
     ) -> Result<Option<Leased>, ErrorReport> {
         let pool = self.pool(node, settings);
@@ -161,14 +171,17 @@ impl Lessee {
         &mut self,
         node: NodeId,
         permit: Permit<ServerConn>,
-        settings: PoolSettings,
+        settings: &PoolConfig,
     ) -> Result<Option<Leased>, ErrorReport> {
         let shared = &self.ctx.shared;
-        let snapshot = shared.monitor.snapshot();
-        let Some(spec) = snapshot.spec(node) else { return Ok(None) };
-        let target = Target { host: spec.host.clone(), port: spec.port };
+        let config = shared.config.load_full();
+        let Some(spec) = configured(&config, node) else { return Ok(None) };
+        let Some(login) = config.login(&self.user, &self.database, spec) else {
+            return Err(ErrorReport::error(b"28000", &format!("user \"{}\" may not come in any more", self.user)));
+        };
+        let target = spec.address.clone();
         let deadline = Instant::now() + settings.connect_timeout;
-        match connect(&target, &self.login, deadline, &shared.keys).await {
+        match connect(&target, &login, deadline, &shared.keys).await {
             Ok(connected) => {
                 let conn = ServerConn::new(connected, target, node);
                 Ok(self.lent(permit.fill(conn, self.ctx.index)))

@@ -11,15 +11,17 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::Message;
 use super::server::ServerConn;
-use crate::config::{Config, PoolSettings};
+use crate::access::Access;
+use crate::config::{Config, Node, Pool as PoolConfig};
 use crate::monitor::Monitor;
 use crate::upstream::KeyCache;
 
-/// Which pool: node, user on the server, database.
+/// Which pool: node, user on the server, database; and the user whose wishes it follows.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct PoolKey {
     pub(crate) node: NodeId,
     pub(crate) user: String,
+    pub(crate) client_user: String,
     pub(crate) database: String,
 }
 
@@ -27,6 +29,8 @@ pub(crate) struct PoolKey {
 pub struct Shared {
     /// The configuration in force.
     pub config: ArcSwap<Config>,
+    /// Its rules.
+    pub access: ArcSwap<Access>,
     /// Policies.
     pub registry: Arc<Registry>,
     /// Nodes.
@@ -35,8 +39,6 @@ pub struct Shared {
     pub keys: Arc<KeyCache>,
     /// One set per worker.
     pub counters: Vec<Counters>,
-    /// Verifiers of unknown users depend on it.
-    pub(crate) mock_secret: [u8; 32],
     pub(crate) next_client: AtomicU64,
     pub(crate) workers: Vec<UnboundedSender<Message>>,
     pools: Mutex<HashMap<PoolKey, Pool<ServerConn>>>,
@@ -50,8 +52,6 @@ pub struct Counters {
     /// Batches by node: those that only read, and the others.
     pub(crate) reads: Vec<AtomicU64>,
     pub(crate) others: Vec<AtomicU64>,
-    /// Batches that a standby refused and the primary ran.
-    pub(crate) rerouted: AtomicU64,
     /// Errors of the proxy's own.
     pub(crate) refused: AtomicU64,
 }
@@ -87,12 +87,12 @@ impl Shared {
     ) -> Arc<Shared> {
         let nodes = monitor.snapshot().specs.len();
         Arc::new(Shared {
+            access: ArcSwap::from_pointee(Access::new(&config)),
             config: ArcSwap::from_pointee(config),
             registry,
             monitor,
             keys,
             counters: workers.iter().map(|_| Counters::new(nodes)).collect(),
-            mock_secret: crate::upstream::random(),
             next_client: AtomicU64::new(1),
             workers,
             pools: Mutex::default(),
@@ -120,7 +120,7 @@ impl Shared {
     }
 
     /// The pool for a key, made when it is first wanted.
-    pub(crate) fn pool(&self, key: &PoolKey, settings: PoolSettings) -> Pool<ServerConn> {
+    pub(crate) fn pool(&self, key: &PoolKey, settings: &PoolConfig) -> Pool<ServerConn> {
         let mut pools = self.pools.lock();
         if let Some(pool) = pools.get(key) {
             return pool.clone();
@@ -135,27 +135,27 @@ impl Shared {
         self.pools.lock().values().cloned().collect()
     }
 
-    /// New settings for every pool.
-    pub fn resize_pools(&self, config: &Config) {
+    /// This configuration from now on.
+    pub fn reconfigure(&self, config: Config) {
         for (key, pool) in &*self.pools.lock() {
-            pool.set_limits(limits(pool_settings(config, &key.user)));
+            pool.set_limits(limits(&config.pool_for(&key.client_user, &key.database)));
         }
+        self.access.store(Arc::new(Access::new(&config)));
+        self.config.store(Arc::new(config));
     }
 }
 
-/// The settings of the pools of a server user.
-pub(crate) fn pool_settings(config: &Config, server_user: &str) -> PoolSettings {
-    let user = config.users.values().find(|user| user.server_user == server_user);
-    let size = user.and_then(|user| user.pool_size).unwrap_or(config.pool.size);
-    PoolSettings { size, ..config.pool }
+/// A node as configured: nodes are numbered through all clusters, in their order.
+pub(crate) fn configured(config: &Config, node: NodeId) -> Option<&Node> {
+    config.clusters.iter().flat_map(|cluster| &cluster.nodes).nth(usize::from(node.0))
 }
 
-fn limits(settings: PoolSettings) -> Limits {
+fn limits(pool: &PoolConfig) -> Limits {
     Limits {
-        size: settings.size,
-        wait_timeout: settings.wait_timeout,
-        idle_timeout: settings.idle_timeout,
-        lifetime: settings.lifetime,
-        max_waiting: settings.max_waiting,
+        size: pool.size,
+        wait_timeout: pool.wait_timeout,
+        idle_timeout: pool.idle_timeout,
+        lifetime: pool.lifetime,
+        max_waiting: pool.max_waiting,
     }
 }
