@@ -1,1 +1,99 @@
-//! The command line.
+//! The command line: arguments as typed, then what is done about them.
+
+mod arguments;
+mod check;
+#[cfg(test)]
+mod tests;
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+
+pub use arguments::{Arguments, Command, RunArguments};
+
+use crate::config::{self, Config, Mistake, Source};
+use crate::logging;
+
+/// What the program does for the commands that do more than print.
+pub struct Actions {
+    /// Runs the proxy until it is told to stop. The log is set up.
+    pub run: fn(Config, Source) -> anyhow::Result<()>,
+    /// Runs the demo; with `true`, checks it without a terminal.
+    pub demo: fn(bool) -> anyhow::Result<ExitCode>,
+}
+
+/// The program: reads the arguments of the process and does what they say.
+pub fn main(actions: &Actions) -> ExitCode {
+    // Does not return when the arguments are wrong, or ask for help.
+    let arguments = Arguments::parse();
+    finish(execute(arguments, actions, &mut io::stdout()))
+}
+
+/// Like [`main`], for given arguments (the first is the name of the program) and output.
+///
+/// # Errors
+/// Whatever the command fails with; wrong arguments are a [`clap::Error`].
+pub fn execute_from(
+    arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+    actions: &Actions,
+    out: &mut dyn Write,
+) -> anyhow::Result<ExitCode> {
+    execute(Arguments::try_parse_from(arguments)?, actions, out)
+}
+
+fn execute(
+    arguments: Arguments,
+    actions: &Actions,
+    out: &mut dyn Write,
+) -> anyhow::Result<ExitCode> {
+    match arguments.command {
+        Command::Run(run) => {
+            let source = run.source();
+            let config = source.load().map_err(Mistakes)?;
+            logging::init(&config.log)?;
+            for warning in &config.warnings {
+                tracing::warn!("{warning}");
+            }
+            (actions.run)(config, source)?;
+        }
+        Command::Check { config } => return check::check(&config, out),
+        Command::Demo { check } => return (actions.demo)(check),
+        Command::Version => writeln!(out, "howdah {}", env!("CARGO_PKG_VERSION"))?,
+        Command::ConfigReference => out.write_all(config::reference().as_bytes())?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Mistakes of a configuration, one per line.
+#[derive(Debug)]
+struct Mistakes(Vec<Mistake>);
+
+impl std::fmt::Display for Mistakes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let lines: Vec<String> = self.0.iter().map(Mistake::to_string).collect();
+        f.write_str(&lines.join("\n"))
+    }
+}
+
+impl std::error::Error for Mistakes {}
+
+/// The end of the program: an error goes to standard error, as far as anybody listens.
+fn finish(result: anyhow::Result<ExitCode>) -> ExitCode {
+    let error = match result {
+        Ok(code) => return code,
+        Err(error) => error,
+    };
+    // The reader of our output has gone (`howdah config-reference | head`).
+    let broken_pipe = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
+    if error.downcast_ref::<io::Error>().is_some_and(broken_pipe) {
+        return ExitCode::SUCCESS;
+    }
+    let text = match error.downcast_ref::<Mistakes>() {
+        Some(mistakes) => mistakes.to_string(),
+        None => format!("howdah: {error:#}"),
+    };
+    let _ = writeln!(io::stderr(), "{text}");
+    ExitCode::FAILURE
+}

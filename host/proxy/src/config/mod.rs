@@ -1,1 +1,133 @@
 //! The configuration: as written, then as meant.
+//!
+//! [`Source::load`] reads a file (or options of the command line) into a [`Config`], or reports every mistake
+//! in it at once. The keys are declared in `written.rs` and `parts.rs`; `docs/config.md` is made from these
+//! declarations by [`reference`].
+
+mod address;
+mod meaning;
+mod mistake;
+mod nodes;
+mod parts;
+mod passwords;
+mod reader;
+mod reference;
+mod settings;
+mod source;
+mod surroundings;
+mod units;
+mod value;
+mod written;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use howdah_decision::PoolMode;
+
+pub use crate::upstream::Secret;
+use crate::upstream::{Login, Target};
+pub(crate) use address::show as show_address;
+pub use mistake::Mistake;
+pub use parts::{
+    Auth, AuthMethod, Cluster, Grant, Limits, Log, LogFormat, LogLevel, Monitor, Node, OnFailure,
+    Others, Policy, PolicyLimits, PolicySource, Pool, PoolChanges, User,
+};
+use passwords::Passwords;
+pub use reference::reference;
+pub use settings::SettingValue;
+pub use source::{Origin, Source};
+pub use units::Size;
+
+/// A configuration that has been found sound.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Where clients connect, at least one address. A host that begins with a slash is the directory of a Unix
+    /// socket; port 0 is for the system to choose.
+    pub listen: Vec<Target>,
+    /// Threads that serve clients, 1 to 128.
+    pub workers: usize,
+    /// How clients are let in.
+    pub auth: Auth,
+    /// Who may come in, by name.
+    pub users: BTreeMap<String, User>,
+    /// What becomes of users that are not listed.
+    pub others: Others,
+    /// At least one; the first is the default.
+    pub clusters: Vec<Cluster>,
+    /// Pools that nobody has other wishes for; see [`Config::pool_for`].
+    pub pool: Pool,
+    /// Databases that have other wishes, by name.
+    pub databases: BTreeMap<String, PoolChanges>,
+    /// Limits of the proxy as a whole.
+    pub limits: Limits,
+    /// The chain of policies, at least one.
+    pub policies: Vec<Policy>,
+    /// The log.
+    pub log: Log,
+    /// What is allowed, and yet may not be meant; for the log.
+    pub warnings: Vec<String>,
+    /// Where passwords come from that are not stated.
+    passwords: Passwords,
+}
+
+impl Config {
+    /// The cluster in which clients find a database, by its place in [`Config::clusters`]: the one that names
+    /// it, else the one that takes all.
+    pub fn cluster_of(&self, database: &str) -> Option<usize> {
+        let has = |name: &str| {
+            let mut clusters = self.clusters.iter();
+            clusters.position(|cluster| cluster.databases.iter().any(|one| one == name))
+        };
+        has(database).or_else(|| has(meaning::ANY))
+    }
+
+    /// The pool of a user in a database: the user's wishes come before the database's.
+    pub fn pool_for(&self, user: &str, database: &str) -> Pool {
+        let user = self.users.get(user).map(|user| user.pool).unwrap_or_default();
+        let database = self.databases.get(database).copied().unwrap_or_default();
+        let mode: Option<PoolMode> = user.mode.or(database.mode);
+        let size = user.size.or(database.size);
+        Pool {
+            mode: mode.unwrap_or(self.pool.mode),
+            size: size.unwrap_or(self.pool.size),
+            ..self.pool.clone()
+        }
+    }
+
+    /// How a user logs in to a node. None for a user that may not come in.
+    pub fn login(&self, user: &str, database: &str, node: &Node) -> Option<Login> {
+        let (user, password) = match (self.users.get(user), self.others) {
+            (Some(user), _) => (user.server_user.as_str(), user.server_password.clone()),
+            (None, Others::Admitted) => (user, None),
+            (None, Others::Refused) => return None,
+        };
+        let password = password.or_else(|| self.passwords.get(&node.address, database, user));
+        let (user, database) = (user.to_owned(), database.to_owned());
+        Some(Login { user, database, password, parameters: Vec::new() })
+    }
+
+    /// How the monitor of a cluster logs in to one of its nodes.
+    pub fn monitor_login(&self, cluster: &Cluster, node: &Node) -> Login {
+        let Monitor { user, database, password, .. } = cluster.monitor.clone();
+        let password = password.or_else(|| self.passwords.get(&node.address, &database, &user));
+        Login { user, database, password, parameters: Vec::new() }
+    }
+
+    /// The keys that differ and cannot be changed while the program runs.
+    pub fn restart_needed(old: &Config, new: &Config) -> Vec<&'static str> {
+        let differ = [
+            ("listen", old.listen != new.listen),
+            ("workers", old.workers != new.workers),
+            ("log.format", old.log.format != new.log.format),
+        ];
+        differ.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
+    }
+}
+
+/// Workers when nobody says how many.
+fn cores() -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    cores.min(written::MAX_WORKERS)
+}

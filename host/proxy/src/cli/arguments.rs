@@ -1,0 +1,89 @@
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Origin, Source};
+use crate::upstream::Target;
+
+/// A PostgreSQL proxy whose decisions are made by WebAssembly policies.
+///
+/// Clients connect to howdah as if it were the server. It keeps pools of connections to a primary and its
+/// standbys, finds out which is which, and asks a chain of policies (WebAssembly components, swapped while
+/// queries run) where each query goes. Without a policy of your own, reads go to standbys and all the rest to
+/// the primary.
+#[derive(Debug, Parser)]
+#[command(name = "howdah", version, after_help = EXAMPLES, disable_help_subcommand = true)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  howdah demo                                     see it work on throw-away servers
+  howdah run --node 10.0.0.1 --node 10.0.0.2      no file needed; then: psql -h 127.0.0.1 -p 6432
+  howdah run --config howdah.toml                 every key is explained in docs/config.md
+  howdah check --config howdah.toml               all mistakes at once";
+
+/// What the program can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the proxy
+    #[command(after_help = RUN_HELP)]
+    Run(RunArguments),
+    /// Read a configuration, and report all its mistakes or what it means
+    Check {
+        /// File to check
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Start a primary, two standbys, the proxy and some load, and show where queries go
+    Demo {
+        /// Show nothing live: check what should be true, print what was seen, and exit with 0 or 1
+        #[arg(long)]
+        check: bool,
+    },
+    /// Print the version
+    Version,
+    /// Print docs/config.md
+    #[command(hide = true)]
+    ConfigReference,
+}
+
+const RUN_HELP: &str = "\
+With --node there is no file: clients of this machine come in under any name and log in to the nodes under the
+same name. Passwords for the nodes are taken from PGPASSWORD or ~/.pgpass, as psql does. Nodes are watched as
+PGUSER (or postgres) in PGDATABASE (or postgres).
+
+SIGHUP, or a change of the file, reloads the configuration; SIGTERM lets clients finish first.
+The log goes to standard error; HOWDAH_LOG=debug shows more of it.
+
+Examples:
+  howdah run --config /etc/howdah/howdah.toml
+  howdah run --node 10.0.0.1:5432 --node 10.0.0.2:5432 --listen 127.0.0.1:6432";
+
+/// How to run the proxy.
+#[derive(Debug, Args)]
+pub struct RunArguments {
+    /// Configuration file
+    #[arg(long, value_name = "FILE", conflicts_with = "node", required_unless_present = "node")]
+    pub config: Option<PathBuf>,
+    /// Node of the cluster, instead of a file; may be given several times
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub node: Vec<String>,
+    /// Where clients connect, instead of what the file says; may be given several times
+    #[arg(long, value_name = "HOST:PORT", value_parser = Source::parse_listen)]
+    pub listen: Vec<Target>,
+}
+
+impl RunArguments {
+    /// Where the configuration comes from.
+    pub fn source(self) -> Source {
+        let origin = match self.config {
+            Some(path) => Origin::File(path),
+            None => Origin::Nodes(self.node),
+        };
+        Source { origin, listen: self.listen }
+    }
+}

@@ -1,0 +1,114 @@
+//! Addresses as people write them.
+
+use super::reader::Item;
+use super::value::{Value, parsed};
+use crate::upstream::Target;
+
+/// Where PostgreSQL listens when nobody says otherwise.
+const POSTGRESQL_PORT: u16 = 5432;
+/// The port of poolers in most installations.
+pub(super) const PROXY_PORT: u16 = 6432;
+
+/// An address at which clients are awaited.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Listen(pub(super) Target);
+
+/// The address of a server.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Server(pub(super) Target);
+
+/// Reads `host:port`, `[::1]:port`, `/directory:port`, or any of them without a port. The error says what is
+/// wrong.
+fn parse(text: &str, default_port: u16) -> Result<Target, String> {
+    let wrong =
+        |why: &str| format!("\"{text}\" is not an address such as \"10.0.0.1:5432\": {why}");
+    if text.contains("://") {
+        return Err(wrong("leave out the scheme"));
+    }
+    if text.contains(char::is_whitespace) || text.contains('\0') {
+        return Err(wrong("it contains a blank"));
+    }
+    let (host, port) = match text.strip_prefix('[') {
+        Some(rest) => match rest.split_once(']') {
+            Some((host, "")) => (host, None),
+            Some((host, port)) => {
+                let port = port.strip_prefix(':').ok_or_else(|| wrong("after ] comes :port"))?;
+                (host, Some(port))
+            }
+            None => return Err(wrong("the ] is missing")),
+        },
+        None if text.matches(':').count() > 1 => {
+            return Err(wrong("write an IPv6 address in brackets, as in \"[::1]:5432\""));
+        }
+        None => text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port))),
+    };
+    if host.is_empty() {
+        return Err(wrong("the host is missing"));
+    }
+    let port = match port {
+        Some(port) => port.parse().map_err(|_| wrong("the port must be 0 to 65535"))?,
+        None => default_port,
+    };
+    Ok(Target { host: host.to_owned(), port })
+}
+
+/// Reads an address to listen at; port 0 lets the system choose.
+pub(super) fn parse_listen(text: &str) -> Result<Listen, String> {
+    if let Some(port) = text.strip_prefix("*:") {
+        return Err(format!(
+            "write \"0.0.0.0:{port}\" or \"[::]:{port}\" to listen at every address"
+        ));
+    }
+    parse(text, PROXY_PORT).map(Listen)
+}
+
+/// Reads the address of a server.
+pub(super) fn parse_server(text: &str) -> Result<Server, String> {
+    let target = parse(text, POSTGRESQL_PORT)?;
+    if target.port == 0 {
+        return Err(format!("\"{text}\" is not the address of a server: the port must not be 0"));
+    }
+    Ok(Server(target))
+}
+
+/// Writes what [`parse`] reads.
+pub(crate) fn show(target: &Target) -> String {
+    let Target { host, port } = target;
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
+
+/// Whether only clients of this machine can reach it.
+pub(super) fn is_local(target: &Target) -> bool {
+    let loopback = |address: std::net::IpAddr| address.is_loopback();
+    target.host.starts_with('/')
+        || target.host == "localhost"
+        || target.host.parse().is_ok_and(loopback)
+}
+
+impl Value for Listen {
+    fn read(item: &Item<'_>) -> Option<Listen> {
+        parsed(item, "an address such as \"127.0.0.1:6432\"", parse_listen)
+    }
+
+    fn kind() -> String {
+        "address".to_owned()
+    }
+
+    fn show(&self) -> String {
+        format!("\"{}\"", show(&self.0))
+    }
+}
+
+impl Value for Server {
+    fn read(item: &Item<'_>) -> Option<Server> {
+        parsed(item, "an address such as \"10.0.0.1:5432\"", parse_server)
+    }
+
+    fn kind() -> String {
+        "address".to_owned()
+    }
+
+    fn show(&self) -> String {
+        format!("\"{}\"", show(&self.0))
+    }
+}

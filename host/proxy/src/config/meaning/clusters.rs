@@ -1,0 +1,98 @@
+use std::collections::BTreeMap;
+
+use super::passwords::Stated;
+use super::{ANY, Step};
+use crate::config::parts::{Cluster, Monitor, Node};
+use crate::config::value::At;
+use crate::config::{address, written};
+
+impl Step<'_> {
+    pub(super) fn clusters(
+        &self,
+        written: Vec<(At<String>, written::Cluster, written::Monitor)>,
+    ) -> Vec<Cluster> {
+        if written.is_empty() {
+            self.mistakes.add_missing(
+                0,
+                "there is no cluster: add [cluster.main] with nodes = [\"HOST:PORT\"]",
+            );
+        }
+        let (mut names, mut addresses) = (BTreeMap::new(), BTreeMap::new());
+        let mut homes = BTreeMap::new();
+        let mut clusters = Vec::new();
+        for (index, (name, cluster, monitor)) in written.into_iter().enumerate() {
+            if cluster.nodes.is_empty() {
+                let message = format!(
+                    "cluster {}: nodes are missing, as in nodes = [\"HOST:PORT\"]",
+                    name.value
+                );
+                self.mistakes.add_missing(name.at, message);
+            }
+            let mut nodes = Vec::new();
+            for At { at, value } in cluster.nodes {
+                let Some(node) = self.node(at, value) else { continue };
+                self.unique(&mut names, at, "node name", &node.name, &name.value);
+                self.unique(
+                    &mut addresses,
+                    at,
+                    "address",
+                    &address::show(&node.address),
+                    &name.value,
+                );
+                nodes.push(node);
+            }
+            let default =
+                || if index == 0 { vec![At { at: 0, value: ANY.to_owned() }] } else { Vec::new() };
+            let databases = cluster.databases.unwrap_or_else(default);
+            for database in &databases {
+                self.unique(&mut homes, database.at, "database", &database.value, &name.value);
+            }
+            clusters.push(Cluster {
+                nodes,
+                databases: databases.into_iter().map(|database| database.value).collect(),
+                monitor: self.monitor(name.at, monitor),
+                name: name.value,
+            });
+        }
+        clusters
+    }
+
+    fn node(&self, at: usize, written: written::Node) -> Option<Node> {
+        let Some(address) = written.address else {
+            self.mistakes.add(at, "the address of the node is missing");
+            return None;
+        };
+        let name = written.name.unwrap_or_else(|| address::show(&address.0));
+        Some(Node { name, address: address.0, labels: written.labels })
+    }
+
+    fn unique(
+        &self,
+        seen: &mut BTreeMap<String, String>,
+        at: usize,
+        what: &str,
+        one: &str,
+        cluster: &str,
+    ) {
+        if let Some(other) = seen.insert(one.to_owned(), cluster.to_owned()) {
+            self.mistakes.add(at, format!("the {what} \"{one}\" is in cluster {other} already"));
+        }
+    }
+
+    fn monitor(&self, table: usize, written: written::Monitor) -> Monitor {
+        let password = self.password(Stated {
+            table,
+            what: "password",
+            plain: written.password,
+            file: written.password_file,
+            variable: written.password_env,
+        });
+        Monitor {
+            user: written.user,
+            password: password.map(|password| password.value),
+            database: written.database,
+            interval: written.interval,
+            timeout: written.timeout,
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! From what is written to what is meant: defaults that depend on other keys, references, files, secrets.
+
+mod clusters;
+mod passwords;
+mod policies;
+mod users;
+
+use std::collections::BTreeMap;
+
+use super::mistake::Mistakes;
+use super::parts::{AuthMethod, Others, PoolChanges, User};
+use super::passwords::Passwords;
+use super::surroundings::Surroundings;
+use super::value::At;
+use super::written::{self, Written};
+use super::{Config, address, cores};
+
+/// The name of a database that stands for all others.
+pub(super) const ANY: &str = "*";
+
+/// Says what a file means. Only to be used when no mistake has been noted.
+pub(super) fn meaning(
+    written: Written,
+    surroundings: &Surroundings<'_>,
+    mistakes: &Mistakes,
+) -> Config {
+    let step = Step { surroundings, mistakes };
+    let users = step.users(written.users);
+    let auth = step.auth(&written.auth, &users);
+    let others = match (auth.method, users.is_empty()) {
+        (AuthMethod::Trust, true) => Others::Admitted,
+        _ => Others::Refused,
+    };
+    let users: BTreeMap<String, User> =
+        users.into_iter().map(|(name, user)| (name.value, user)).collect();
+    let clusters = step.clusters(written.clusters);
+    let policies = step.policies(written.policies, &users, &clusters);
+    let mut config = Config {
+        listen: written.top.listen.into_iter().map(|listen| listen.0).collect(),
+        workers: written.top.workers.unwrap_or_else(cores),
+        auth,
+        users,
+        others,
+        clusters,
+        pool: written.pool,
+        databases: databases(written.databases),
+        limits: written.limits,
+        policies,
+        log: written.log,
+        warnings: Vec::new(),
+        passwords: Passwords::None,
+    };
+    if config.listen.is_empty() {
+        mistakes.add(0, "listen: must name at least one address");
+    }
+    config.warnings = warnings(&config);
+    config
+}
+
+struct Step<'a> {
+    surroundings: &'a Surroundings<'a>,
+    mistakes: &'a Mistakes,
+}
+
+fn databases(written: Vec<(At<String>, written::Database)>) -> BTreeMap<String, PoolChanges> {
+    let changes = |database: written::Database| PoolChanges {
+        mode: database.pool_mode,
+        size: database.pool_size,
+    };
+    written.into_iter().map(|(name, database)| (name.value, changes(database))).collect()
+}
+
+/// What is allowed, and yet may not be meant.
+fn warnings(config: &Config) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if config.auth.method == AuthMethod::Trust {
+        let remote = config.listen.iter().find(|target| !address::is_local(target));
+        if let (Some(target), false) = (remote, config.auth.trust_remote) {
+            warnings.push(format!(
+                "clients of other machines that come to {} will be refused: the method is trust, and \
+                 auth.trust_remote is not set",
+                address::show(target)
+            ));
+        }
+        if config.auth.trust_remote {
+            warnings.push("clients of other machines are let in without a password".to_owned());
+        }
+    }
+    warnings
+}

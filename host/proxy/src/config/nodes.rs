@@ -1,0 +1,69 @@
+//! A configuration without any file.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::passwords::Passwords;
+use super::surroundings::Surroundings;
+use super::written;
+use super::{
+    Auth, AuthMethod, Cluster, Config, Limits, Log, Mistake, Monitor, Node, Others, Policy, Pool,
+    address, cores,
+};
+
+/// What mistakes point to.
+const OPTION: &str = "--node";
+
+/// One cluster with these nodes, and defaults for all the rest.
+pub(super) fn config(
+    addresses: &[String],
+    surroundings: &Surroundings<'_>,
+) -> Result<Config, Vec<Mistake>> {
+    let nodes = nodes(addresses)?;
+    let mut warnings = Vec::new();
+    let passwords = Passwords::find(surroundings, &mut warnings);
+    let written::Monitor { user, database, interval, timeout, .. } = written::Monitor::default();
+    let user = surroundings.text("PGUSER").unwrap_or(user);
+    let database = surroundings.text("PGDATABASE").unwrap_or(database);
+    let cluster = Cluster {
+        name: "main".to_owned(),
+        nodes,
+        databases: vec![super::meaning::ANY.to_owned()],
+        monitor: Monitor { user, password: None, database, interval, timeout },
+    };
+    Ok(Config {
+        listen: vec![written::default_listen().0],
+        workers: cores(),
+        auth: Auth { method: AuthMethod::Trust, trust_remote: false },
+        users: BTreeMap::new(),
+        others: Others::Admitted,
+        clusters: vec![cluster],
+        pool: Pool::default(),
+        databases: BTreeMap::new(),
+        limits: Limits::default(),
+        policies: vec![Policy::default()],
+        log: Log::default(),
+        warnings,
+        passwords,
+    })
+}
+
+fn nodes(addresses: &[String]) -> Result<Vec<Node>, Vec<Mistake>> {
+    let mut seen = BTreeSet::new();
+    let (mut nodes, mut mistakes) = (Vec::new(), Vec::new());
+    for text in addresses {
+        match address::parse_server(text) {
+            Ok(address::Server(target)) => {
+                let name = address::show(&target);
+                if !seen.insert(name.clone()) {
+                    mistakes.push(Mistake::general(OPTION, format!("\"{name}\" is given twice")));
+                }
+                nodes.push(Node { name, address: target, labels: BTreeMap::new() });
+            }
+            Err(why) => mistakes.push(Mistake::general(OPTION, why)),
+        }
+    }
+    if nodes.is_empty() && mistakes.is_empty() {
+        mistakes.push(Mistake::general(OPTION, "at least one node is needed"));
+    }
+    if mistakes.is_empty() { Ok(nodes) } else { Err(mistakes) }
+}

@@ -1,0 +1,280 @@
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use howdah_decision::PoolMode;
+
+use super::reader::section;
+use super::settings::SettingValue;
+use super::units::Size;
+use super::value::Word;
+use crate::upstream::{Secret, Target};
+
+/// How clients prove who they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuthMethod {
+    /// They need not.
+    Trust,
+    /// With a password, by SCRAM-SHA-256.
+    ScramSha256,
+}
+
+/// How clients are let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Auth {
+    /// How they prove who they are.
+    pub method: AuthMethod,
+    /// Whether [`AuthMethod::Trust`] is for clients of other machines too, not only for those that come over
+    /// a loopback address or a Unix socket.
+    pub trust_remote: bool,
+}
+
+/// What becomes of users that are not listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Others {
+    /// They are not let in.
+    Refused,
+    /// They are let in, and log in to servers under their own names.
+    Admitted,
+}
+
+/// A user that may come in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// The password, or a verifier in PostgreSQL's form (`SCRAM-SHA-256$…`, checked already).
+    pub password: Option<Secret>,
+    /// Who it is to servers.
+    pub server_user: String,
+    /// How it logs in to servers.
+    pub server_password: Option<Secret>,
+    /// What is different in its pools.
+    pub pool: PoolChanges,
+}
+
+/// What a user or database has otherwise than [`Pool`] says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PoolChanges {
+    /// Another mode.
+    pub mode: Option<PoolMode>,
+    /// Another size.
+    pub size: Option<usize>,
+}
+
+/// A primary and its standbys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cluster {
+    /// Unique.
+    pub name: String,
+    /// At least one.
+    pub nodes: Vec<Node>,
+    /// Databases that clients find here; `*` for all that no other cluster has.
+    pub databases: Vec<String>,
+    /// How its nodes are watched.
+    pub monitor: Monitor,
+}
+
+/// A server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// Unique among the nodes of all clusters.
+    pub name: String,
+    /// Where it listens.
+    pub address: Target,
+    /// For policies.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// How the nodes of a cluster are watched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Monitor {
+    /// Role that asks.
+    pub user: String,
+    /// Its password.
+    pub password: Option<Secret>,
+    /// Database in which it asks.
+    pub database: String,
+    /// Time between two questions.
+    pub interval: Duration,
+    /// A node that takes longer to answer counts as down.
+    pub timeout: Duration,
+}
+
+/// A policy of the chain.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Policy {
+    /// Unique.
+    pub name: String,
+    /// Where the component is.
+    pub source: PolicySource,
+    /// What happens to a question that it fails to answer.
+    pub on_failure: OnFailure,
+    /// What it may use besides log, settings and the question.
+    pub grants: Vec<Grant>,
+    /// Users whose questions it is asked; empty: everybody's.
+    pub users: Vec<String>,
+    /// Databases whose questions it is asked; empty: those of all.
+    pub databases: Vec<String>,
+    /// Clusters whose questions it is asked; empty: those of all.
+    pub clusters: Vec<String>,
+    /// How much it may use.
+    pub limits: PolicyLimits,
+    /// What it is told; nested tables have dotted names.
+    pub settings: BTreeMap<String, SettingValue>,
+}
+
+/// Where the component of a policy is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PolicySource {
+    /// In the program: read-write-split.
+    BuiltIn,
+    /// In a file, which existed when the configuration was read.
+    File(PathBuf),
+}
+
+/// What happens to a question that a policy fails to answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnFailure {
+    /// As if it had no opinion: the next policy is asked.
+    Fallback,
+    /// Allowed, unchanged, on the primary; the rest of the chain is not asked.
+    Open,
+    /// Refused.
+    Closed,
+}
+
+/// What a policy may use besides log, settings and the question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grant {
+    /// Metrics of its own.
+    Metrics,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Human,
+    /// One JSON object per line.
+    Json,
+}
+
+/// What is logged: directives of `tracing_subscriber::EnvFilter`, checked already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogLevel(pub(crate) String);
+
+impl Word for AuthMethod {
+    const WORDS: &'static [(&'static str, AuthMethod)] =
+        &[("trust", AuthMethod::Trust), ("scram-sha-256", AuthMethod::ScramSha256)];
+}
+
+impl Word for PoolMode {
+    const WORDS: &'static [(&'static str, PoolMode)] =
+        &[("session", PoolMode::Session), ("transaction", PoolMode::Transaction)];
+}
+
+impl Word for OnFailure {
+    const WORDS: &'static [(&'static str, OnFailure)] = &[
+        ("fallback", OnFailure::Fallback),
+        ("open", OnFailure::Open),
+        ("closed", OnFailure::Closed),
+    ];
+}
+
+impl Word for Grant {
+    const WORDS: &'static [(&'static str, Grant)] = &[("metrics", Grant::Metrics)];
+}
+
+impl Word for LogFormat {
+    const WORDS: &'static [(&'static str, LogFormat)] =
+        &[("human", LogFormat::Human), ("json", LogFormat::Json)];
+}
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3_600);
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// More connections of one pool than any PostgreSQL server takes by default from everybody together (100),
+/// by far; `max_connections` ends at 262,143 (guc_tables.c, `MAX_BACKENDS`).
+pub(super) const MAX_POOL_SIZE: usize = 262_143;
+
+section! {
+    /// Pools of server connections: there is one for each combination of node, user and database.
+    pub struct Pool {
+        /// When a client gives its server connection back: `transaction`, at the end of each transaction;
+        /// `session`, when it disconnects.
+        mode: PoolMode = PoolMode::Transaction;
+        /// Most connections of a pool.
+        size: usize = 20, in 1..=MAX_POOL_SIZE;
+        /// Most clients that wait for a connection of a pool; further ones get an error at once.
+        max_waiting: usize = 10_000, in 0..=1_000_000;
+        /// Longest wait for a connection before the client gets an error.
+        wait_timeout: Duration = 30 * SECOND, in MILLISECOND..=DAY;
+        /// Connections that nobody has used for this long are closed.
+        idle_timeout: Duration = 600 * SECOND, in SECOND..=30 * DAY;
+        /// Connections older than this are closed when they are free.
+        lifetime: Duration = HOUR, in SECOND..=30 * DAY;
+        /// Longest time for connecting and logging in to a server.
+        connect_timeout: Duration = 5 * SECOND, in MILLISECOND..=HOUR;
+    }
+}
+
+section! {
+    /// Limits of the proxy as a whole.
+    pub struct Limits {
+        /// Most clients at once; further ones are refused with SQLSTATE 53300.
+        max_clients: usize = 10_000, in 1..=1_000_000;
+        /// A client that has not logged in by then is disconnected.
+        login_timeout: Duration = 10 * SECOND, in 10 * MILLISECOND..=HOUR;
+        /// How long clients may go on with what they are doing after a request to shut down.
+        shutdown_timeout: Duration = 30 * SECOND, in MILLISECOND..=DAY;
+    }
+}
+
+section! {
+    /// What a policy may use. Each limit is enforced on every call.
+    pub struct PolicyLimits {
+        /// Longest call.
+        time: Duration = 2 * MILLISECOND, in MILLISECOND..=10 * SECOND;
+        /// Most memory of an instance. There is one instance per worker, and a spare.
+        memory: Size = Size(32 << 20), in Size(64 << 10)..=Size(4 << 30);
+        /// Most elements of a table.
+        table_elements: usize = 100_000, in 1..=10_000_000;
+        /// Most log lines per second; further ones are counted and dropped.
+        log_lines_per_second: u32 = 100, in 0..=1_000_000;
+        /// Longest text that a rewritten statement may have.
+        rewrite: Size = Size(1 << 20), in Size(1)..=Size(64 << 20);
+        /// A policy that fails this often within a minute is not asked any more, until its file or the
+        /// configuration changes.
+        quarantine_after: u32 = 10, in 1..=1_000_000;
+    }
+}
+
+section! {
+    /// The log, which goes to standard error.
+    pub struct Log {
+        /// `human` for people, `json` for one JSON object per line. Human lines have no time under journald,
+        /// which adds its own.
+        format: LogFormat = LogFormat::Human;
+        /// `error`, `warn`, `info`, `debug` or `trace`, also by module: `info,howdah::monitor=debug`. The
+        /// environment variable `HOWDAH_LOG` overrides it.
+        level: LogLevel = LogLevel("info".to_owned());
+    }
+}
+
+/// The built-in policy, as asked when no other is named.
+impl Default for Policy {
+    fn default() -> Policy {
+        Policy {
+            name: "read-write-split".to_owned(),
+            source: PolicySource::BuiltIn,
+            on_failure: OnFailure::Fallback,
+            grants: vec![Grant::Metrics],
+            users: Vec::new(),
+            databases: Vec::new(),
+            clusters: Vec::new(),
+            limits: PolicyLimits::default(),
+            settings: BTreeMap::new(),
+        }
+    }
+}

@@ -1,0 +1,223 @@
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::Path;
+use std::time::Duration;
+
+use howdah_decision::PoolMode;
+
+use super::parse;
+use crate::config::surroundings::Surroundings;
+use crate::config::{
+    AuthMethod, Config, Grant, LogFormat, OnFailure, Others, PolicySource, SettingValue, Size,
+    nodes,
+};
+
+const MINIMAL: &str = "[cluster.main]\nnodes = [\"10.0.0.1\"]\n";
+
+#[test]
+fn one_cluster_is_enough() {
+    let config = parse(MINIMAL).unwrap();
+    assert_eq!(config.listen[0].to_string(), "127.0.0.1:6432");
+    assert!(config.workers >= 1);
+    assert_eq!((config.auth.method, config.others), (AuthMethod::Trust, Others::Admitted));
+    assert_eq!(config.clusters[0].nodes[0].name, "10.0.0.1:5432");
+    assert_eq!(config.cluster_of("anything"), Some(0));
+    assert_eq!(config.clusters[0].monitor.timeout, Duration::from_millis(1_500));
+    assert_eq!((config.pool.mode, config.pool.size), (PoolMode::Transaction, 20));
+    assert_eq!(config.limits.max_clients, 10_000);
+    assert_eq!(config.policies.len(), 1);
+    assert_eq!(config.policies[0].source, PolicySource::BuiltIn);
+    assert_eq!(config.policies[0].limits.memory, Size(32 << 20));
+    assert_eq!(config.log.format, LogFormat::Human);
+    let login = config.login("bob", "shop", &config.clusters[0].nodes[0]).unwrap();
+    assert_eq!((login.user.as_str(), login.database.as_str()), ("bob", "shop"));
+    assert!(login.password.is_none() && config.warnings.is_empty());
+}
+
+#[test]
+fn a_user_logs_in_as_somebody_else() {
+    let text = format!(
+        "{MINIMAL}
+        [user.app]
+        password_file = \"app.password\"
+        [user.env]
+        password_env = \"APP_PASSWORD\"
+        server_user = \"other\"
+        [user.apart]
+        password = \"one\"
+        server_password = \"two\""
+    );
+    let config = parse(&text).unwrap();
+    assert_eq!((config.auth.method, config.others), (AuthMethod::ScramSha256, Others::Refused));
+    let node = &config.clusters[0].nodes[0];
+    let login = |user: &str| {
+        let login = config.login(user, "db", node)?;
+        Some((login.user, login.password.unwrap().reveal().to_owned()))
+    };
+    let pair = |user: &str, password: &str| Some((user.to_owned(), password.to_owned()));
+    assert_eq!(login("app"), pair("app", "hush"));
+    assert_eq!(login("env"), pair("other", "from the environment"));
+    assert_eq!(login("apart"), pair("apart", "two"));
+    assert_eq!(login("stranger"), None);
+}
+
+#[test]
+fn a_verifier_lets_in_and_logs_in_nowhere() {
+    let key = format!("{}=", "A".repeat(43));
+    let text =
+        format!("{MINIMAL}[user.app]\npassword = \"SCRAM-SHA-256$4096:c2FsdA==${key}:{key}\"");
+    let user = &parse(&text).unwrap().users["app"];
+    assert!(user.password.is_some() && user.server_password.is_none());
+}
+
+#[test]
+fn wishes_of_users_come_before_those_of_databases() {
+    let text = format!(
+        "{MINIMAL}
+        [pool]
+        size = 3
+        [database.shop]
+        pool_mode = \"session\"
+        pool_size = 5
+        [user.app]
+        pool_size = 7"
+    );
+    let config = parse(&text).unwrap();
+    let pool = |user, database| {
+        let pool = config.pool_for(user, database);
+        (pool.mode, pool.size)
+    };
+    assert_eq!(pool("app", "shop"), (PoolMode::Session, 7));
+    assert_eq!(pool("bob", "shop"), (PoolMode::Session, 5));
+    assert_eq!(pool("bob", "else"), (PoolMode::Transaction, 3));
+}
+
+#[test]
+fn clusters_keep_their_order_and_share_the_databases() {
+    let text = "[cluster.zoo]\nnodes = [\"a\"]\n[cluster.archive]\nnodes = [\"[::1]:6000\", \"/run/pg:5433\"]
+        databases = [\"old\"]\n[cluster.hidden]\nnodes = [\"b\"]";
+    let config = parse(text).unwrap();
+    let names: Vec<&str> = config.clusters.iter().map(|cluster| cluster.name.as_str()).collect();
+    assert_eq!(names, ["zoo", "archive", "hidden"]);
+    assert_eq!(config.cluster_of("old"), Some(1));
+    assert_eq!(config.cluster_of("new"), Some(0));
+    let node = &config.clusters[1].nodes[0];
+    assert_eq!((node.name.as_str(), node.address.host.as_str()), ("[::1]:6000", "::1"));
+    assert_eq!(config.clusters[1].nodes[1].address.host, "/run/pg");
+}
+
+#[test]
+fn a_policy_has_settings_of_all_kinds() {
+    let text = format!(
+        "{MINIMAL}
+        [[policy]]
+        name = \"mine\"
+        path = \"policy.wasm\"
+        on_failure = \"closed\"
+        grants = [\"metrics\"]
+        clusters = [\"main\"]
+        users = [\"anybody\"]
+        limits = {{ time = \"1.5ms\", memory = \"64 MiB\" }}
+        [policy.settings]
+        flag = true
+        share = 0.5
+        count = 0x10
+        words = [\"a\", \"b\"]
+        deep.er = \"x\"
+        [[policy]]
+        name = \"second\""
+    );
+    let config = parse(&text).unwrap();
+    let policy = &config.policies[0];
+    assert!(matches!(&policy.source, PolicySource::File(path) if path.ends_with("policy.wasm")));
+    assert_eq!(policy.on_failure, OnFailure::Closed);
+    assert_eq!(policy.grants, [Grant::Metrics]);
+    assert_eq!(policy.limits.time, Duration::from_micros(1_500));
+    assert_eq!(policy.limits.memory, Size(64 << 20));
+    let text = |text: &str| text.to_owned();
+    let expected = [
+        (text("flag"), SettingValue::Boolean(true)),
+        (text("share"), SettingValue::Number(0.5)),
+        (text("count"), SettingValue::Integer(16)),
+        (text("words"), SettingValue::Texts(vec![text("a"), text("b")])),
+        (text("deep.er"), SettingValue::Text(text("x"))),
+    ];
+    assert_eq!(policy.settings, BTreeMap::from(expected));
+    assert_eq!(config.policies[1].name, "second");
+}
+
+#[test]
+fn trust_beyond_this_machine_is_warned_of() {
+    let refused = parse(&format!("listen = [\"0.0.0.0:6432\"]\n{MINIMAL}")).unwrap();
+    assert!(refused.warnings[0].contains("clients of other machines that come to 0.0.0.0:6432"));
+    let open = parse(&format!("auth.trust_remote = true\n{MINIMAL}")).unwrap();
+    assert_eq!(open.warnings, ["clients of other machines are let in without a password"]);
+}
+
+#[test]
+fn some_keys_need_a_restart() {
+    let old = parse(&format!("workers = 1\n{MINIMAL}")).unwrap();
+    let new =
+        parse(&format!("workers = 2\nlisten = [\"[::1]:1\"]\npool.size = 9\n{MINIMAL}")).unwrap();
+    assert_eq!(Config::restart_needed(&old, &new), ["listen", "workers"]);
+    assert_eq!(Config::restart_needed(&old, &old), [""; 0]);
+}
+
+#[test]
+fn nodes_alone_are_enough() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join(".pgpass");
+    std::fs::write(&file, "a:5432:*:*:first\n*:*:*:app:second\n").unwrap();
+    set_mode(&file, 0o600);
+    let home = directory.path().as_os_str().to_owned();
+    let variable = |name: &str| match name {
+        "HOME" => Some(home.clone()),
+        "PGUSER" => Some(OsString::from("watcher")),
+        _ => None,
+    };
+    let read = || {
+        let surroundings = Surroundings { directory: Path::new(""), variable: &variable };
+        nodes::config(&["a".to_owned(), "b:6000".to_owned()], &surroundings).unwrap()
+    };
+    let config = read();
+    let [a, b] = config.clusters[0].nodes.as_slice() else { panic!("two nodes were given") };
+    let password =
+        |login: crate::upstream::Login| login.password.map(|one| one.reveal().to_owned());
+    assert_eq!(password(config.login("app", "db", a).unwrap()).unwrap(), "first");
+    assert_eq!(password(config.login("app", "db", b).unwrap()).unwrap(), "second");
+    assert_eq!(config.monitor_login(&config.clusters[0], b).user, "watcher");
+    assert_eq!(password(config.monitor_login(&config.clusters[0], b)), None);
+
+    set_mode(&file, 0o644);
+    let config = read();
+    assert_eq!(password(config.login("app", "db", &config.clusters[0].nodes[0]).unwrap()), None);
+    assert!(config.warnings[0].contains("nobody else may read"));
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn wrong_nodes_are_all_reported() {
+    let variable = |_: &str| None;
+    let surroundings = Surroundings { directory: Path::new(""), variable: &variable };
+    let given = ["a:x", "b", "b:5432", "[::1"].map(str::to_owned);
+    let mistakes = nodes::config(&given, &surroundings).unwrap_err();
+    let messages: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        messages,
+        [
+            "--node: \"a:x\" is not an address such as \"10.0.0.1:5432\": the port must be 0 to 65535",
+            "--node: \"b:5432\" is given twice",
+            "--node: \"[::1\" is not an address such as \"10.0.0.1:5432\": the ] is missing",
+        ]
+    );
+}
+
+#[test]
+fn secrets_do_not_show() {
+    let config = parse(&format!("{MINIMAL}[user.app]\npassword = \"hunter2\"\n")).unwrap();
+    assert!(!format!("{config:?}").contains("hunter2"));
+}

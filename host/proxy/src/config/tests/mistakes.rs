@@ -1,0 +1,246 @@
+//! Bad files, and all that is said of them.
+
+use super::parse;
+use crate::config::reference::EXAMPLE;
+
+/// The smallest sound file; its two lines come before what is tested.
+const SOUND: &str = "[cluster.main]\nnodes = [\"a\"]\n";
+
+#[track_caller]
+fn assert_mistakes(text: &str, expected: &[&str]) {
+    let expected: Vec<String> = expected.iter().map(|line| format!("howdah.toml:{line}")).collect();
+    assert_eq!(parse(text).unwrap_err(), expected);
+}
+
+#[test]
+fn an_empty_file() {
+    assert_mistakes(
+        "",
+        &["1:1: there is no cluster: add [cluster.main] with nodes = [\"HOST:PORT\"]"],
+    );
+}
+
+#[test]
+fn unknown_keys() {
+    assert_mistakes(
+        &format!("wrokers = 2\n[polo]\n[pool]\nqwertyuiop = 1\n{SOUND}node = 1\n"),
+        &[
+            "1:1: unknown key \"wrokers\" at the top of the file; did you mean \"workers\"?",
+            "2:2: unknown key \"polo\" at the top of the file; did you mean \"pool\"?",
+            "4:1: unknown key \"qwertyuiop\" in pool; known: mode, size, max_waiting, wait_timeout, \
+             idle_timeout, lifetime, connect_timeout",
+            "7:1: unknown key \"node\" in cluster.main; did you mean \"nodes\"?",
+        ],
+    );
+}
+
+#[test]
+fn wrong_types_and_ranges() {
+    assert_mistakes(
+        &format!(
+            "listen = \"a\"\nworkers = 0\n[pool]\nmode = \"transactoin\"\nsize = \"20\"\nwait_timeout = 30\n\
+             idle_timeout = \"10m\"\nlifetime = \"1y\"\nconnect_timeout = \"0s\"\nmax_waiting = 1.5\n[limits]\n\
+             max_clients = -1\nlogin_timeout = \"fast\"\nshutdown_timeout = \"9999999999d\"\n[auth]\n\
+             trust_remote = \"no\"\n{SOUND}"
+        ),
+        &[
+            "1:10: listen: expected a list, found a text",
+            "2:11: workers: must be 1 to 128",
+            "4:8: pool.mode: expected \"session\" or \"transaction\", found \"transactoin\"; \
+             did you mean \"transaction\"?",
+            "5:8: pool.size: expected a whole number, found a text",
+            "6:16: pool.wait_timeout: expected a duration such as \"30s\", found a whole number",
+            "7:16: pool.idle_timeout: unknown unit \"m\" of a duration; did you mean \"min\"?",
+            "8:12: pool.lifetime: unknown unit \"y\" of a duration; known: d, h, min, s, ms, us, ns",
+            "9:19: pool.connect_timeout: must be \"1ms\" to \"1h\"",
+            "10:15: pool.max_waiting: expected a whole number, found a number",
+            "12:15: limits.max_clients: must be 1 to 1000000",
+            "13:17: limits.login_timeout: expected a duration such as \"30s\", found \"fast\"",
+            "14:20: limits.shutdown_timeout: \"9999999999d\" is not a duration that can be represented",
+            "16:16: auth.trust_remote: expected true or false, found a text",
+        ],
+    );
+}
+
+#[test]
+fn addresses() {
+    assert_mistakes(
+        "listen = [\"*:6432\", \"::1\", \"a b\"]\n[cluster.main]\n\
+         nodes = [\"a\", 5, \"b:99999\", \"postgres://c\", { name = \"d\" }, { address = \"e\", lables = {} }]\n\
+         [cluster.other]\nnodes = [\":1\", \"c:0\"]\n[cluster.none]\nnodes = []\n",
+        &[
+            "1:11: listen: write \"0.0.0.0:6432\" or \"[::]:6432\" to listen at every address",
+            "1:21: listen: \"::1\" is not an address such as \"10.0.0.1:5432\": \
+             write an IPv6 address in brackets, as in \"[::1]:5432\"",
+            "1:28: listen: \"a b\" is not an address such as \"10.0.0.1:5432\": it contains a blank",
+            "3:15: cluster.main.nodes: expected an address such as \"10.0.0.1:5432\", or a table, \
+             found a whole number",
+            "3:18: cluster.main.nodes: \"b:99999\" is not an address such as \"10.0.0.1:5432\": \
+             the port must be 0 to 65535",
+            "3:29: cluster.main.nodes: \"postgres://c\" is not an address such as \"10.0.0.1:5432\": \
+             leave out the scheme",
+            "3:45: the address of the node is missing",
+            "3:78: unknown key \"lables\" in cluster.main.nodes; did you mean \"labels\"?",
+            "5:10: cluster.other.nodes: \":1\" is not an address such as \"10.0.0.1:5432\": the host is missing",
+            "5:16: cluster.other.nodes: \"c:0\" is not the address of a server: the port must not be 0",
+            "6:10: cluster none: nodes are missing, as in nodes = [\"HOST:PORT\"]",
+        ],
+    );
+}
+
+#[test]
+fn duplicates_among_clusters() {
+    assert_mistakes(
+        "[cluster.one]\nnodes = [\"a\", \"a:5432\"]\n[cluster.two]\n\
+         nodes = [{ address = \"c\", name = \"a:5432\" }]\ndatabases = [\"*\"]\n",
+        &[
+            "2:15: the node name \"a:5432\" is in cluster one already",
+            "2:15: the address \"a:5432\" is in cluster one already",
+            "4:10: the node name \"a:5432\" is in cluster one already",
+            "5:14: the database \"*\" is in cluster one already",
+        ],
+    );
+}
+
+#[test]
+fn passwords() {
+    assert_mistakes(
+        &format!(
+            "{SOUND}[user.a]\npassword = \"SCRAM-SHA-256$x\"\n[user.b]\npassword = \"a\"\npassword_env = \"B\"\n\
+             [user.c]\npassword_file = \"nothing\"\n[user.d]\npassword_file = \"empty\"\n[user.e]\n\
+             password_env = \"NOPE\"\n[user.f]\npassword = \"md5aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"\n[user.g]\n\
+             password = 12345\n[user.h]\npassword = \"\"\n[user.i]\n"
+        ),
+        &[
+            "4:12: not a SCRAM-SHA-256 verifier (SCRAM-SHA-256$iterations:salt$StoredKey:ServerKey)",
+            "7:16: only one of password, password_file and password_env may be given",
+            "9:17: cannot read nothing: No such file or directory (os error 2)",
+            "11:17: the file empty is empty",
+            "13:16: the environment variable NOPE is not set",
+            "15:12: an MD5 hash cannot be used; state the password or a SCRAM-SHA-256 verifier",
+            "17:12: user.g.password: expected a text, found a whole number",
+            "19:12: user.h.password: must not be empty",
+            "20:7: user i: a password is missing, which scram-sha-256 requires",
+        ],
+    );
+}
+
+#[test]
+fn nobody_could_come_in() {
+    assert_mistakes(
+        &format!("{SOUND}[auth]\nmethod = \"scram-sha-256\"\n"),
+        &["4:10: nobody could come in: list users with passwords, as in [user.app]"],
+    );
+}
+
+#[test]
+fn a_verifier_logs_in_nowhere() {
+    let key = format!("{}=", "A".repeat(43));
+    assert_mistakes(
+        &format!(
+            "{SOUND}[user.a]\nserver_password = \"SCRAM-SHA-256$4096:c2FsdA==${key}:{key}\"\n"
+        ),
+        &["4:19: a verifier does not suffice to log in to servers"],
+    );
+}
+
+#[test]
+fn policies() {
+    assert_mistakes(
+        &format!(
+            "{SOUND}databases = [\"shop\"]\n[user.app]\n[[policy]]\n[[policy]]\nname = \"p\"\n\
+             path = \"missing.wasm\"\nusers = [\"ap\"]\nclusters = [\"mian\"]\ndatabases = [\"shopp\"]\n\
+             grants = [\"metric\"]\non_failure = \"close\"\nlimits = {{ memory = \"32\", time = \"1min\" }}\n\
+             [[policy]]\nname = \"p\"\npath = \".\"\n"
+        ),
+        &[
+            "5:1: the name of the policy is missing",
+            "8:8: cannot read missing.wasm: No such file or directory (os error 2)",
+            "9:10: there is no user \"ap\"; did you mean \"app\"?",
+            "10:13: there is no cluster \"mian\"; did you mean \"main\"?",
+            "11:14: there is no database \"shopp\"; did you mean \"shop\"?",
+            "12:11: policy.grants: expected \"metrics\", found \"metric\"; did you mean \"metrics\"?",
+            "13:14: policy.on_failure: expected \"fallback\", \"open\" or \"closed\", found \"close\"; \
+             did you mean \"closed\"?",
+            "14:21: policy.limits.memory: expected a size such as \"32MiB\", found \"32\"",
+            "14:34: policy.limits.time: must be \"1ms\" to \"10s\"",
+            "16:8: there is a policy \"p\" already",
+            "17:8: . is not a file",
+        ],
+    );
+}
+
+#[test]
+fn settings_of_policies() {
+    let kinds = "expected a text, a list of texts, true or false, or a number of 64 bits";
+    assert_mistakes(
+        &format!(
+            "{SOUND}[[policy]]\nname = \"p\"\n[policy.settings]\na = 1979-05-27\nb = [1]\n\
+             c = 99999999999999999999\n\"d.e\" = 1\nd = {{ e = 2 }}\n"
+        ),
+        &[
+            &format!("6:5: policy.settings.a: {kinds}, found a date"),
+            &format!("7:5: policy.settings.b: {kinds}; lists may hold texts only"),
+            &format!("8:5: policy.settings.c: {kinds}"),
+            "9:9: policy.settings.d.e: is given twice, once with a dotted name and once in a table",
+        ],
+    );
+}
+
+#[test]
+fn values_in_place_of_tables() {
+    assert_mistakes(
+        "cluster = 1\nuser = []\npolicy = 3\npool = \"x\"\n[log]\nlevel = \"loud\"\n[database]\nshop = 3\n",
+        &[
+            "1:11: cluster: expected tables of the form [cluster.NAME], found a whole number",
+            "2:8: user: expected tables of the form [user.NAME], found a list",
+            "3:10: policy: expected tables of the form [[policy]], found a whole number",
+            "4:8: pool: expected a table, found a text",
+            "6:9: log.level: unknown level \"loud\"; known: error, warn, info, debug, trace, off",
+            "8:1: database.shop: expected a table of the form [database.NAME], found a whole number",
+        ],
+    );
+}
+
+#[test]
+fn broken_syntax_hides_no_other_line() {
+    assert_mistakes(
+        "[pool\nsize = 3\n[limits]\nmax_clients = \"é\" x = 1\n[log]\nlevel = \"loud\"\nformat =\n",
+        &[
+            "1:6: unclosed table, expected `]`",
+            "4:19: unexpected key or value, expected newline, `#`",
+            "6:9: log.level: unknown level \"loud\"; known: error, warn, info, debug, trace, off",
+            "7:9: string values must be quoted, expected literal string",
+        ],
+    );
+}
+
+#[test]
+fn a_key_given_twice() {
+    assert_mistakes("workers = 1\nworkers = 2\n", &["2:1: duplicate key"]);
+}
+
+/// Whatever part of a file is there, it is read without a panic.
+#[test]
+fn files_cut_anywhere() {
+    let directory = tempfile::tempdir().unwrap();
+    for end in (0..EXAMPLE.len()).filter(|end| EXAMPLE.is_char_boundary(*end)) {
+        // Sound or not, it must not panic.
+        let _ = super::parse_in(&EXAMPLE[..end], directory.path());
+    }
+}
+
+/// Depth costs stack, in the parser, in ours, and when it is dropped.
+#[test]
+fn deep_nesting() {
+    let depth = 300_000;
+    for text in [
+        format!("a = {}", "[".repeat(depth)),
+        format!("a = {}", "{b = ".repeat(depth)),
+        format!("{}b = 1", "a.".repeat(depth)),
+        format!("[{}b]", "a.".repeat(depth)),
+        format!("[[policy]]\nname = \"p\"\nsettings.{}b = 1", "a.".repeat(depth)),
+    ] {
+        assert!(!parse(&text).unwrap_err().is_empty());
+    }
+}

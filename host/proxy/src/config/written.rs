@@ -1,0 +1,275 @@
+//! The configuration as written: every key, and where it is. What depends on more than one key, on files or
+//! on the environment is checked later.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use howdah_decision::PoolMode;
+use toml::de::{DeTable, DeValue};
+
+use super::address::{Listen, PROXY_PORT, Server};
+use super::parts::{AuthMethod, Grant, Limits, Log, MAX_POOL_SIZE, OnFailure, PolicyLimits, Pool};
+use super::reader::{Item, Reading, Table, section};
+use super::settings::{self, SettingValue};
+use super::value::{At, Value};
+use crate::upstream::{Secret, Target};
+
+/// Workers are seven bits of the process id in a cancel key (see the workers' cancel module).
+pub(super) const MAX_WORKERS: usize = 128;
+const SECOND: Duration = Duration::from_secs(1);
+/// Longest interval and timeout of probes.
+const MAX_PROBE: Duration = Duration::from_secs(600);
+/// Shortest interval of probes: below that they would be most of what an idle server does.
+const MIN_PROBE: Duration = Duration::from_millis(10);
+
+section! {
+    /// Keys at the top of the file, before the first table.
+    pub(super) struct Top {
+        /// Where clients connect: `host:port`, or `/directory:port` for a Unix socket. Port 0 lets the system
+        /// choose. A change needs a restart.
+        listen: Vec<Listen> = vec![default_listen()];
+        /// Threads that serve clients; by default one per CPU core. A change needs a restart.
+        workers: Option<usize> = None, in Some(1)..=Some(MAX_WORKERS);
+    }
+}
+
+section! {
+    /// How clients are let in.
+    pub(super) struct Auth {
+        /// `scram-sha-256` asks clients for a password, `trust` does not. By default `scram-sha-256` when a
+        /// user has a password, else `trust`.
+        method: Option<At<AuthMethod>> = None;
+        /// `trust` lets in clients from loopback addresses and Unix sockets only. True: all clients.
+        trust_remote: bool = false;
+    }
+}
+
+section! {
+    /// A user that may come in, and how it logs in to servers. When no user is listed, and the method is
+    /// `trust`, everybody may come in and logs in to servers under their own name without a password.
+    pub(super) struct User {
+        /// What a client must know: a password, or a verifier as in PostgreSQL's `pg_authid`
+        /// (`SCRAM-SHA-256$…`).
+        password: Option<At<Secret>> = None;
+        /// A file that holds the password; a line break at its end is ignored.
+        password_file: Option<At<PathBuf>> = None;
+        /// An environment variable that holds the password.
+        password_env: Option<At<String>> = None;
+        /// Role at the server; by default the same name.
+        server_user: Option<String> = None;
+        /// Its password at the server; by default the same password, if that is not a verifier.
+        server_password: Option<At<Secret>> = None;
+        /// A file that holds it.
+        server_password_file: Option<At<PathBuf>> = None;
+        /// An environment variable that holds it.
+        server_password_env: Option<At<String>> = None;
+        /// Overrides `pool.mode`, and the database's.
+        pool_mode: Option<PoolMode> = None;
+        /// Overrides `pool.size`, and the database's.
+        pool_size: Option<usize> = None, in Some(1)..=Some(MAX_POOL_SIZE);
+    }
+}
+
+section! {
+    /// A primary and its standbys. There must be one cluster at least; the first is the default. Which node is
+    /// the primary is found out, and watched.
+    pub(super) struct Cluster {
+        /// Required. An address for each server, or a table (see below). The port is 5432 unless given.
+        nodes: Vec<At<Node>> = Vec::new();
+        /// Databases that clients find here; `"*"` stands for all that no other cluster has. By default `["*"]`
+        /// for the first cluster and none for the others, which are then reached only by a policy's verdict.
+        databases: Option<Vec<At<String>>> = None;
+    }
+}
+
+section! {
+    /// A node of a cluster, when there is more to say than its address:
+    /// `nodes = [{ address = "10.0.0.2:5432", name = "b", labels = { zone = "x" } }]`.
+    pub(super) struct Node {
+        /// Where it listens. Required.
+        address: Option<Server> = None;
+        /// Unique among all clusters; by default the address.
+        name: Option<String> = None;
+        /// Labels that policies can ask for.
+        labels: BTreeMap<String, String> = BTreeMap::new();
+    }
+}
+
+section! {
+    /// How the nodes of the cluster are watched. The role needs no privileges beyond those of everybody.
+    pub(super) struct Monitor {
+        /// Role that asks.
+        user: String = "postgres".to_owned();
+        /// Its password.
+        password: Option<At<Secret>> = None;
+        /// A file that holds the password.
+        password_file: Option<At<PathBuf>> = None;
+        /// An environment variable that holds the password.
+        password_env: Option<At<String>> = None;
+        /// Database in which it asks.
+        database: String = "postgres".to_owned();
+        /// Time between two questions.
+        interval: Duration = SECOND, in MIN_PROBE..=MAX_PROBE;
+        /// A node that takes longer to answer counts as down.
+        timeout: Duration = SECOND * 3 / 2, in MIN_PROBE..=MAX_PROBE;
+    }
+}
+
+section! {
+    /// What a database has otherwise than `[pool]` says.
+    pub(super) struct Database {
+        /// Overrides `pool.mode`.
+        pool_mode: Option<PoolMode> = None;
+        /// Overrides `pool.size`.
+        pool_size: Option<usize> = None, in Some(1)..=Some(MAX_POOL_SIZE);
+    }
+}
+
+section! {
+    /// A policy of the chain. Policies are asked in the order of the file, and the first opinion wins. Without
+    /// any, the built-in read-write-split is asked.
+    pub(super) struct Policy {
+        /// Unique; it marks log lines and metrics. Required.
+        name: Option<At<String>> = None;
+        /// The component: a file, watched for changes, or `"built-in"` for read-write-split.
+        path: At<PathBuf> = At { at: 0, value: BUILT_IN.into() };
+        /// What happens to a question that it fails to answer: `fallback`, the next policy is asked; `open`, the
+        /// primary gets it unchanged; `closed`, it is refused.
+        on_failure: OnFailure = OnFailure::Fallback;
+        /// What it may use besides log, settings and the question.
+        grants: Vec<Grant> = Vec::new();
+        /// Only questions of these users; empty for everybody's.
+        users: Vec<At<String>> = Vec::new();
+        /// Only questions in these databases; empty for all.
+        databases: Vec<At<String>> = Vec::new();
+        /// Only questions in these clusters; empty for all.
+        clusters: Vec<At<String>> = Vec::new();
+    }
+}
+
+/// A policy with the tables in it.
+pub(super) type WholePolicy = (Policy, PolicyLimits, BTreeMap<String, SettingValue>);
+
+/// The path of the policy in the program.
+pub(super) const BUILT_IN: &str = "built-in";
+
+/// Where clients are awaited when nobody says otherwise.
+pub(super) fn default_listen() -> Listen {
+    Listen(Target { host: "127.0.0.1".to_owned(), port: PROXY_PORT })
+}
+
+/// The whole file.
+pub(super) struct Written {
+    pub(super) top: Top,
+    pub(super) auth: Auth,
+    pub(super) users: Vec<(At<String>, User)>,
+    pub(super) clusters: Vec<(At<String>, Cluster, Monitor)>,
+    pub(super) pool: Pool,
+    pub(super) databases: Vec<(At<String>, Database)>,
+    pub(super) limits: Limits,
+    pub(super) policies: Vec<At<WholePolicy>>,
+    pub(super) log: Log,
+}
+
+impl Written {
+    /// Reads a file that has been parsed. Mistakes are noted in `reading`.
+    pub(super) fn read(document: &DeTable<'_>, reading: &Reading) -> Written {
+        let mut root = Table::new(String::new(), 0, document, reading);
+        let top = Top::read(&mut root);
+        let written = Written {
+            top,
+            auth: only(&mut root, "auth", Auth::ABOUT, Auth::read),
+            users: named(&mut root, "user", User::ABOUT, User::read),
+            clusters: clusters(&mut root),
+            pool: only(&mut root, "pool", Pool::ABOUT, Pool::read),
+            databases: named(&mut root, "database", Database::ABOUT, Database::read),
+            limits: only(&mut root, "limits", Limits::ABOUT, Limits::read),
+            policies: policies(&mut root),
+            log: only(&mut root, "log", Log::ABOUT, Log::read),
+        };
+        root.finish();
+        written
+    }
+}
+
+fn only<T>(
+    root: &mut Table<'_>,
+    key: &'static str,
+    about: &'static str,
+    read: impl Fn(&mut Table<'_>) -> T,
+) -> T {
+    let mut table = root.table(key, about);
+    let value = read(&mut table);
+    table.finish();
+    value
+}
+
+fn named<T>(
+    root: &mut Table<'_>,
+    key: &'static str,
+    about: &'static str,
+    read: impl Fn(&mut Table<'_>) -> T,
+) -> Vec<(At<String>, T)> {
+    let one = |(name, mut table): (&str, Table<'_>)| {
+        let name = At { at: table.at, value: name.to_owned() };
+        let value = read(&mut table);
+        table.finish();
+        (name, value)
+    };
+    root.named(key, about).into_iter().map(one).collect()
+}
+
+fn clusters(root: &mut Table<'_>) -> Vec<(At<String>, Cluster, Monitor)> {
+    let read = |table: &mut Table<'_>| {
+        let cluster = Cluster::read(table);
+        table.describe("nodes", Node::ABOUT, Node::read);
+        (cluster, only(table, "monitor", Monitor::ABOUT, Monitor::read))
+    };
+    let all = named(root, "cluster", Cluster::ABOUT, read);
+    all.into_iter().map(|(name, (cluster, monitor))| (name, cluster, monitor)).collect()
+}
+
+fn policies(root: &mut Table<'_>) -> Vec<At<WholePolicy>> {
+    const SETTINGS: &str = "What the policy is told: texts, lists of texts, numbers, true or false, in nested tables as you like. \
+         The keys are the policy's own.";
+    let one = |mut table: Table<'_>| {
+        let policy = Policy::read(&mut table);
+        let limits = only(&mut table, "limits", PolicyLimits::ABOUT, PolicyLimits::read);
+        let settings = settings::read(table.table("settings", SETTINGS));
+        let at = table.at;
+        table.finish();
+        At { at, value: (policy, limits, settings) }
+    };
+    root.list("policy", Policy::ABOUT).into_iter().map(one).collect()
+}
+
+/// A node is an address, or a table.
+impl Value for Node {
+    fn read(item: &Item<'_>) -> Option<Node> {
+        match item.value {
+            DeValue::String(_) => {
+                let address = Some(Server::read(item)?);
+                Some(Node { address, ..Node::default() })
+            }
+            DeValue::Table(_) => {
+                let mut table = item.table()?;
+                let node = Node::read(&mut table);
+                table.finish();
+                Some(node)
+            }
+            _ => {
+                item.expected("an address such as \"10.0.0.1:5432\", or a table");
+                None
+            }
+        }
+    }
+
+    fn kind() -> String {
+        "node".to_owned()
+    }
+
+    fn show(&self) -> String {
+        self.address.show()
+    }
+}
