@@ -3,12 +3,14 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::{Actions, execute_from};
+use clap::Parser;
+
+use super::{Actions, Arguments, Command, execute_from};
 use crate::config;
 
 /// Actions whose results tell what was asked for.
 const ACTIONS: Actions = Actions {
-    run: |config, source| anyhow::bail!("run {} {:?}", config.listen[0], source.file()),
+    run: |_, _| anyhow::bail!("run"),
     demo: |check| anyhow::bail!("demo {check}"),
 };
 
@@ -97,8 +99,14 @@ fn run_does_not_start_with_mistakes() {
 
 #[test]
 fn run_listens_where_the_command_line_says() {
-    let (_, result) = howdah(&["run", "--node", "a", "--listen", "127.0.0.1:0"]);
-    assert_eq!(result.unwrap_err(), "run 127.0.0.1:0 None");
+    let typed = ["howdah", "run", "--node", "a", "--listen", "127.0.0.1:0"];
+    let Command::Run(run) = Arguments::try_parse_from(typed).unwrap().command else {
+        panic!("the command was run");
+    };
+    let source = run.source();
+    assert_eq!(source.file(), None);
+    // At every load, and so at every reload.
+    assert_eq!(source.load().unwrap().listen[0].to_string(), "127.0.0.1:0");
 }
 
 #[test]
