@@ -9,10 +9,8 @@ use super::{Actions, Arguments, Command, execute_from};
 use crate::config;
 
 /// Actions whose results tell what was asked for.
-const ACTIONS: Actions = Actions {
-    run: |_, _| anyhow::bail!("run"),
-    demo: |check| anyhow::bail!("demo {check}"),
-};
+const ACTIONS: Actions =
+    Actions { run: |_, _| anyhow::bail!("run"), demo: |check| anyhow::bail!("demo {check}") };
 
 /// What is printed, and whether it succeeds.
 fn howdah(arguments: &[&str]) -> (String, Result<ExitCode, String>) {
