@@ -53,9 +53,9 @@ pub fn set_level(log: &Log) -> anyhow::Result<()> {
 
 fn filter(log: &Log) -> anyhow::Result<EnvFilter> {
     match std::env::var(LEVEL_VARIABLE) {
-        Ok(level) if !level.is_empty() => EnvFilter::builder()
-            .parse(&level)
-            .map_err(|error| anyhow::anyhow!("{LEVEL_VARIABLE}: \"{level}\" is not a level: {error}")),
+        Ok(level) if !level.is_empty() => EnvFilter::builder().parse(&level).map_err(|error| {
+            anyhow::anyhow!("{LEVEL_VARIABLE}: \"{level}\" is not a level: {error}")
+        }),
         _ => Ok(EnvFilter::builder().parse(&log.level.0)?),
     }
 }

@@ -57,6 +57,7 @@ impl<A: AsRef<Decision>> Session<A> {
         }
         let mut run = 0;
         loop {
+            self.local_replies(io, &mut run);
             if self.server_stream.0 > 0 {
                 move_bytes(&mut io.server_in, &mut io.client_out, std::mem::take(&mut run));
                 if !self.pass_server_stream(io) {
@@ -89,7 +90,6 @@ impl<A: AsRef<Decision>> Session<A> {
                     io.server_in.advance(head.len);
                 }
             }
-            self.local_replies(io, &mut run);
             if ready && self.phase == Phase::Setup {
                 if let Some(report) = self.last_words.take() {
                     return Ok(Replied::SetupFailed(report));
@@ -98,7 +98,6 @@ impl<A: AsRef<Decision>> Session<A> {
             }
         }
         move_bytes(&mut io.server_in, &mut io.client_out, run);
-        self.local_replies(io, &mut 0);
         Ok(Replied::More)
     }
 

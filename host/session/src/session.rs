@@ -453,7 +453,7 @@ impl<A: AsRef<Decision>> Session<A> {
                 _ => false,
             })
         };
-        let ends = |s: &Statement| matches!(s.effect, Effect::End);
+        let ends = |s: &Statement| s.effect == Effect::End || s.boundaries != 0;
         let open = self.status != TransactionStatus::Idle;
         if open && !sent(ends) {
             return ErrorReport::error(b"40001", "the server of this transaction was lost")

@@ -77,10 +77,12 @@ impl Digest {
     /// Takes the next token. `list`: a `(` here begins a list of values.
     pub(crate) fn add(&mut self, what: What, bytes: &[u8], list: bool) {
         let literal = matches!(what, What::String | What::Number);
-        if self.is_repetition(what, literal) {
+        if self.list != List::No && self.is_repetition(what, literal) {
             return;
         }
-        self.release();
+        if !matches!(self.list, List::No | List::Open | List::Row) {
+            self.release();
+        }
         self.list = match (self.list, what) {
             (_, What::Punct(b'(')) if list => List::Open,
             (List::Open, _) if literal => List::Literal { held: 0 },

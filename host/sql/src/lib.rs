@@ -21,7 +21,7 @@ pub use effect::{Effect, PinReason};
 
 use howdah_decision::{Facts, Kind};
 
-/// A longer text is not scanned: it is [`Kind::Unknown`]. A megabyte costs about two milliseconds.
+/// A longer text is not scanned: it is [`Kind::Unknown`]. A megabyte takes some milliseconds, for which a worker's other sessions wait.
 pub const MAX_SCAN_LEN: usize = 1 << 20;
 
 /// What a scan must know besides the text.

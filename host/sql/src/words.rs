@@ -76,7 +76,7 @@ const fn table() -> [(&'static [u8], Word); SLOTS] {
     let mut table: [(&'static [u8], Word); SLOTS] = [(&[], Word::Plain); SLOTS];
     let mut i = 0;
     while i < WORDS.len() {
-        let mut slot = hash(WORDS[i].0);
+        let mut slot = slot_of(WORDS[i].0);
         while !table[slot].0.is_empty() {
             slot = (slot + 1) % SLOTS;
         }
@@ -86,15 +86,25 @@ const fn table() -> [(&'static [u8], Word); SLOTS] {
     table
 }
 
-/// FNV-1a, folded.
-const fn hash(word: &[u8]) -> usize {
-    let mut hash: u32 = 0x811c_9dc5;
+// FNV-1a, folded.
+const HASH_START: u32 = 0x811c_9dc5;
+
+const fn hash_step(hash: u32, byte: u8) -> u32 {
+    (hash ^ byte as u32).wrapping_mul(0x0100_0193)
+}
+
+const fn slot(hash: u32) -> usize {
+    (hash ^ (hash >> 15)) as usize % SLOTS
+}
+
+const fn slot_of(word: &[u8]) -> usize {
+    let mut hash = HASH_START;
     let mut i = 0;
     while i < word.len() {
-        hash = (hash ^ word[i] as u32).wrapping_mul(0x0100_0193);
+        hash = hash_step(hash, word[i]);
         i += 1;
     }
-    (hash ^ (hash >> 15)) as usize % SLOTS
+    slot(hash)
 }
 
 impl Word {
@@ -105,11 +115,13 @@ impl Word {
         }
         // Most words are short: a call of memcpy would cost more than this loop.
         let mut buffer = [0_u8; MAX_LEN];
+        let mut hash = HASH_START;
         for (lower, byte) in buffer.iter_mut().zip(word) {
             *lower = byte.to_ascii_lowercase();
+            hash = hash_step(hash, *lower);
         }
         let lower = buffer.get(..word.len()).unwrap_or_default();
-        let mut slot = hash(lower);
+        let mut slot = slot(hash);
         loop {
             match TABLE.get(slot) {
                 Some((text, word)) if text.is_empty() || *text == lower => return *word,

@@ -67,12 +67,7 @@ Examples:
 #[derive(Debug, Args)]
 pub struct RunArguments {
     /// Configuration file
-    #[arg(
-        long,
-        value_name = "FILE",
-        conflicts_with = "node",
-        required_unless_present = "node"
-    )]
+    #[arg(long, value_name = "FILE", conflicts_with = "node", required_unless_present = "node")]
     pub config: Option<PathBuf>,
     /// Node of the cluster, instead of a file; may be given several times
     #[arg(long, value_name = "HOST[:PORT]")]

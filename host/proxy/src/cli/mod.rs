@@ -28,7 +28,7 @@ pub struct Actions {
 pub fn main(actions: &Actions) -> ExitCode {
     // Does not return when the arguments are wrong, or ask for help.
     let arguments = Arguments::parse();
-    finish(execute(arguments, actions, &mut io::stdout().lock()))
+    finish(execute(arguments, actions, &mut io::stdout()))
 }
 
 /// Like [`main`], for given arguments (the first is the name of the program) and output.
@@ -43,7 +43,11 @@ pub fn execute_from(
     execute(Arguments::try_parse_from(arguments)?, actions, out)
 }
 
-fn execute(arguments: Arguments, actions: &Actions, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+fn execute(
+    arguments: Arguments,
+    actions: &Actions,
+    out: &mut dyn Write,
+) -> anyhow::Result<ExitCode> {
     match arguments.command {
         Command::Run(run) => {
             let source = run.source();

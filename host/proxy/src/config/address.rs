@@ -20,7 +20,8 @@ pub(super) struct Server(pub(super) Target);
 /// Reads `host:port`, `[::1]:port`, `/directory:port`, or any of them without a port. The error says what is
 /// wrong.
 fn parse(text: &str, default_port: u16) -> Result<Target, String> {
-    let wrong = |why: &str| format!("\"{text}\" is not an address such as \"10.0.0.1:5432\": {why}");
+    let wrong =
+        |why: &str| format!("\"{text}\" is not an address such as \"10.0.0.1:5432\": {why}");
     if text.contains("://") {
         return Err(wrong("leave out the scheme"));
     }
@@ -54,7 +55,9 @@ fn parse(text: &str, default_port: u16) -> Result<Target, String> {
 /// Reads an address to listen at; port 0 lets the system choose.
 pub(super) fn parse_listen(text: &str) -> Result<Listen, String> {
     if let Some(port) = text.strip_prefix("*:") {
-        return Err(format!("write \"0.0.0.0:{port}\" or \"[::]:{port}\" to listen at every address"));
+        return Err(format!(
+            "write \"0.0.0.0:{port}\" or \"[::]:{port}\" to listen at every address"
+        ));
     }
     parse(text, PROXY_PORT).map(Listen)
 }

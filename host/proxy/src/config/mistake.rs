@@ -95,11 +95,8 @@ impl Mistakes {
     /// All of them in the order of the text.
     pub(super) fn into_vec(self, origin: &Path) -> Vec<Mistake> {
         let each = |(place, messages): (_, Vec<String>)| {
-            let with_place = move |message| Mistake {
-                origin: origin.to_owned(),
-                place: Some(place),
-                message,
-            };
+            let with_place =
+                move |message| Mistake { origin: origin.to_owned(), place: Some(place), message };
             messages.into_iter().map(with_place)
         };
         self.found.into_inner().into_iter().flat_map(each).collect()

@@ -31,8 +31,8 @@ use crate::upstream::{Login, Target};
 pub(crate) use address::show as show_address;
 pub use mistake::Mistake;
 pub use parts::{
-    Auth, AuthMethod, Cluster, Grant, Limits, Log, LogFormat, LogLevel, Monitor, Node, OnFailure, Others,
-    Policy, PolicyLimits, PolicySource, Pool, PoolChanges, User,
+    Auth, AuthMethod, Cluster, Grant, Limits, Log, LogFormat, LogLevel, Monitor, Node, OnFailure,
+    Others, Policy, PolicyLimits, PolicySource, Pool, PoolChanges, User,
 };
 use passwords::Passwords;
 pub use reference::reference;

@@ -6,7 +6,8 @@ use super::passwords::Passwords;
 use super::surroundings::Surroundings;
 use super::written;
 use super::{
-    Auth, AuthMethod, Cluster, Config, Limits, Log, Mistake, Monitor, Node, Others, Policy, Pool, address, cores,
+    Auth, AuthMethod, Cluster, Config, Limits, Log, Mistake, Monitor, Node, Others, Policy, Pool,
+    address, cores,
 };
 
 /// What mistakes point to.

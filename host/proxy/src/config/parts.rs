@@ -173,8 +173,11 @@ impl Word for PoolMode {
 }
 
 impl Word for OnFailure {
-    const WORDS: &'static [(&'static str, OnFailure)] =
-        &[("fallback", OnFailure::Fallback), ("open", OnFailure::Open), ("closed", OnFailure::Closed)];
+    const WORDS: &'static [(&'static str, OnFailure)] = &[
+        ("fallback", OnFailure::Fallback),
+        ("open", OnFailure::Open),
+        ("closed", OnFailure::Closed),
+    ];
 }
 
 impl Word for Grant {

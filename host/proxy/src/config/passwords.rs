@@ -62,7 +62,10 @@ impl Passwords {
                 let port = node.port.to_string();
                 let asked = [node.host.as_str(), &port, database, user];
                 let fits = |line: &&Line| {
-                    line.fields.iter().zip(asked).all(|(field, asked)| field == "*" || field == asked)
+                    line.fields
+                        .iter()
+                        .zip(asked)
+                        .all(|(field, asked)| field == "*" || field == asked)
                 };
                 lines.iter().find(fits).map(|line| line.password.clone())
             }

@@ -74,7 +74,9 @@ impl<'a> Item<'a> {
     /// The value as a table.
     pub(super) fn table(&self) -> Option<Table<'a>> {
         match self.value {
-            DeValue::Table(table) => Some(Table::new(self.name.clone(), self.at, table, self.reading)),
+            DeValue::Table(table) => {
+                Some(Table::new(self.name.clone(), self.at, table, self.reading))
+            }
             _ => None,
         }
     }
@@ -270,7 +272,10 @@ impl<'a> Table<'a> {
     /// All that is written and not yet taken, for tables whose keys are free.
     pub(super) fn rest(&mut self) -> Vec<(&'a str, Item<'a>)> {
         let left = std::mem::take(&mut self.left);
-        left.into_iter().map(|(key, (at, value))| (key, self.item(key, at, value))).collect()
+        let item = |(key, (_, value)): (&'a str, (usize, &'a Spanned<DeValue<'a>>))| {
+            (key, self.item(key, value.span().start, value))
+        };
+        left.into_iter().map(item).collect()
     }
 
     /// Complains about keys that nobody took.

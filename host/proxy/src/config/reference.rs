@@ -14,7 +14,10 @@ pub fn reference() -> String {
     let reading = Reading { notes: Some(RefCell::default()), ..Reading::default() };
     let empty = DeTable::new();
     Written::read(&empty, &reading);
-    let mut page = format!("{INTRODUCTION}\n```toml\n{EXAMPLE}```\n\n## At the top\n\n{}\n{HEAD}", Top::ABOUT.trim());
+    let mut page = format!(
+        "{INTRODUCTION}\n```toml\n{EXAMPLE}```\n\n## At the top\n\n{}\n{HEAD}",
+        Top::ABOUT.trim()
+    );
     for note in reading.notes.unwrap_or_default().into_inner() {
         describe(&mut page, &note);
     }
@@ -54,7 +57,8 @@ fn describe(page: &mut String, note: &Note) {
             write!(page, "\n## `{header}`\n\n{}\n{head}", about.trim())
         }
         Note::Key { name, kind, default, about } => {
-            let default = if default.is_empty() { "—".to_owned() } else { format!("`{default}`") };
+            let default =
+                if default.is_empty() { "—".to_owned() } else { format!("`{default}`") };
             writeln!(page, "| `{name}` | {kind} | {default} | {} |", about.trim())
         }
     };

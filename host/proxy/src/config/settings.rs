@@ -35,10 +35,10 @@ fn read_into(settings: &mut BTreeMap<String, SettingValue>, prefix: &str, table:
         let name = if prefix.is_empty() { key.to_owned() } else { format!("{prefix}.{key}") };
         if let Some(mut nested) = item.table() {
             read_into(settings, &name, &mut nested);
-        } else if let Some(value) = value(&item) {
-            if settings.insert(name, value).is_some() {
-                item.mistake("is given twice, once with a dotted name and once in a table");
-            }
+        } else if let Some(value) = value(&item)
+            && settings.insert(name, value).is_some()
+        {
+            item.mistake("is given twice, once with a dotted name and once in a table");
         }
     }
 }
@@ -59,7 +59,9 @@ fn value(item: &Item<'_>) -> Option<SettingValue> {
         let what = "a text, a list of texts, true or false, or a number of 64 bits";
         match item.value {
             DeValue::Integer(_) => item.mistake(format!("expected {what}")),
-            DeValue::Array(_) => item.mistake(format!("expected {what}; lists may hold texts only")),
+            DeValue::Array(_) => {
+                item.mistake(format!("expected {what}; lists may hold texts only"))
+            }
             _ => item.expected(what),
         }
     }

@@ -59,9 +59,13 @@ fn parse(text: &str, what: &str, example: &str, units: &[(&str, u64)]) -> Result
         return Err(format!("expected a {what} such as \"{example}\", found \"{text}\""));
     }
     let Some((_, factor)) = units.iter().find(|(name, _)| *name == unit) else {
-        return Err(format!("unknown unit \"{unit}\" of a {what}{}", unit_suggestion(unit, &names)));
+        return Err(format!(
+            "unknown unit \"{unit}\" of a {what}{}",
+            unit_suggestion(unit, &names)
+        ));
     };
-    scale(number, *factor).ok_or_else(|| format!("\"{text}\" is not a {what} that can be represented"))
+    scale(number, *factor)
+        .ok_or_else(|| format!("\"{text}\" is not a {what} that can be represented"))
 }
 
 /// Multiplies a decimal number exactly; what is smaller than one unit of the result is cut off.
@@ -85,10 +89,12 @@ fn unit_suggestion(unit: &str, names: &[&str]) -> String {
         "day" | "days" => "d",
         "µs" => "us",
         "k" | "kb" => "kB",
-        _ => return names.iter().find(|name| name.eq_ignore_ascii_case(unit)).map_or_else(
-            || suggestion("", names),
-            |name| format!("; did you mean \"{name}\"?"),
-        ),
+        _ => {
+            return names.iter().find(|name| name.eq_ignore_ascii_case(unit)).map_or_else(
+                || suggestion("", names),
+                |name| format!("; did you mean \"{name}\"?"),
+            );
+        }
     };
     if names.contains(&alias) {
         format!("; did you mean \"{alias}\"?")
@@ -98,6 +104,66 @@ fn unit_suggestion(unit: &str, names: &[&str]) -> String {
 }
 
 fn show(value: u64, units: &[(&str, u64)], zero: &str) -> String {
-    let whole = units.iter().find(|(_, factor)| value >= *factor && value % factor == 0);
+    let whole = units.iter().find(|(_, factor)| value >= *factor && value.is_multiple_of(*factor));
     whole.map_or_else(|| zero.to_owned(), |(name, factor)| format!("{}{name}", value / factor))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn what_is_shown_can_be_read() {
+        for nanoseconds in
+            [1, 1_000, 1_500_000, 60_000_000_000, 86_400_000_000_000, 90_061_000_000_000]
+        {
+            let duration = Duration::from_nanos(nanoseconds);
+            assert_eq!(parse_duration(&show_duration(duration)), Ok(duration));
+        }
+        for bytes in [1, 1 << 10, 3 << 29, 5 << 30] {
+            assert_eq!(parse_size(&show_size(Size(bytes))), Ok(Size(bytes)));
+        }
+    }
+
+    #[test]
+    fn fractions_are_exact() {
+        assert_eq!(parse_duration("1.5s"), Ok(Duration::from_millis(1_500)));
+        assert_eq!(parse_duration("0.1 ms"), Ok(Duration::from_micros(100)));
+        assert_eq!(parse_duration("0.5min"), Ok(Duration::from_secs(30)));
+        assert_eq!(parse_size("1.5kB"), Ok(Size(1_536)));
+    }
+
+    #[test]
+    fn what_is_no_quantity_is_refused() {
+        for text in [
+            "",
+            "s",
+            "1",
+            "1.",
+            "1.s",
+            ".s",
+            ".5s",
+            "1..5s",
+            "-1s",
+            "1e3s",
+            "0.1234567890s",
+            "1 s s",
+        ] {
+            assert!(parse_duration(text).is_err(), "{text}");
+        }
+        for text in ["99999999999999999999B", "18446744073709551615GiB"] {
+            assert!(parse_size(text).unwrap_err().ends_with("can be represented"), "{text}");
+        }
+    }
+
+    #[test]
+    fn units_of_other_programs_are_explained() {
+        for (text, meant) in [("1m", "min"), ("5sec", "s"), ("2H", "h"), ("1µs", "us")] {
+            let end = format!("did you mean \"{meant}\"?");
+            assert!(parse_duration(text).unwrap_err().ends_with(&end), "{text}");
+        }
+        assert!(parse_size("1mb").unwrap_err().ends_with("did you mean \"MB\"?"));
+    }
 }

@@ -45,7 +45,11 @@ impl<T: Word> Value for T {
         let found = T::WORDS.iter().find(|(name, _)| *name == text.as_ref());
         if found.is_none() {
             let names: Vec<&str> = T::WORDS.iter().map(|(name, _)| *name).collect();
-            item.mistake(format!("expected {}, found \"{text}\"{}", T::kind(), meant(text, &names)));
+            item.mistake(format!(
+                "expected {}, found \"{text}\"{}",
+                T::kind(),
+                meant(text, &names)
+            ));
         }
         found.map(|(_, word)| *word)
     }

@@ -9,7 +9,7 @@ use howdah_decision::PoolMode;
 use toml::de::{DeTable, DeValue};
 
 use super::address::{Listen, PROXY_PORT, Server};
-use super::parts::{AuthMethod, Grant, Limits, Log, MAX_POOL_SIZE, OnFailure, Pool, PolicyLimits};
+use super::parts::{AuthMethod, Grant, Limits, Log, MAX_POOL_SIZE, OnFailure, PolicyLimits, Pool};
 use super::reader::{Item, Reading, Table, section};
 use super::settings::{self, SettingValue};
 use super::value::{At, Value};
@@ -75,7 +75,7 @@ section! {
     /// A primary and its standbys. There must be one cluster at least; the first is the default. Which node is
     /// the primary is found out, and watched.
     pub(super) struct Cluster {
-        /// Servers: an address each, or a table (see below). The port is 5432 unless given.
+        /// Required. An address for each server, or a table (see below). The port is 5432 unless given.
         nodes: Vec<At<Node>> = Vec::new();
         /// Databases that clients find here; `"*"` stands for all that no other cluster has. By default `["*"]`
         /// for the first cluster and none for the others, which are then reached only by a policy's verdict.
@@ -223,18 +223,15 @@ fn named<T>(
 fn clusters(root: &mut Table<'_>) -> Vec<(At<String>, Cluster, Monitor)> {
     let read = |table: &mut Table<'_>| {
         let cluster = Cluster::read(table);
-        table.describe("nodes", Node::ABOUT, |table| Node::read(table));
+        table.describe("nodes", Node::ABOUT, Node::read);
         (cluster, only(table, "monitor", Monitor::ABOUT, Monitor::read))
     };
     let all = named(root, "cluster", Cluster::ABOUT, read);
     all.into_iter().map(|(name, (cluster, monitor))| (name, cluster, monitor)).collect()
 }
 
-fn policies(
-    root: &mut Table<'_>,
-) -> Vec<At<WholePolicy>> {
-    const SETTINGS: &str =
-        "What the policy is told: texts, lists of texts, numbers, true or false, in nested tables as you like. \
+fn policies(root: &mut Table<'_>) -> Vec<At<WholePolicy>> {
+    const SETTINGS: &str = "What the policy is told: texts, lists of texts, numbers, true or false, in nested tables as you like. \
          The keys are the policy's own.";
     let one = |mut table: Table<'_>| {
         let policy = Policy::read(&mut table);

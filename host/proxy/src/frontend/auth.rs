@@ -46,13 +46,9 @@ async fn scram(wire: &mut Wire<'_>, user: &str, verifier: &Verifier) -> Result<(
     let mut out = BytesMut::new();
     Authentication::write_sasl(&mut out, &[scram::MECHANISM]);
     wire.stream.write_all(&out).await.map_err(|_| gone())?;
-    let body = wire.password_message().await?;
-    let initial = SaslInitialResponse::read(&body).map_err(|_| malformed())?;
-    if initial.mechanism != scram::MECHANISM.as_bytes() {
-        return Err(ErrorReport::fatal(b"08P01", "client selected an invalid SASL authentication mechanism"));
-    }
+    let client_first = client_first(wire).await?;
     let mut server = scram::Server::new(verifier, &nonce());
-    let first = server.first(initial.data.unwrap_or_default()).map_err(|e| refused(e, user))?;
+    let first = server.first(&client_first).map_err(|e| refused(e, user))?;
     out.clear();
     Authentication::SaslContinue(first.as_bytes()).write(&mut out);
     wire.stream.write_all(&out).await.map_err(|_| gone())?;
@@ -63,6 +59,24 @@ async fn scram(wire: &mut Wire<'_>, user: &str, verifier: &Verifier) -> Result<(
     wire.stream.write_all(&out).await.map_err(|_| gone())
 }
 
+/// The client-first-message. A client may choose the mechanism without it, and is then asked for it with an empty
+/// challenge (auth-sasl.c).
+async fn client_first(wire: &mut Wire<'_>) -> Result<BytesMut, ErrorReport> {
+    let body = wire.password_message().await?;
+    let initial = SaslInitialResponse::read(&body).map_err(|_| malformed())?;
+    if initial.mechanism != scram::MECHANISM.as_bytes() {
+        let message = "client selected an invalid SASL authentication mechanism";
+        return Err(ErrorReport::fatal(b"08P01", message));
+    }
+    if let Some(data) = initial.data {
+        return Ok(data.into());
+    }
+    let mut out = BytesMut::new();
+    Authentication::SaslContinue(b"").write(&mut out);
+    wire.stream.write_all(&out).await.map_err(|_| gone())?;
+    wire.password_message().await
+}
+
 /// The words of PostgreSQL (auth.c, auth-scram.c). An unknown user looks like a wrong password.
 fn refused(error: ServerError, user: &str) -> ErrorReport {
     match error {
@@ -70,7 +84,9 @@ fn refused(error: ServerError, user: &str) -> ErrorReport {
             b"28P01",
             &format!("password authentication failed for user \"{user}\""),
         ),
-        ServerError::Malformed | ServerError::ChannelBinding => malformed().detail(&error.to_string()),
+        ServerError::Malformed | ServerError::ChannelBinding => {
+            malformed().detail(&error.to_string())
+        }
     }
 }
 

@@ -1,7 +1,11 @@
 //! The opening of a client connection: encryption requests, negotiation, authentication.
 
 mod auth;
+mod hello;
 mod opening;
+#[cfg(test)]
+mod tests;
 
 pub use auth::{Authenticator, Method};
-pub use opening::{ClientHello, Opened, open};
+pub use hello::ClientHello;
+pub use opening::{Opened, open};

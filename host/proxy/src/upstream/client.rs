@@ -1,16 +1,19 @@
 use bytes::{Buf, BytesMut};
 use howdah_wire::backend::{DataRow, ErrorReport, ErrorResponse, tag};
-use howdah_wire::frame;
 use howdah_wire::frontend::Query;
+use howdah_wire::{BodyError, frame};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
 
 use super::{ConnectError, Connected, KeyCache, Login, Stream, Target, connect};
 
-/// Largest result that is read. Catalogs of large databases take some megabytes.
+/// Most memory that a result takes, in bytes. Catalogs of large databases take some megabytes.
 const MAX_RESULT: usize = 64 << 20;
 
-/// Rows of text values.
+/// Longest message that a server may send unasked.
+const MAX_UNASKED: usize = 64 << 10;
+
+/// Rows of text values; none is NULL.
 pub type Rows = Vec<Vec<Option<String>>>;
 
 /// Why a query has no result.
@@ -32,6 +35,8 @@ pub enum QueryError {
 pub struct Client {
     stream: Stream,
     input: BytesMut,
+    /// A query has been sent and its answer not been read, or the connection has ended.
+    spent: bool,
 }
 
 impl Client {
@@ -46,57 +51,76 @@ impl Client {
         keys: &KeyCache,
     ) -> Result<Client, ConnectError> {
         let Connected { stream, .. } = connect(target, login, deadline, keys).await?;
-        Ok(Client { stream, input: BytesMut::new() })
+        Ok(Client { stream, input: BytesMut::new(), spent: false })
     }
 
-    /// Runs a query by the simple protocol.
+    /// Runs a query by the simple protocol. Not cancel safe: a client whose query was dropped refuses the next.
     ///
     /// # Errors
     /// See [`QueryError`].
     pub async fn query(&mut self, sql: &str, deadline: Instant) -> Result<Rows, QueryError> {
-        timeout_at(deadline, self.run(sql)).await.unwrap_or(Err(QueryError::Timeout))
+        if std::mem::replace(&mut self.spent, true) {
+            return Err(QueryError::Lost("the answer to an earlier query was not read".into()));
+        }
+        let result = timeout_at(deadline, self.run(sql)).await.unwrap_or(Err(QueryError::Timeout));
+        self.spent = matches!(result, Err(QueryError::Lost(_) | QueryError::Timeout));
+        result
     }
 
-    /// Returns when the connection has ended, or is not quiet. Cancel safe.
-    pub async fn ended(&mut self) {
-        let mut byte = [0];
-        let _ = self.stream.read(&mut byte).await;
+    /// Returns when the connection has ended, with the server's last words if it had any. Cancel safe.
+    pub async fn ended(&mut self) -> Option<ErrorReport> {
+        let last = loop {
+            match self.unasked() {
+                Ok(()) => {}
+                Err(QueryError::Refused(report)) => break Some(report),
+                Err(_) => break None,
+            }
+            if !matches!(self.stream.read_buf(&mut self.input).await, Ok(1..)) {
+                break None;
+            }
+        };
+        self.spent = true;
+        last
+    }
+
+    /// Drops what a server may say at any time. Anything else between queries is an error.
+    fn unasked(&mut self) -> Result<(), QueryError> {
+        while let Some((tag, body)) = self.frame(MAX_UNASKED)? {
+            match tag {
+                tag::NOTICE_RESPONSE | tag::PARAMETER_STATUS | tag::NOTIFICATION_RESPONSE => {}
+                tag::ERROR_RESPONSE => return Err(QueryError::Refused(report(&body)?)),
+                _ => return Err(QueryError::Lost("the server spoke unasked".into())),
+            }
+        }
+        Ok(())
     }
 
     async fn run(&mut self, sql: &str) -> Result<Rows, QueryError> {
-        let lost = |error: std::io::Error| QueryError::Lost(error.to_string());
+        // Whatever a server says between queries is its last word, so the connection is lost.
+        self.unasked().map_err(|error| QueryError::Lost(error.to_string()))?;
         let mut out = BytesMut::new();
         Query { text: sql.as_bytes() }.write(&mut out);
         self.stream.write_all(&out).await.map_err(lost)?;
         let (mut rows, mut size, mut refused) = (Rows::new(), 0, None);
         loop {
-            let head = frame::peek(&self.input, MAX_RESULT)
-                .map_err(|_| QueryError::Lost("invalid message length".into()))?;
-            let Some(head) = head.filter(|head| head.len <= self.input.len()) else {
+            let Some((tag, body)) = self.frame(MAX_RESULT)? else {
                 if self.stream.read_buf(&mut self.input).await.map_err(lost)? == 0 {
                     let last = refused.map(|report: ErrorReport| report.to_string());
-                    return Err(QueryError::Lost(last.unwrap_or_else(|| "the connection has ended".into())));
+                    let last = last.unwrap_or_else(|| "the connection has ended".into());
+                    return Err(QueryError::Lost(last));
                 }
                 continue;
             };
-            let mut body = self.input.split_to(head.len);
-            body.advance(frame::HEADER_LEN);
-            size += head.len;
-            if size > MAX_RESULT {
-                return Err(QueryError::Lost("the result is too large".into()));
-            }
-            match head.tag {
+            match tag {
                 tag::DATA_ROW => {
-                    let row = DataRow::read(&body)
-                        .map_err(|error| QueryError::Lost(error.to_string()))?;
-                    let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
-                    rows.push(row.values().map(|value| value.map(text)).collect());
+                    let row = row(&body)?;
+                    size += body.len() + size_of_val(&row) + size_of_val(row.as_slice());
+                    if size > MAX_RESULT {
+                        return Err(QueryError::Lost("the result is too large".into()));
+                    }
+                    rows.push(row);
                 }
-                tag::ERROR_RESPONSE => {
-                    let error = ErrorResponse::read(&body)
-                        .map_err(|error| QueryError::Lost(error.to_string()))?;
-                    refused = Some(ErrorReport::from_response(&error));
-                }
+                tag::ERROR_RESPONSE => refused = Some(report(&body)?),
                 tag::READY_FOR_QUERY => {
                     return refused.map_or(Ok(rows), |report| Err(QueryError::Refused(report)));
                 }
@@ -104,4 +128,32 @@ impl Client {
             }
         }
     }
+
+    /// Tag and body of the next message, when it is there whole.
+    fn frame(&mut self, max_len: usize) -> Result<Option<(u8, BytesMut)>, QueryError> {
+        let head = frame::peek(&self.input, max_len)
+            .map_err(|_| QueryError::Lost("invalid message length".into()))?;
+        let Some(head) = head.filter(|head| head.len <= self.input.len()) else { return Ok(None) };
+        let mut body = self.input.split_to(head.len);
+        body.advance(frame::HEADER_LEN);
+        Ok(Some((head.tag, body)))
+    }
+}
+
+fn row(body: &[u8]) -> Result<Vec<Option<String>>, QueryError> {
+    let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
+    let row = DataRow::read(body).map_err(malformed)?;
+    Ok(row.values().map(|value| value.map(text)).collect())
+}
+
+fn report(body: &[u8]) -> Result<ErrorReport, QueryError> {
+    Ok(ErrorReport::from_response(&ErrorResponse::read(body).map_err(malformed)?))
+}
+
+fn lost(error: std::io::Error) -> QueryError {
+    QueryError::Lost(error.to_string())
+}
+
+fn malformed(error: BodyError) -> QueryError {
+    QueryError::Lost(error.to_string())
 }

@@ -6,116 +6,34 @@ use howdah_wire::backend::{
     Authentication, BackendKeyData, ErrorReport, ErrorResponse, ParameterStatus, tag,
 };
 use howdah_wire::frontend::{Password, SaslInitialResponse, SaslResponse};
-use howdah_wire::scram::{self, ClientKeys};
-use howdah_wire::{Version, frame, limits, startup};
-use parking_lot::Mutex;
+use howdah_wire::{BodyError, Version, frame, limits, md5, scram, startup};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, timeout_at};
 
-use super::{Login, Stream, Target};
+use super::{ConnectError, KeyCache, Login, Secret, Stream, Target, nonce};
 
 /// A silent peer is asked for a sign of life after this, and three times more at this interval.
 const KEEPALIVE: Duration = Duration::from_secs(30);
-/// Derived keys that are kept. Each is for one password, salt and iteration count, so there are about as many as
-/// there are users times clusters.
-const MAX_KEYS: usize = 10_000;
+
+/// Most bytes that a server may send before it is ready: PostgreSQL sends less than a thousand, and a trigger or
+/// an extension may add notices.
+const MAX_GREETING: usize = 256 << 10;
 
 /// A connection that has been logged in and is ready for a query.
 #[derive(Debug)]
 pub struct Connected {
     /// The connection.
     pub stream: Stream,
-    /// Parameters that the server reported.
+    /// Parameters that the server reported (ParameterStatus), in its order.
     pub parameters: Vec<(Box<str>, Box<str>)>,
     /// For cancel requests.
     pub pid: u32,
     /// For cancel requests.
     pub key: Box<[u8]>,
-}
-
-/// Why there is no connection.
-#[derive(Debug, thiserror::Error)]
-pub enum ConnectError {
-    /// The network, or nobody listens.
-    #[error("{0}")]
-    Io(#[from] io::Error),
-    /// No answer in time.
-    #[error("no answer in time")]
-    Timeout,
-    /// The server says no.
-    #[error("the server says: {0}")]
-    Refused(ErrorReport),
-    /// The server wants what we do not have.
-    #[error("{0}")]
-    Login(&'static str),
-    /// The server does not speak PostgreSQL's protocol as we know it.
-    #[error("the server broke the protocol: {0}")]
-    Protocol(&'static str),
-}
-
-impl ConnectError {
-    /// Whether the node is to blame, rather than the login: another node may do better.
-    pub fn blames_node(&self) -> bool {
-        match self {
-            ConnectError::Io(_) | ConnectError::Timeout | ConnectError::Protocol(_) => true,
-            // cannot_connect_now, too_many_connections, admin_shutdown, crash_shutdown
-            ConnectError::Refused(report) => {
-                matches!(report.sqlstate(), b"57P03" | b"53300" | b"57P01" | b"57P02")
-            }
-            ConnectError::Login(_) => false,
-        }
-    }
-}
-
-/// Keys derived from passwords, so that a login costs no PBKDF2. Shared by all threads.
-#[derive(Default)]
-pub struct KeyCache {
-    keys: Mutex<Vec<Derived>>,
-}
-
-struct Derived {
-    user: String,
-    password: super::Secret,
-    salt: Vec<u8>,
-    iterations: u32,
-    keys: ClientKeys,
-}
-
-impl KeyCache {
-    fn get(&self, login: &Login, password: &super::Secret, challenge: &scram::Challenge) -> ClientKeys {
-        let fits = |d: &Derived| {
-            d.user == login.user
-                && d.salt == challenge.salt
-                && d.iterations == challenge.iterations
-                && d.password == *password
-        };
-        if let Some(derived) = self.keys.lock().iter().find(|d| fits(d)) {
-            return derived.keys.clone();
-        }
-        let (salt, iterations) = (challenge.salt.clone(), challenge.iterations);
-        let keys = ClientKeys::derive(password.reveal().as_bytes(), &salt, iterations);
-        let mut kept = self.keys.lock();
-        if kept.len() >= MAX_KEYS {
-            kept.remove(0);
-        }
-        let (user, password) = (login.user.clone(), password.clone());
-        kept.push(Derived { user, password, salt, iterations, keys: keys.clone() });
-        keys
-    }
-}
-
-/// A connection without a login.
-pub(super) async fn open(target: &Target) -> io::Result<Stream> {
-    if let Some(path) = target.socket() {
-        return UnixStream::connect(path).await.map(Stream::Unix);
-    }
-    let stream = TcpStream::connect((target.host.as_str(), target.port)).await?;
-    stream.set_nodelay(true)?;
-    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE).with_retries(3);
-    SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
-    Ok(Stream::Tcp(stream))
+    /// Where it has led: a name may mean several servers, and a cancel request must reach this one.
+    pub peer: Target,
 }
 
 /// Connects and logs in. Cancel safe: a connection that is not finished is closed.
@@ -130,26 +48,47 @@ pub async fn connect(
 ) -> Result<Connected, ConnectError> {
     let attempt = async {
         let stream = open(target).await?;
-        Handshake { stream, input: BytesMut::new(), login, keys }.run().await
+        let peer = peer(target, &stream)?;
+        Handshake { stream, input: BytesMut::new(), taken: 0, login, keys }.run(peer).await
     };
     timeout_at(deadline, attempt).await.unwrap_or(Err(ConnectError::Timeout))
+}
+
+/// A connection without a login.
+pub(super) async fn open(target: &Target) -> io::Result<Stream> {
+    if let Some(path) = target.socket() {
+        return UnixStream::connect(path).await.map(Stream::Unix);
+    }
+    let stream = TcpStream::connect((target.host.as_str(), target.port)).await?;
+    stream.set_nodelay(true)?;
+    let keepalive =
+        TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE).with_retries(3);
+    SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
+    Ok(Stream::Tcp(stream))
+}
+
+fn peer(target: &Target, stream: &Stream) -> io::Result<Target> {
+    let Stream::Tcp(stream) = stream else { return Ok(target.clone()) };
+    let address = stream.peer_addr()?;
+    match address {
+        // Its zone is not part of the address, and a name that has one means one server anyway.
+        std::net::SocketAddr::V6(v6) if v6.scope_id() != 0 => Ok(target.clone()),
+        _ => Ok(Target { host: address.ip().to_string(), port: address.port() }),
+    }
 }
 
 struct Handshake<'a> {
     stream: Stream,
     input: BytesMut,
+    /// Bytes taken from the input so far.
+    taken: usize,
     login: &'a Login,
     keys: &'a KeyCache,
 }
 
 impl Handshake<'_> {
-    async fn run(mut self) -> Result<Connected, ConnectError> {
-        let login = self.login;
-        let mut out = BytesMut::new();
-        let fixed = [("user", login.user.as_str()), ("database", login.database.as_str())];
-        let more = login.parameters.iter().map(|(n, v)| (n.as_str(), v.as_str()));
-        startup::write_startup(&mut out, Version::V3_0, fixed.into_iter().chain(more));
-        self.stream.write_all(&out).await?;
+    async fn run(mut self, peer: Target) -> Result<Connected, ConnectError> {
+        self.greet().await?;
         self.authenticate().await?;
         let (mut parameters, mut pid, mut key) = (Vec::new(), 0, Box::<[u8]>::default());
         loop {
@@ -165,14 +104,27 @@ impl Handshake<'_> {
                     (pid, key) = (data.pid, data.key.into());
                 }
                 tag::READY_FOR_QUERY => break,
-                tag::NOTICE_RESPONSE | tag::NEGOTIATE_PROTOCOL_VERSION => {}
+                tag::NOTICE_RESPONSE => {}
                 _ => return Err(ConnectError::Protocol("unexpected message at start-up")),
             }
         }
         if !self.input.is_empty() {
             return Err(ConnectError::Protocol("bytes after ReadyForQuery"));
         }
-        Ok(Connected { stream: self.stream, parameters, pid, key })
+        Ok(Connected { stream: self.stream, parameters, pid, key, peer })
+    }
+
+    /// Protocol 3.0: every server speaks it, and all that 3.2 adds is a longer cancel key.
+    async fn greet(&mut self) -> Result<(), ConnectError> {
+        let login = self.login;
+        let mut out = BytesMut::new();
+        let fixed = [("user", login.user.as_str()), ("database", login.database.as_str())];
+        let more = login.parameters.iter().map(|(n, v)| (n.as_str(), v.as_str()));
+        startup::write_startup(&mut out, Version::V3_0, fixed.into_iter().chain(more));
+        if out.len() > limits::MAX_STARTUP_LEN {
+            return Err(ConnectError::Login("the start-up parameters are too long"));
+        }
+        Ok(self.stream.write_all(&out).await?)
     }
 
     async fn authenticate(&mut self) -> Result<(), ConnectError> {
@@ -180,6 +132,7 @@ impl Handshake<'_> {
             let (tag, body) = self.message().await?;
             match tag {
                 tag::AUTHENTICATION => {}
+                // The latter when a configured parameter begins with `_pq_.` and the server does not know it.
                 tag::NOTICE_RESPONSE | tag::NEGOTIATE_PROTOCOL_VERSION => continue,
                 _ => return Err(ConnectError::Protocol("unexpected message at authentication")),
             }
@@ -187,12 +140,12 @@ impl Handshake<'_> {
             match request {
                 Authentication::Ok => return Ok(()),
                 Authentication::CleartextPassword => {
-                    let password = self.password()?.clone();
+                    let password = self.password()?;
                     self.send_password(password.reveal().as_bytes()).await?;
                 }
                 Authentication::Md5Password { salt } => {
-                    let password = self.password()?.reveal().as_bytes().to_vec();
-                    let answer = howdah_wire::md5::answer(&self.login.user, &password, salt);
+                    let password = self.password()?;
+                    let answer = md5::answer(&self.login.user, password.reveal().as_bytes(), salt);
                     self.send_password(answer.as_bytes()).await?;
                 }
                 Authentication::Sasl(_) if request.offers(scram::MECHANISM) => self.scram().await?,
@@ -201,10 +154,10 @@ impl Handshake<'_> {
         }
     }
 
-    fn password(&self) -> Result<&super::Secret, ConnectError> {
+    fn password(&self) -> Result<Secret, ConnectError> {
         self.login
             .password
-            .as_ref()
+            .clone()
             .ok_or(ConnectError::Login("the server asks for a password, and none is configured"))
     }
 
@@ -215,29 +168,39 @@ impl Handshake<'_> {
     }
 
     async fn scram(&mut self) -> Result<(), ConnectError> {
-        let password = self.password()?.clone();
+        let password = self.password()?;
         let mut client = scram::Client::new(&nonce());
         let mut out = BytesMut::new();
         let first = client.first();
         let mechanism = scram::MECHANISM.as_bytes();
         SaslInitialResponse { mechanism, data: Some(first.as_bytes()) }.write(&mut out);
         self.stream.write_all(&out).await?;
-        let (_, body) = self.message().await?;
+        let body = self.sasl().await?;
         let Ok(Authentication::SaslContinue(server_first)) = Authentication::read(&body) else {
             return Err(ConnectError::Protocol("no SASL challenge"));
         };
-        let wrong = |_| ConnectError::Protocol("malformed or false SCRAM message");
-        let challenge = client.challenge(server_first).map_err(wrong)?;
-        let keys = self.keys.get(self.login, &password, &challenge);
+        let challenge = client.challenge(server_first)?;
+        let keys = self.keys.keys(&password, &challenge).await.ok_or(ConnectError::Timeout)?;
         let last = client.last(server_first, &challenge, &keys);
         out.clear();
         SaslResponse { data: last.as_bytes() }.write(&mut out);
         self.stream.write_all(&out).await?;
-        let (_, body) = self.message().await?;
+        let body = self.sasl().await?;
         let Ok(Authentication::SaslFinal(server_final)) = Authentication::read(&body) else {
             return Err(ConnectError::Protocol("no SASL outcome"));
         };
-        client.verify(server_final).map_err(wrong)
+        Ok(client.verify(server_final)?)
+    }
+
+    /// The body of the next message of authentication.
+    async fn sasl(&mut self) -> Result<BytesMut, ConnectError> {
+        loop {
+            match self.message().await? {
+                (tag::AUTHENTICATION, body) => return Ok(body),
+                (tag::NOTICE_RESPONSE, _) => {}
+                _ => return Err(ConnectError::Protocol("unexpected message in SASL")),
+            }
+        }
     }
 
     /// The next message. An ErrorResponse is the end.
@@ -248,6 +211,10 @@ impl Handshake<'_> {
             if let Some(head) = head
                 && self.input.len() >= head.len
             {
+                self.taken += head.len;
+                if self.taken > MAX_GREETING {
+                    return Err(ConnectError::Protocol("it talks and talks"));
+                }
                 let mut frame = self.input.split_to(head.len);
                 frame.advance(frame::HEADER_LEN);
                 if head.tag == tag::ERROR_RESPONSE {
@@ -263,24 +230,6 @@ impl Handshake<'_> {
     }
 }
 
-fn malformed(_: howdah_wire::BodyError) -> ConnectError {
+fn malformed(_: BodyError) -> ConnectError {
     ConnectError::Protocol("malformed message")
-}
-
-/// 24 random characters, as PostgreSQL's own nonces have 18 random bytes.
-pub(crate) fn nonce() -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let bytes: [u8; 24] = random();
-    bytes.iter().map(|b| char::from(ALPHABET[usize::from(b & 63)])).collect()
-}
-
-/// Random bytes from the system.
-pub(crate) fn random<const N: usize>() -> [u8; N] {
-    let mut bytes = [0; N];
-    if let Err(error) = getrandom::fill(&mut bytes) {
-        // Without randomness there is no authentication: a system like that cannot be served safely.
-        tracing::error!(%error, "the system has no random numbers");
-        std::process::abort();
-    }
-    bytes
 }

@@ -3,16 +3,24 @@
 mod cancel;
 mod client;
 mod connect;
+mod error;
+mod keys;
+mod random;
 mod secret;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::path::PathBuf;
 
 pub use cancel::cancel;
 pub use client::{Client, QueryError, Rows};
-pub(crate) use connect::{nonce, random};
-pub use connect::{ConnectError, Connected, KeyCache, connect};
+pub use connect::{Connected, connect};
+pub use error::{ConnectError, Fault};
+pub use keys::KeyCache;
+pub(crate) use random::nonce;
+pub use random::random;
 pub use secret::Secret;
 pub use stream::{Detached, Stream};
 

@@ -34,7 +34,11 @@ impl Stream {
     }
 
     /// Writes as much of a buffer as the system takes; ready when all is written.
-    pub fn poll_write_buf(&mut self, cx: &mut Context<'_>, buf: &mut BytesMut) -> Poll<io::Result<()>> {
+    pub fn poll_write_buf(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut BytesMut,
+    ) -> Poll<io::Result<()>> {
         while !buf.is_empty() {
             let n = ready!(Pin::new(&mut *self).poll_write(cx, buf))?;
             if n == 0 {

@@ -278,21 +278,34 @@ const fn is_identifier_start(b: u8) -> bool {
 }
 
 fn is_identifier(b: u8) -> bool {
-    IDENTIFIER[usize::from(b)]
+    CLASSES[usize::from(b)] & IDENTIFIER != 0
 }
 
-/// Bytes of an unquoted identifier, by value: most of a text is looked up here.
-static IDENTIFIER: [bool; 256] = {
-    let mut table = [false; 256];
+fn is_operator(b: u8) -> bool {
+    CLASSES[usize::from(b)] & OPERATOR != 0
+}
+
+/// A byte of an unquoted identifier.
+const IDENTIFIER: u8 = 1;
+/// A byte of an operator.
+const OPERATOR: u8 = 2;
+
+/// What a byte may be part of: most of a text is looked up here.
+static CLASSES: [u8; 256] = {
+    let mut classes = [0; 256];
     let mut b = 0;
     while b < 256 {
         let byte = b as u8;
-        table[b] = is_identifier_start(byte) || byte.is_ascii_digit() || byte == b'$';
+        if is_identifier_start(byte) || byte.is_ascii_digit() || byte == b'$' {
+            classes[b] |= IDENTIFIER;
+        }
         b += 1;
     }
-    table
+    let operators = b"~!@#^&|`?+-*/%<>=";
+    let mut i = 0;
+    while i < operators.len() {
+        classes[operators[i] as usize] |= OPERATOR;
+        i += 1;
+    }
+    classes
 };
-
-fn is_operator(b: u8) -> bool {
-    b"~!@#^&|`?+-*/%<>=".contains(&b)
-}

@@ -78,7 +78,7 @@ const CASES: &[(&str, Kind, Facts)] = &[
     ("COPY (SELECT * FROM t) TO STDOUT", Read, C),
     ("COPY (DELETE FROM t RETURNING *) TO STDOUT", Write, C),
     ("COPY t FROM STDIN", Write, C),
-    ("COPY t TO '/tmp/x'", Write, C),
+    ("COPY t TO '/f'", Write, C),
     ("COPY t TO PROGRAM 'cat'", Write, C),
     ("BEGIN", Begin, N),
     ("BEGIN READ ONLY", Begin, Facts::READ_ONLY),

@@ -12,24 +12,37 @@ impl Step<'_> {
         written: Vec<(At<String>, written::Cluster, written::Monitor)>,
     ) -> Vec<Cluster> {
         if written.is_empty() {
-            self.mistakes.add_missing(0, "there is no cluster: add [cluster.main] with nodes = [\"HOST:PORT\"]");
+            self.mistakes.add_missing(
+                0,
+                "there is no cluster: add [cluster.main] with nodes = [\"HOST:PORT\"]",
+            );
         }
         let (mut names, mut addresses) = (BTreeMap::new(), BTreeMap::new());
         let mut homes = BTreeMap::new();
         let mut clusters = Vec::new();
         for (index, (name, cluster, monitor)) in written.into_iter().enumerate() {
             if cluster.nodes.is_empty() {
-                let message = format!("cluster {}: nodes are missing, as in nodes = [\"HOST:PORT\"]", name.value);
+                let message = format!(
+                    "cluster {}: nodes are missing, as in nodes = [\"HOST:PORT\"]",
+                    name.value
+                );
                 self.mistakes.add_missing(name.at, message);
             }
             let mut nodes = Vec::new();
             for At { at, value } in cluster.nodes {
                 let Some(node) = self.node(at, value) else { continue };
                 self.unique(&mut names, at, "node name", &node.name, &name.value);
-                self.unique(&mut addresses, at, "address", &address::show(&node.address), &name.value);
+                self.unique(
+                    &mut addresses,
+                    at,
+                    "address",
+                    &address::show(&node.address),
+                    &name.value,
+                );
                 nodes.push(node);
             }
-            let default = || if index == 0 { vec![At { at: 0, value: ANY.to_owned() }] } else { Vec::new() };
+            let default =
+                || if index == 0 { vec![At { at: 0, value: ANY.to_owned() }] } else { Vec::new() };
             let databases = cluster.databases.unwrap_or_else(default);
             for database in &databases {
                 self.unique(&mut homes, database.at, "database", &database.value, &name.value);

@@ -63,8 +63,10 @@ struct Step<'a> {
 }
 
 fn databases(written: Vec<(At<String>, written::Database)>) -> BTreeMap<String, PoolChanges> {
-    let changes =
-        |database: written::Database| PoolChanges { mode: database.pool_mode, size: database.pool_size };
+    let changes = |database: written::Database| PoolChanges {
+        mode: database.pool_mode,
+        size: database.pool_size,
+    };
     written.into_iter().map(|(name, database)| (name.value, changes(database))).collect()
 }
 

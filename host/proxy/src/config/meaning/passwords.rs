@@ -31,7 +31,10 @@ impl Step<'_> {
         if let Some(second) = places.iter().flatten().nth(1) {
             let what = stated.what;
             self.mistakes.spoil(stated.table);
-            self.mistakes.add(*second, format!("only one of {what}, {what}_file and {what}_env may be given"));
+            self.mistakes.add(
+                *second,
+                format!("only one of {what}, {what}_file and {what}_env may be given"),
+            );
             return None;
         }
         if let Some(At { at, value }) = stated.file {
@@ -39,7 +42,9 @@ impl Step<'_> {
         }
         if let Some(At { at, value }) = stated.variable {
             let read = self.surroundings.text(&value);
-            let sound = |text| secret(text).map_err(|why| format!("the environment variable {value} {why}"));
+            let sound = |text| {
+                secret(text).map_err(|why| format!("the environment variable {value} {why}"))
+            };
             return self.found(stated.table, at, read.and_then(sound));
         }
         stated.plain
@@ -65,9 +70,11 @@ impl Step<'_> {
             }
             return true;
         }
-        let hex = |text: &str| text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let hex =
+            |text: &str| text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
         if text.strip_prefix("md5").is_some_and(hex) {
-            let message = "an MD5 hash cannot be used; state the password or a SCRAM-SHA-256 verifier";
+            let message =
+                "an MD5 hash cannot be used; state the password or a SCRAM-SHA-256 verifier";
             self.mistakes.add(password.at, message);
         }
         false

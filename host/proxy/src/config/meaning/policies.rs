@@ -18,7 +18,8 @@ impl Step<'_> {
             return vec![Policy::default()];
         }
         let users: Vec<&str> = users.keys().map(String::as_str).collect();
-        let cluster_names: Vec<&str> = clusters.iter().map(|cluster| cluster.name.as_str()).collect();
+        let cluster_names: Vec<&str> =
+            clusters.iter().map(|cluster| cluster.name.as_str()).collect();
         let homes: Vec<&str> =
             clusters.iter().flat_map(|cluster| &cluster.databases).map(String::as_str).collect();
         let mut names = BTreeSet::new();
@@ -68,7 +69,9 @@ impl Step<'_> {
         match std::fs::metadata(&full) {
             Ok(metadata) if metadata.is_file() => {}
             Ok(_) => self.mistakes.add(path.at, format!("{} is not a file", full.display())),
-            Err(error) => self.mistakes.add(path.at, format!("cannot read {}: {error}", full.display())),
+            Err(error) => {
+                self.mistakes.add(path.at, format!("cannot read {}: {error}", full.display()))
+            }
         }
         PolicySource::File(full)
     }

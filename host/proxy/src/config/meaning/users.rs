@@ -5,7 +5,10 @@ use crate::config::value::At;
 use crate::config::written;
 
 impl Step<'_> {
-    pub(super) fn users(&self, written: Vec<(At<String>, written::User)>) -> Vec<(At<String>, User)> {
+    pub(super) fn users(
+        &self,
+        written: Vec<(At<String>, written::User)>,
+    ) -> Vec<(At<String>, User)> {
         written
             .into_iter()
             .map(|(name, user)| {
@@ -34,7 +37,8 @@ impl Step<'_> {
         let server_password = match server_password {
             Some(stated) => {
                 if self.is_verifier(&stated) {
-                    self.mistakes.add(stated.at, "a verifier does not suffice to log in to servers");
+                    self.mistakes
+                        .add(stated.at, "a verifier does not suffice to log in to servers");
                 }
                 Some(stated.value)
             }
@@ -58,7 +62,10 @@ impl Step<'_> {
                 self.mistakes.add(stated.at, message);
             }
             for (name, _) in users.iter().filter(|(_, user)| user.password.is_none()) {
-                let message = format!("user {}: a password is missing, which scram-sha-256 requires", name.value);
+                let message = format!(
+                    "user {}: a password is missing, which scram-sha-256 requires",
+                    name.value
+                );
                 self.mistakes.add_missing(name.at, message);
             }
         }

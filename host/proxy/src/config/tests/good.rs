@@ -8,7 +8,8 @@ use howdah_decision::PoolMode;
 use super::parse;
 use crate::config::surroundings::Surroundings;
 use crate::config::{
-    AuthMethod, Config, Grant, LogFormat, OnFailure, Others, PolicySource, SettingValue, Size, nodes,
+    AuthMethod, Config, Grant, LogFormat, OnFailure, Others, PolicySource, SettingValue, Size,
+    nodes,
 };
 
 const MINIMAL: &str = "[cluster.main]\nnodes = [\"10.0.0.1\"]\n";
@@ -63,7 +64,8 @@ fn a_user_logs_in_as_somebody_else() {
 #[test]
 fn a_verifier_lets_in_and_logs_in_nowhere() {
     let key = format!("{}=", "A".repeat(43));
-    let text = format!("{MINIMAL}[user.app]\npassword = \"SCRAM-SHA-256$4096:c2FsdA==${key}:{key}\"");
+    let text =
+        format!("{MINIMAL}[user.app]\npassword = \"SCRAM-SHA-256$4096:c2FsdA==${key}:{key}\"");
     let user = &parse(&text).unwrap().users["app"];
     assert!(user.password.is_some() && user.server_password.is_none());
 }
@@ -155,7 +157,8 @@ fn trust_beyond_this_machine_is_warned_of() {
 #[test]
 fn some_keys_need_a_restart() {
     let old = parse(&format!("workers = 1\n{MINIMAL}")).unwrap();
-    let new = parse(&format!("workers = 2\nlisten = [\"[::1]:1\"]\npool.size = 9\n{MINIMAL}")).unwrap();
+    let new =
+        parse(&format!("workers = 2\nlisten = [\"[::1]:1\"]\npool.size = 9\n{MINIMAL}")).unwrap();
     assert_eq!(Config::restart_needed(&old, &new), ["listen", "workers"]);
     assert_eq!(Config::restart_needed(&old, &old), [""; 0]);
 }
@@ -178,7 +181,8 @@ fn nodes_alone_are_enough() {
     };
     let config = read();
     let [a, b] = config.clusters[0].nodes.as_slice() else { panic!("two nodes were given") };
-    let password = |login: crate::upstream::Login| login.password.map(|one| one.reveal().to_owned());
+    let password =
+        |login: crate::upstream::Login| login.password.map(|one| one.reveal().to_owned());
     assert_eq!(password(config.login("app", "db", a).unwrap()).unwrap(), "first");
     assert_eq!(password(config.login("app", "db", b).unwrap()).unwrap(), "second");
     assert_eq!(config.monitor_login(&config.clusters[0], b).user, "watcher");

@@ -1,6 +1,7 @@
 //! Bad files, and all that is said of them.
 
 use super::parse;
+use crate::config::reference::EXAMPLE;
 
 /// The smallest sound file; its two lines come before what is tested.
 const SOUND: &str = "[cluster.main]\nnodes = [\"a\"]\n";
@@ -13,7 +14,10 @@ fn assert_mistakes(text: &str, expected: &[&str]) {
 
 #[test]
 fn an_empty_file() {
-    assert_mistakes("", &["1:1: there is no cluster: add [cluster.main] with nodes = [\"HOST:PORT\"]"]);
+    assert_mistakes(
+        "",
+        &["1:1: there is no cluster: add [cluster.main] with nodes = [\"HOST:PORT\"]"],
+    );
 }
 
 #[test]
@@ -76,10 +80,10 @@ fn addresses() {
             "3:29: cluster.main.nodes: \"postgres://c\" is not an address such as \"10.0.0.1:5432\": \
              leave out the scheme",
             "3:45: the address of the node is missing",
-            "3:77: unknown key \"lables\" in cluster.main.nodes; did you mean \"labels\"?",
+            "3:78: unknown key \"lables\" in cluster.main.nodes; did you mean \"labels\"?",
             "5:10: cluster.other.nodes: \":1\" is not an address such as \"10.0.0.1:5432\": the host is missing",
             "5:16: cluster.other.nodes: \"c:0\" is not the address of a server: the port must not be 0",
-            "6:1: cluster none: nodes are missing, as in nodes = [\"HOST:PORT\"]",
+            "6:10: cluster none: nodes are missing, as in nodes = [\"HOST:PORT\"]",
         ],
     );
 }
@@ -116,7 +120,7 @@ fn passwords() {
             "15:12: an MD5 hash cannot be used; state the password or a SCRAM-SHA-256 verifier",
             "17:12: user.g.password: expected a text, found a whole number",
             "19:12: user.h.password: must not be empty",
-            "20:1: user i: a password is missing, which scram-sha-256 requires",
+            "20:7: user i: a password is missing, which scram-sha-256 requires",
         ],
     );
 }
@@ -133,7 +137,9 @@ fn nobody_could_come_in() {
 fn a_verifier_logs_in_nowhere() {
     let key = format!("{}=", "A".repeat(43));
     assert_mistakes(
-        &format!("{SOUND}[user.a]\nserver_password = \"SCRAM-SHA-256$4096:c2FsdA==${key}:{key}\"\n"),
+        &format!(
+            "{SOUND}[user.a]\nserver_password = \"SCRAM-SHA-256$4096:c2FsdA==${key}:{key}\"\n"
+        ),
         &["4:19: a verifier does not suffice to log in to servers"],
     );
 }
@@ -212,4 +218,29 @@ fn broken_syntax_hides_no_other_line() {
 #[test]
 fn a_key_given_twice() {
     assert_mistakes("workers = 1\nworkers = 2\n", &["2:1: duplicate key"]);
+}
+
+/// Whatever part of a file is there, it is read without a panic.
+#[test]
+fn files_cut_anywhere() {
+    let directory = tempfile::tempdir().unwrap();
+    for end in (0..EXAMPLE.len()).filter(|end| EXAMPLE.is_char_boundary(*end)) {
+        // Sound or not, it must not panic.
+        let _ = super::parse_in(&EXAMPLE[..end], directory.path());
+    }
+}
+
+/// Depth costs stack, in the parser, in ours, and when it is dropped.
+#[test]
+fn deep_nesting() {
+    let depth = 300_000;
+    for text in [
+        format!("a = {}", "[".repeat(depth)),
+        format!("a = {}", "{b = ".repeat(depth)),
+        format!("{}b = 1", "a.".repeat(depth)),
+        format!("[{}b]", "a.".repeat(depth)),
+        format!("[[policy]]\nname = \"p\"\nsettings.{}b = 1", "a.".repeat(depth)),
+    ] {
+        assert!(!parse(&text).unwrap_err().is_empty());
+    }
 }

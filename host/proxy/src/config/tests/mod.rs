@@ -20,9 +20,11 @@ fn parse(text: &str) -> Result<Config, Vec<String>> {
 }
 
 fn parse_in(text: &str, directory: &Path) -> Result<Config, Vec<String>> {
-    let variable = |name: &str| (name == "APP_PASSWORD").then(|| OsString::from("from the environment"));
+    let variable =
+        |name: &str| (name == "APP_PASSWORD").then(|| OsString::from("from the environment"));
     let surroundings = Surroundings { directory, variable: &variable };
     let result = Config::parse(text, Path::new("howdah.toml"), &surroundings);
     let place = format!("{}/", directory.display());
-    result.map_err(|all| all.iter().map(|mistake| mistake.to_string().replace(&place, "")).collect())
+    result
+        .map_err(|all| all.iter().map(|mistake| mistake.to_string().replace(&place, "")).collect())
 }

@@ -22,4 +22,3 @@ fn the_example_is_sound() {
     assert_eq!(config.users["app"].server_password.as_ref().unwrap().reveal(), "app_rw");
     assert_eq!(config.clusters[0].monitor.user, "howdah");
 }
-#[test] fn zz_write() { std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/config.md"), reference()).unwrap(); }
