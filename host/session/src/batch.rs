@@ -306,7 +306,10 @@ impl<A: AsRef<Decision>> Session<A> {
             tag::PARSE => {
                 let parse = Parse::read(body).map_err(malformed)?;
                 let prepared = self.understand_parse(&parse, guide)?;
+                let needed = self.batch.needs_server;
                 self.route_prepared(&prepared, guide);
+                let twice = !parse.name.is_empty() && self.find_prepared(parse.name).is_some();
+                self.batch.needs_server = needed || twice || !prepared.proven.get();
                 // Known to the Bind that may follow in the same batch; forwarding makes it so for good.
                 self.batch.entries.push_back(Entry::Parse(parse.name.into(), prepared));
             }
@@ -382,10 +385,6 @@ impl<A: AsRef<Decision>> Session<A> {
     }
 
     fn batch_complete(&mut self, io: &mut Buffers) -> Gathered {
-        if !self.batch.needs_server {
-            self.answer_definitions(io);
-            return Gathered::Done;
-        }
         if self.to_primary {
             return Gathered::Routed;
         }
@@ -393,6 +392,10 @@ impl<A: AsRef<Decision>> Session<A> {
             Decision::Refuse(refusal) => {
                 let report = refusal_report(refusal);
                 self.fail_batch(io, &report);
+                Gathered::Done
+            }
+            _ if !self.batch.needs_server => {
+                self.answer_definitions(io);
                 Gathered::Done
             }
             Decision::Answer(table) => {

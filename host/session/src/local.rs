@@ -62,8 +62,10 @@ impl<A: AsRef<Decision>> Session<A> {
         }
     }
 
-    /// A batch that needs no server: Close of prepared statements, and Sync.
+    /// A batch that needs no server: Parse of what servers have prepared before, Close of prepared statements,
+    /// and Sync.
     pub(crate) fn answer_definitions(&mut self, io: &mut Buffers) {
+        self.define_all();
         let batch = self.take_batch(io);
         let mut rest = &batch[..];
         while let Some((tag, body)) = next_frame(&mut rest) {
@@ -74,20 +76,26 @@ impl<A: AsRef<Decision>> Session<A> {
                     }
                     io.client_out.extend_from_slice(CLOSE_COMPLETE);
                 }
+                tag::PARSE => io.client_out.extend_from_slice(PARSE_COMPLETE),
                 tag::SYNC => self.write_ready(io),
                 _ => {}
             }
         }
     }
 
-    /// The batch gets the table of a policy.
-    pub(crate) fn answer_table(&mut self, io: &mut Buffers, table: &Table) {
+    /// What the batch prepares is prepared.
+    fn define_all(&mut self) {
         while let Some(entry) = self.batch.next_entry() {
             if let Entry::Parse(name, prepared) = entry {
                 let (name, prepared) = (name.clone(), Rc::clone(prepared));
                 self.define(name, prepared);
             }
         }
+    }
+
+    /// The batch gets the table of a policy.
+    pub(crate) fn answer_table(&mut self, io: &mut Buffers, table: &Table) {
+        self.define_all();
         let batch = self.take_batch(io);
         self.answer_frames(io, &batch, &Produce::Table(table));
     }

@@ -1,3 +1,4 @@
+use std::cell::Cell;
 use std::hash::Hasher;
 use std::rc::Rc;
 use std::sync::OnceLock;
@@ -58,4 +59,7 @@ pub struct Prepared {
     pub types: Box<[u8]>,
     /// What it is.
     pub statement: Rc<Statement>,
+    /// A server has prepared it without an error: the next client that prepares the same need not wait for one.
+    /// Should it fail elsewhere, the error comes with Bind.
+    pub proven: Cell<bool>,
 }

@@ -143,7 +143,12 @@ impl<A: AsRef<Decision>> Session<A> {
         match tag {
             tag::PARSE_COMPLETE => match self.pending.pop_front() {
                 Some(Expect::Parse { reply: Reply::Swallow, .. }) => Ok(Fate::Drop),
-                Some(Expect::Parse { .. }) => Ok(Fate::Forward),
+                Some(Expect::Parse { define, .. }) => {
+                    if let Some((_, prepared)) = define {
+                        prepared.proven.set(true);
+                    }
+                    Ok(Fate::Forward)
+                }
                 _ => Err(Fault::Server("unexpected ParseComplete")),
             },
             tag::BIND_COMPLETE => match self.pending.pop_front() {

@@ -44,7 +44,7 @@ pub(super) async fn watch_node(monitor: Arc<Monitor>, node: NodeId) {
             Some(client) => tokio::select! {
                 () = time::sleep(watch.interval) => {}
                 () = hint.notified() => {}
-                () = Client::ended(client) => {}
+                _ = Client::ended(client) => {}
             },
             None => {
                 time::sleep(RETRY).await;

@@ -1,6 +1,6 @@
 //! What sessions ask about statements: the scanner with the catalog, and the policies.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -70,6 +70,7 @@ impl Database {
             query: query.into(),
             types: types.into(),
             statement: self.scan(query),
+            proven: Cell::new(false),
         });
         if query.len() <= MAX_TEXT {
             if known.statements.len() >= MAX_STATEMENTS {
