@@ -369,11 +369,7 @@ impl<A: AsRef<Decision>> Session<A> {
             Replied::Reroute => {
                 self.restore_batch(io);
                 self.phase = Phase::Server;
-                return Ok(Some(Step::Release(if server.tainted {
-                    Disposition::Close
-                } else {
-                    Disposition::Reuse
-                })));
+                return Ok(Some(Step::Release(reusable(server))));
             }
             Replied::SetupFailed(report) => {
                 self.fail_batch(io, &report);
@@ -384,19 +380,19 @@ impl<A: AsRef<Decision>> Session<A> {
         if self.phase == Phase::Answers {
             self.forward(io, server, guide)?;
         }
-        if self.phase == Phase::Answers && self.is_settled() {
+        let settled = self.phase == Phase::Answers && self.is_settled();
+        if settled {
+            self.phase = Phase::Batch;
+        }
+        // In phase Sync a batch that the proxy itself has synced has failed, and the server is done with it too.
+        if settled || self.phase == Phase::Sync {
             self.batch.clear();
             self.reroutes = 0;
             self.to_primary = false;
-            self.phase = Phase::Batch;
             if self.pin.is_some() {
                 return Ok(None);
             }
-            return Ok(Some(Step::Release(if server.tainted {
-                Disposition::Close
-            } else {
-                Disposition::Reuse
-            })));
+            return Ok(Some(Step::Release(reusable(server))));
         }
         match self.phase {
             Phase::End => Ok(None),
@@ -520,4 +516,9 @@ impl<A: AsRef<Decision>> Session<A> {
         self.client_stream.0 -= n;
         self.client_stream.0 == 0
     }
+}
+
+/// What becomes of a server whose work is done.
+fn reusable(server: &ServerState) -> Disposition {
+    if server.tainted { Disposition::Close } else { Disposition::Reuse }
 }
