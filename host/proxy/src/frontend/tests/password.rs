@@ -101,6 +101,8 @@ async fn a_client_that_does_not_play_along_is_sent_away() {
     assert_eq!(answer(initial(b"SCRAM-SHA-256", b"")).await, "08P01");
     assert_eq!(answer(|out| Password { password: b"secret" }.write(out)).await, "08P01");
     assert_eq!(answer(|out| Query { text: b"SELECT 1" }.write(out)).await, "08P01");
+    // Not even waited for to its end.
+    assert_eq!(answer(|out| out.extend_from_slice(b"Q\0\0\x10\0")).await, "08P01");
     assert_eq!(answer(|out| out.extend_from_slice(b"p\0\0\0\x03")).await, "08P01");
     assert_eq!(answer(|out| out.extend_from_slice(b"p\0\x01\0\0")).await, "08P01");
 }
