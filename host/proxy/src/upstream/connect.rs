@@ -189,7 +189,9 @@ impl Handshake<'_> {
         let Ok(Authentication::SaslFinal(server_final)) = Authentication::read(&body) else {
             return Err(ConnectError::Protocol("no SASL outcome"));
         };
-        Ok(client.verify(server_final)?)
+        client.verify(server_final)?;
+        self.keys.keep(&password, &challenge, keys);
+        Ok(())
     }
 
     /// The body of the next message of authentication.

@@ -41,27 +41,31 @@ impl KeyCache {
         password: &Secret,
         challenge: &Challenge,
     ) -> Option<ClientKeys> {
-        let parameters = (challenge.salt.clone(), challenge.iterations);
-        if let Some(kept) = self.kept(&parameters, password) {
+        if let Some(kept) = self.kept(password, challenge) {
             return Some(kept);
         }
+        let (salt, iterations) = (challenge.salt.clone(), challenge.iterations);
         let secret = password.clone();
-        let derive = move || {
-            let keys = ClientKeys::derive(secret.reveal().as_bytes(), &parameters.0, parameters.1);
-            (parameters, keys)
-        };
+        let derive = move || ClientKeys::derive(secret.reveal().as_bytes(), &salt, iterations);
         // It fails only when the runtime is being shut down.
-        let (parameters, keys) = tokio::task::spawn_blocking(derive).await.ok()?;
-        let derived = Derived { password: password.clone(), keys: keys.clone() };
-        self.derived.lock().put(parameters, derived);
-        Some(keys)
+        tokio::task::spawn_blocking(derive).await.ok()
     }
 
-    fn kept(&self, parameters: &Parameters, password: &Secret) -> Option<ClientKeys> {
+    /// Keeps keys that a server has accepted.
+    pub(super) fn keep(&self, password: &Secret, challenge: &Challenge, keys: ClientKeys) {
+        let derived = Derived { password: password.clone(), keys };
+        self.derived.lock().put(parameters(challenge), derived);
+    }
+
+    fn kept(&self, password: &Secret, challenge: &Challenge) -> Option<ClientKeys> {
         let mut derived = self.derived.lock();
-        let kept = derived.get(parameters).filter(|kept| kept.password == *password)?;
+        let kept = derived.get(&parameters(challenge)).filter(|kept| kept.password == *password)?;
         Some(kept.keys.clone())
     }
+}
+
+fn parameters(challenge: &Challenge) -> Parameters {
+    (challenge.salt.clone(), challenge.iterations)
 }
 
 impl fmt::Debug for KeyCache {
@@ -78,35 +82,39 @@ mod tests {
 
     use super::*;
 
-    fn challenge(iterations: u32) -> Challenge {
-        let message = format!("r=abcd,s=c2FsdA==,i={iterations}");
+    fn challenge(salt: &str, iterations: u32) -> Challenge {
+        let message = format!("r=abcd,s={salt},i={iterations}");
         Client::new("abc").challenge(message.as_bytes()).unwrap()
     }
 
     #[tokio::test]
-    async fn keys_are_derived_once_and_only_for_their_password() {
+    async fn keys_are_kept_for_their_password_and_challenge_alone() {
         let cache = KeyCache::default();
         let (old, new) = (Secret::new("old".into()), Secret::new("new".into()));
-        let expected = |secret: &Secret| ClientKeys::derive(secret.reveal().as_bytes(), b"salt", 2);
-        for secret in [&old, &old, &new, &old] {
-            assert!(cache.keys(secret, &challenge(2)).await.unwrap() == expected(secret));
-            assert!(cache.kept(&(b"salt".to_vec(), 2), secret).is_some());
-        }
-        assert!(cache.kept(&(b"salt".to_vec(), 2), &new).is_none());
-        assert!(cache.kept(&(b"salt".to_vec(), 3), &old).is_none());
+        let asked = challenge("c2FsdA==", 2);
+        let expected = ClientKeys::derive(b"old", b"salt", 2);
+        assert!(cache.keys(&old, &asked).await.unwrap() == expected);
+        assert!(cache.kept(&old, &asked).is_none(), "nobody has accepted them");
+        cache.keep(&old, &asked, expected.clone());
+        assert!(cache.kept(&old, &asked).unwrap() == expected);
+        assert!(cache.kept(&new, &asked).is_none());
+        assert!(cache.kept(&old, &challenge("c2FsdA==", 3)).is_none());
+        assert!(cache.kept(&old, &challenge("cGVwcGVy", 2)).is_none());
+        let other = ClientKeys::derive(b"new", b"salt", 2);
+        assert!(cache.keys(&new, &asked).await.unwrap() == other);
+        cache.keep(&new, &asked, other);
+        assert!(cache.kept(&old, &asked).is_none(), "a password has been changed");
         assert_eq!(format!("{cache:?}"), "KeyCache(1 kept)");
     }
 
-    #[tokio::test]
-    async fn the_cache_is_bounded() {
+    #[test]
+    fn the_cache_is_bounded() {
         let cache = KeyCache::default();
-        let secret = Secret::new("secret".into());
         let keys = ClientKeys::derive(b"secret", b"salt", 1);
-        for i in 0..2 * u32::try_from(MAX_KEYS.get()).unwrap() {
-            let derived = Derived { password: secret.clone(), keys: keys.clone() };
-            cache.derived.lock().put((i.to_be_bytes().to_vec(), 1), derived);
+        for iterations in 1..=2 * u32::try_from(MAX_KEYS.get()).unwrap() {
+            let asked = challenge("c2FsdA==", iterations);
+            cache.keep(&Secret::new("secret".into()), &asked, keys.clone());
         }
-        cache.keys(&secret, &challenge(1)).await.unwrap();
         assert_eq!(cache.derived.lock().len(), MAX_KEYS.get());
     }
 }
