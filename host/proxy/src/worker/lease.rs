@@ -179,11 +179,10 @@ impl Lessee {
         let Some(login) = config.login(&self.user, &self.database, spec) else {
             return Err(ErrorReport::error(b"28000", &format!("user \"{}\" may not come in any more", self.user)));
         };
-        let target = spec.address.clone();
         let deadline = Instant::now() + settings.connect_timeout;
-        match connect(&target, &login, deadline, &shared.keys).await {
+        match connect(&spec.address, &login, deadline, &shared.keys).await {
             Ok(connected) => {
-                let conn = ServerConn::new(connected, target, node);
+                let conn = ServerConn::new(connected, node);
                 Ok(self.lent(permit.fill(conn, self.ctx.index)))
             }
             Err(error) if error.blames_node() => {

@@ -7,7 +7,7 @@ use howdah_session::ServerState;
 
 use super::Ctx;
 use super::cancel::ServerKey;
-use crate::upstream::{Connected, Stream, Target};
+use crate::upstream::{Connected, Stream};
 
 /// A connection to a server, with all that is known of it.
 pub(crate) struct ServerConn {
@@ -18,11 +18,11 @@ pub(crate) struct ServerConn {
 }
 
 impl ServerConn {
-    pub(crate) fn new(connected: Connected, target: Target, node: NodeId) -> ServerConn {
+    pub(crate) fn new(connected: Connected, node: NodeId) -> ServerConn {
         ServerConn {
             stream: connected.stream,
             state: ServerState::new(connected.parameters),
-            key: ServerKey::new(target, connected.pid, connected.key),
+            key: ServerKey::new(connected.peer, connected.pid, connected.key),
             node,
         }
     }
