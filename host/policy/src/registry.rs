@@ -182,6 +182,11 @@ impl Registry {
         self.topology_epoch.store(epoch, Ordering::SeqCst);
     }
 
+    /// The number of the generation in force: 1 for the first that was applied.
+    pub fn generation(&self) -> u64 {
+        self.number.load(Ordering::SeqCst)
+    }
+
     /// The view of one worker thread.
     pub fn worker(self: &Arc<Self>, index: usize) -> Worker {
         Worker::new(Arc::clone(self), index)
