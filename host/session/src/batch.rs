@@ -164,6 +164,11 @@ pub(crate) fn peek_client(input: &[u8]) -> Result<Option<Head>, Fault> {
     })
 }
 
+/// Largest message of this type that is waited for until it is whole.
+pub(crate) fn most_gathered(tag: u8) -> usize {
+    if tag == tag::QUERY { MAX_STATEMENT } else { MAX_BATCH }
+}
+
 /// What PostgreSQL says of a message that it cannot take apart (pqformat.c).
 pub(crate) fn malformed<E: std::fmt::Display>(error: E) -> Fault {
     Fault::Client(ErrorReport::fatal(b"08P01", &format!("invalid message format: {error}")))
@@ -264,7 +269,7 @@ impl<A: AsRef<Decision>> Session<A> {
     fn incomplete(&mut self, io: &mut Buffers, head: Head) -> Result<Gathered, Fault> {
         match head.tag {
             tag::QUERY | tag::BIND | tag::FUNCTION_CALL
-                if head.len > MAX_STATEMENT || self.batch.len + head.len > MAX_BATCH =>
+                if head.len > most_gathered(head.tag).saturating_sub(self.batch.len) =>
             {
                 self.batch.partial = true;
                 self.batch.replayable = false;

@@ -12,10 +12,10 @@ use howdah_wire::backend::{ErrorReport, ReadyForQuery, TransactionStatus};
 use howdah_wire::frame::{self, Head};
 use howdah_wire::frontend::{Bind, Close, Describe, Execute, Parse, Query, Sync, Target, tag};
 
-use crate::batch::{Entry, Refused, malformed, peek_client};
+use crate::batch::{Entry, Refused, malformed, most_gathered, peek_client};
 use crate::buffers::move_bytes;
 use crate::expect::{Expect, Reply};
-use crate::limits::{MAX_BATCH, MAX_NAME, MAX_STATEMENT};
+use crate::limits::{MAX_NAME, MAX_STATEMENT};
 use crate::local::{CLOSE_COMPLETE, PARSE_COMPLETE_REPLY};
 use crate::session::{Fault, Phase, Pin, Session};
 use crate::{Buffers, Guide, Prepared, ServerState, StatementId};
@@ -70,6 +70,7 @@ impl<A: AsRef<Decision>> Session<A> {
                 Passage::Verbatim => run += head.len,
                 Passage::Replaced => io.client_in.advance(head.len),
             }
+            self.batch.partial = false;
             self.segment = self.segment.saturating_sub(head.len);
             if self.batch.synced_by_us && self.batch.is_sent() && head.tag == tag::FLUSH {
                 move_bytes(&mut io.client_in, &mut io.server_out, std::mem::take(&mut run));
@@ -111,13 +112,13 @@ impl<A: AsRef<Decision>> Session<A> {
     ) -> Result<bool, Fault> {
         match head.tag {
             tag::COPY_DATA | tag::COPY_FAIL => {}
-            tag::FUNCTION_CALL if head.len > MAX_BATCH => self.sent_unseen(Expect::FunctionCall),
-            tag::QUERY if head.len > MAX_STATEMENT => {
+            tag::FUNCTION_CALL if self.is_large(head) => self.sent_unseen(Expect::FunctionCall),
+            tag::QUERY if self.is_large(head) => {
                 // Whatever it does to the session is not seen: nobody else gets this server.
                 server.tainted = true;
                 self.sent_unseen(Expect::Query(None));
             }
-            tag::BIND if head.len > MAX_BATCH && io.client_in.len() > MAX_NAME => {
+            tag::BIND if self.is_large(head) && io.client_in.len() > MAX_NAME => {
                 return self.stream_bind(io, server, head).map(|()| true);
             }
             tag::PARSE if head.len > MAX_STATEMENT => {
@@ -134,8 +135,15 @@ impl<A: AsRef<Decision>> Session<A> {
             }
             _ => return Ok(false),
         }
+        self.batch.partial = false;
         self.client_stream = (head.len, !self.skipping);
         Ok(true)
+    }
+
+    /// Whether a message passes before it is whole: because of its size, or because its batch was routed without
+    /// waiting for it.
+    fn is_large(&self, head: Head) -> bool {
+        self.batch.partial || head.len > most_gathered(head.tag)
     }
 
     fn sent_unseen(&mut self, expect: Expect) {
@@ -173,6 +181,7 @@ impl<A: AsRef<Decision>> Session<A> {
             io.server_out.put_slice(name);
             io.server_out.put_u8(0);
         }
+        self.batch.partial = false;
         self.bound(portal, self.defined(&name).map(|p| Rc::clone(&p.statement)));
         self.client_stream = (left, true);
         Ok(())

@@ -407,6 +407,7 @@ impl<A: AsRef<Decision>> Session<A> {
             && self.status == TransactionStatus::Idle
             && self.server_stream.0 == 0
             && self.client_stream.0 == 0
+            && !self.batch.partial
             && self.batch.is_sent()
     }
 

@@ -1,1 +1,161 @@
-//! End-to-end tests.
+//! What the end-to-end tests share: clusters, proxies, clients.
+#![allow(clippy::unwrap_used, clippy::missing_panics_doc)]
+
+mod raw;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use howdah::config::Config;
+use howdah::run::Proxy;
+use howdah_pgcluster::{Auth, Cluster, Options};
+
+pub use raw::RawClient;
+
+/// Longest wait for anything that must come true.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Beside the build's own output: kept from run to run.
+fn cache() -> PathBuf {
+    let exe = std::env::current_exe().unwrap();
+    exe.ancestors().nth(3).unwrap().join("howdah-tests")
+}
+
+/// A cluster of this test's own, with this many replicas.
+pub fn cluster(replicas: usize, auth: Auth) -> Cluster {
+    Cluster::start(&Options { replicas, auth, template: Some(cache()), ..Options::default() }).unwrap()
+}
+
+/// A primary with two replicas for tests that leave it as it was. It ends with the process.
+pub fn shared() -> &'static Cluster {
+    static SHARED: OnceLock<Cluster> = OnceLock::new();
+    SHARED.get_or_init(|| cluster(2, Auth::Trust))
+}
+
+/// A proxy in this process. It drains when it is dropped.
+pub struct Running {
+    proxy: Option<Proxy>,
+    /// Its configuration file's directory.
+    pub directory: tempfile::TempDir,
+    /// Where it listens.
+    pub port: u16,
+}
+
+impl Running {
+    /// Starts a proxy in front of these nodes; `more` is TOML that is put behind.
+    pub fn start(nodes: &[String], more: &str) -> Running {
+        let directory = tempfile::tempdir().unwrap();
+        let more = more.replace("@DIR@", &directory.path().display().to_string());
+        let nodes = format!("{nodes:?}");
+        let text = format!("listen = [\"127.0.0.1:0\"]\nworkers = 2\n{more}\n[cluster.main]\nnodes = {nodes}\n");
+        Running::with_file(directory, &text)
+    }
+
+    /// Starts a proxy with this configuration.
+    pub fn with_file(directory: tempfile::TempDir, text: &str) -> Running {
+        let file = directory.path().join("howdah.toml");
+        std::fs::write(&file, text).unwrap();
+        let config = Config::load(&file).map_err(|mistakes| format!("{mistakes:?}")).unwrap();
+        let proxy = Proxy::start(config).unwrap();
+        let port = proxy.addresses[0].rsplit(':').next().unwrap().parse().unwrap();
+        Running { proxy: Some(proxy), directory, port }
+    }
+
+    /// The proxy's inside.
+    pub fn proxy(&self) -> &Proxy {
+        self.proxy.as_ref().unwrap()
+    }
+
+    /// Waits until this many nodes are up.
+    pub fn wait_up(&self, nodes: usize) -> &Running {
+        wait("nodes to be up", || {
+            let snapshot = self.proxy().shared.monitor.snapshot();
+            snapshot.states.iter().filter(|state| state.up).count() == nodes
+        });
+        self
+    }
+
+    /// Waits until reads go to replicas: the nodes are known, and the catalog of functions is loaded.
+    pub async fn wait_split(&self) -> &Running {
+        let give_up = Instant::now() + PATIENCE;
+        loop {
+            let client = connect(self.port, "postgres").await;
+            if on_replica(&client).await {
+                return self;
+            }
+            assert!(Instant::now() < give_up, "reads do not go to replicas");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(proxy) = self.proxy.take() {
+            proxy.stop();
+        }
+    }
+}
+
+/// Waits for a condition.
+pub fn wait(what: &str, mut condition: impl FnMut() -> bool) {
+    let give_up = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < give_up, "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// A client of a real driver.
+pub async fn connect(port: u16, user: &str) -> tokio_postgres::Client {
+    try_connect(&format!("host=127.0.0.1 port={port} user={user} dbname=postgres")).await.unwrap()
+}
+
+/// The same, for a login that may fail.
+pub async fn try_connect(dsn: &str) -> Result<tokio_postgres::Client, tokio_postgres::Error> {
+    let (client, connection) = tokio_postgres::connect(dsn, tokio_postgres::NoTls).await?;
+    tokio::spawn(async move {
+        // The client itself is told when its connection ends.
+        let _ = connection.await;
+    });
+    Ok(client)
+}
+
+/// The first value of a simple query.
+pub async fn value(client: &tokio_postgres::Client, sql: &str) -> String {
+    try_value(client, sql).await.unwrap()
+}
+
+/// The same, for a query that may fail.
+pub async fn try_value(client: &tokio_postgres::Client, sql: &str) -> Result<String, tokio_postgres::Error> {
+    for message in client.simple_query(sql).await? {
+        if let tokio_postgres::SimpleQueryMessage::Row(row) = message {
+            return Ok(row.get(0).unwrap_or_default().to_owned());
+        }
+    }
+    Ok(String::new())
+}
+
+/// Whether a read is answered by a replica.
+pub async fn on_replica(client: &tokio_postgres::Client) -> bool {
+    value(client, "SELECT current_setting('transaction_read_only')").await == "on"
+}
+
+/// Builds a policy of this workspace and returns its component.
+pub fn policy(package: &str) -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let target = cache().join("policies");
+    let mut cargo = Command::new("cargo");
+    cargo.current_dir(root).args(["build", "--release", "--locked", "--target", "wasm32-wasip2"]);
+    cargo.args(["--package", package]).arg("--target-dir").arg(&target);
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO") && text != "CARGO_HOME" || text.starts_with("RUST") && text != "RUSTUP_HOME" {
+            cargo.env_remove(&name);
+        }
+    }
+    assert!(cargo.status().unwrap().success(), "{package} does not build");
+    target.join("wasm32-wasip2/release").join(format!("{}.wasm", package.replace('-', "_")))
+}

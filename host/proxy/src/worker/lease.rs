@@ -18,6 +18,9 @@ use crate::upstream::{ConnectError, Stream, connect};
 /// Between two attempts when a node that should be up cannot be reached.
 const RETRY: Duration = Duration::from_millis(20);
 
+/// Between two looks at the snapshot while no node qualifies.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
 /// What a session needs to get servers: who it is there, and its pools so far.
 pub(crate) struct Lessee {
     pub(crate) ctx: Rc<Ctx>,
@@ -43,7 +46,13 @@ impl Lessee {
 
     /// A connection that suits the decision. Cancel safe.
     pub(crate) async fn lease(&mut self, decision: &Decision) -> Result<Leased, ErrorReport> {
-        if let Some(leased) = self.at_once(decision) {
+        let mut place = self.place(decision);
+        // The hot path: an idle connection of this worker.
+        if let Place::Node(node) = place
+            && let Some((_, pool)) = self.pools.iter().find(|(n, _)| *n == node)
+            && let Some(Grant::Conn(lease)) = pool.try_acquire(self.ctx.index)
+            && let Some(leased) = self.lent(lease)
+        {
             return Ok(leased);
         }
         let settings = self.ctx.shared.config.load().pool_for(&self.user, &self.database);
@@ -51,34 +60,24 @@ impl Lessee {
         let mut epochs = self.ctx.shared.monitor.epochs();
         loop {
             epochs.mark_unchanged();
-            let node = match self.place(decision) {
-                Place::Node(node) => node,
+            match place {
                 Place::Refuse(report) => return Err(report),
+                Place::Node(node) => {
+                    if let Some(leased) = self.lease_at(node, &settings, deadline).await? {
+                        return Ok(leased);
+                    }
+                    sleep(RETRY).await;
+                }
                 Place::Wait => {
                     // A new snapshot may show a node; lag changes without a new epoch, so look now and then.
-                    let soon = deadline.min(Instant::now() + Duration::from_millis(500));
+                    let soon = deadline.min(Instant::now() + LOOK_AGAIN);
                     let _ = timeout_at(soon, epochs.changed()).await;
-                    if Instant::now() >= deadline {
-                        return Err(nowhere(decision));
-                    }
-                    continue;
                 }
-            };
-            match self.lease_at(node, &settings, deadline).await? {
-                Some(leased) => return Ok(leased),
-                None if Instant::now() >= deadline => return Err(nowhere(decision)),
-                None => sleep(RETRY).await,
             }
-        }
-    }
-
-    /// The hot path: an idle connection of this worker.
-    fn at_once(&mut self, decision: &Decision) -> Option<Leased> {
-        let Place::Node(node) = self.place(decision) else { return None };
-        let pool = self.pools.iter().find(|(n, _)| *n == node).map(|(_, pool)| pool.clone())?;
-        match pool.try_acquire(self.ctx.index)? {
-            Grant::Conn(lease) => self.lent(lease),
-            Grant::Connect(_) => None,
+            if Instant::now() >= deadline {
+                return Err(nowhere(decision));
+            }
+            place = self.place(decision);
         }
     }
 

@@ -1,0 +1,295 @@
+//! Queries travel to the right server, and what belongs together stays together.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeSet;
+
+use howdah_e2e::{Running, connect, on_replica, shared, try_value, value};
+use howdah_wire::{frontend, startup};
+
+#[tokio::test]
+async fn reads_go_to_replicas_and_writes_to_the_primary() {
+    let cluster = shared();
+    let proxy = Running::start(&cluster.nodes(), "");
+    proxy.wait_split().await;
+    let client = connect(proxy.port, "postgres").await;
+    let mut ports = BTreeSet::new();
+    for _ in 0..8 {
+        ports.insert(value(&client, "SELECT inet_server_port()").await);
+    }
+    let replicas: BTreeSet<String> = cluster.replicas().iter().map(|r| r.port.to_string()).collect();
+    assert_eq!(ports, replicas);
+    client.batch_execute("CREATE TABLE road_a (a int)").await.unwrap();
+    let primary = cluster.primary().port.to_string();
+    assert_eq!(value(&client, "INSERT INTO road_a VALUES (1) RETURNING inet_server_port()").await, primary);
+    assert_eq!(value(&client, "SELECT inet_server_port() FROM pg_class FOR UPDATE LIMIT 1").await, primary);
+    assert_eq!(value(&client, "/* howdah: primary */ SELECT inet_server_port()").await, primary);
+    assert_eq!(value(&client, "WITH x AS (DELETE FROM road_a RETURNING 1) SELECT inet_server_port() FROM x").await, primary);
+    client.batch_execute("DROP TABLE road_a").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_transaction_keeps_its_server() {
+    let proxy = Running::start(&shared().nodes(), "");
+    proxy.wait_split().await;
+    let client = connect(proxy.port, "postgres").await;
+    client.batch_execute("BEGIN").await.unwrap();
+    for _ in 0..5 {
+        assert!(!on_replica(&client).await);
+    }
+    client.batch_execute("COMMIT").await.unwrap();
+    client.batch_execute("BEGIN READ ONLY").await.unwrap();
+    let first = value(&client, "SELECT inet_server_port()").await;
+    assert_ne!(first, shared().primary().port.to_string());
+    for _ in 0..5 {
+        assert_eq!(value(&client, "SELECT inet_server_port()").await, first);
+    }
+    client.batch_execute("COMMIT").await.unwrap();
+}
+
+/// A function that says it is stable, and writes: the replica refuses it, and nobody notices.
+#[tokio::test]
+async fn a_read_that_writes_after_all_is_moved_to_the_primary() {
+    let cluster = shared();
+    let direct = connect(cluster.primary().port, "postgres").await;
+    direct
+        .batch_execute(
+            "CREATE TABLE road_liar (a int); CREATE FUNCTION road_lie() RETURNS int LANGUAGE plpgsql STABLE AS \
+             'BEGIN EXECUTE ''INSERT INTO road_liar VALUES (1)''; RETURN inet_server_port(); END'",
+        )
+        .await
+        .unwrap();
+    cluster.wait_replayed().unwrap();
+    let proxy = Running::start(&cluster.nodes(), "");
+    proxy.wait_split().await;
+    let client = connect(proxy.port, "postgres").await;
+    let primary = i32::from(cluster.primary().port);
+    // Twice: the second time the statement is known. A volatile function may write in a stable one only by EXECUTE.
+    for _ in 0..2 {
+        let said = try_value(&client, "/* howdah: replica */ SELECT nextval('road_seq')").await;
+        assert!(said.is_err(), "there is no such sequence");
+        assert!(on_replica(&client).await);
+    }
+    direct.batch_execute("CREATE SEQUENCE road_seq").await.unwrap();
+    cluster.wait_replayed().unwrap();
+    for expected in 1..4 {
+        let sql = "/* howdah: replica */ SELECT nextval('road_seq')";
+        assert_eq!(value(&client, sql).await, expected.to_string());
+    }
+    let row = client.query_one("/* howdah: replica */ SELECT nextval('road_seq'), inet_server_port()", &[]).await;
+    assert_eq!(row.unwrap().get::<_, i32>(1), primary);
+    direct.batch_execute("DROP FUNCTION road_lie; DROP TABLE road_liar; DROP SEQUENCE road_seq").await.unwrap();
+}
+
+#[tokio::test]
+async fn prepared_statements_follow_their_client() {
+    let cluster = shared();
+    let proxy = Running::start(&cluster.nodes(), "");
+    proxy.wait_split().await;
+    let client = connect(proxy.port, "postgres").await;
+    let statement = client.prepare("SELECT inet_server_port(), $1::int + 1").await.unwrap();
+    let mut ports = BTreeSet::new();
+    for i in 0..10 {
+        let row = client.query_one(&statement, &[&i]).await.unwrap();
+        assert_eq!(row.get::<_, i32>(1), i + 1);
+        ports.insert(row.get::<_, i32>(0));
+    }
+    assert_eq!(ports.len(), 2, "both replicas have prepared it");
+    client.batch_execute("BEGIN").await.unwrap();
+    let row = client.query_one(&statement, &[&1]).await.unwrap();
+    assert_eq!(row.get::<_, i32>(0), i32::from(cluster.primary().port));
+    client.batch_execute("COMMIT").await.unwrap();
+    let wrong = client.prepare("SELECT there_is_no_such_column").await.unwrap_err();
+    assert_eq!(wrong.code().unwrap().code(), "42703");
+    assert_eq!(client.query_one(&statement, &[&5]).await.unwrap().get::<_, i32>(1), 6);
+}
+
+#[tokio::test]
+async fn settings_belong_to_their_client() {
+    let proxy = Running::start(&shared().nodes(), "[pool]\nsize = 1\n");
+    proxy.wait_split().await;
+    let a = connect(proxy.port, "postgres").await;
+    let b = connect(proxy.port, "postgres").await;
+    a.batch_execute("SET work_mem TO '7MB'").await.unwrap();
+    b.batch_execute("SET search_path TO pg_catalog").await.unwrap();
+    for _ in 0..4 {
+        assert_eq!(value(&a, "SHOW work_mem").await, "7MB");
+        assert_ne!(value(&b, "SHOW work_mem").await, "7MB");
+        assert_eq!(value(&b, "SHOW search_path").await, "pg_catalog");
+        assert_ne!(value(&a, "SHOW search_path").await, "pg_catalog");
+    }
+    a.batch_execute("RESET work_mem").await.unwrap();
+    assert_ne!(value(&a, "SHOW work_mem").await, "7MB");
+}
+
+#[tokio::test]
+async fn what_cannot_follow_stays_and_goes_with_its_client() {
+    let proxy = Running::start(&shared().nodes(), "");
+    proxy.wait_split().await;
+    let a = connect(proxy.port, "postgres").await;
+    a.batch_execute("CREATE TEMP TABLE road_temp AS SELECT 1 AS a").await.unwrap();
+    for _ in 0..4 {
+        assert_eq!(value(&a, "SELECT a FROM road_temp").await, "1");
+    }
+    drop(a);
+    let b = connect(proxy.port, "postgres").await;
+    for _ in 0..4 {
+        let sql = "/* howdah: primary */ SELECT a FROM road_temp";
+        assert_eq!(try_value(&b, sql).await.unwrap_err().code().unwrap().code(), "42P01");
+    }
+}
+
+#[tokio::test]
+async fn an_abandoned_transaction_is_rolled_back() {
+    let cluster = shared();
+    let proxy = Running::start(&cluster.nodes(), "[pool]\nsize = 1\n");
+    proxy.wait_up(3);
+    let a = connect(proxy.port, "postgres").await;
+    a.batch_execute("CREATE TABLE road_gone (a int); ").await.unwrap();
+    a.batch_execute("BEGIN; INSERT INTO road_gone VALUES (1)").await.unwrap();
+    drop(a);
+    let b = connect(proxy.port, "postgres").await;
+    assert_eq!(value(&b, "/* howdah: primary */ SELECT count(*) FROM road_gone").await, "0");
+    b.batch_execute("DROP TABLE road_gone").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_client_that_waits_too_long_is_told_and_lives_on() {
+    let proxy = Running::start(&shared().nodes(), "[pool]\nsize = 1\nwait_timeout = \"100ms\"\n");
+    proxy.wait_up(3);
+    let (a, b) = (connect(proxy.port, "postgres").await, connect(proxy.port, "postgres").await);
+    a.batch_execute("BEGIN").await.unwrap();
+    let refused = try_value(&b, "/* howdah: primary */ SELECT 1").await.unwrap_err();
+    assert_eq!(refused.code().unwrap().code(), "53300");
+    a.batch_execute("COMMIT").await.unwrap();
+    assert_eq!(value(&b, "/* howdah: primary */ SELECT 1").await, "1");
+}
+
+#[tokio::test]
+async fn a_cancel_request_reaches_its_query_and_no_other() {
+    let cluster = shared();
+    let proxy = Running::start(&cluster.nodes(), "");
+    proxy.wait_up(3);
+    let port = proxy.port;
+    let other = connect(port, "postgres").await;
+    let sleeper = std::thread::spawn(move || {
+        let mut client = howdah_e2e::RawClient::login(port);
+        let key = client.key.clone().unwrap();
+        client.query("SELECT pg_sleep(30)");
+        howdah_e2e::wait("the query to run", || {
+            let sql = "SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(30)' AND state = 'active'";
+            shared().primary().value("postgres", sql).unwrap() == "1"
+        });
+        // A wrong key does nothing.
+        for key in [(key.0, vec![0; 4]), key] {
+            let mut request = howdah_e2e::RawClient::connect(port);
+            let mut out = bytes::BytesMut::new();
+            startup::write_cancel(&mut out, key.0, &key.1);
+            request.send(&out);
+            assert!(request.message().is_none());
+        }
+        let answer = client.until_ready();
+        assert_eq!(howdah_e2e::RawClient::error(&answer[answer.len() - 2]).unwrap().0, "57014");
+        client.query("SELECT 1");
+        assert_eq!(client.until_ready().len(), 4);
+    });
+    assert_eq!(value(&other, "SELECT 2").await, "2");
+    tokio::task::spawn_blocking(move || sleeper.join().unwrap()).await.unwrap();
+}
+
+/// The same bytes sent to the server itself and to the proxy, whole and in pieces, get the same answers.
+#[tokio::test]
+async fn answers_are_those_of_the_server() {
+    let cluster = shared();
+    let proxy = Running::start(&cluster.nodes(), "");
+    proxy.wait_split().await;
+    let (direct, through) = (cluster.primary().port, proxy.port);
+    tokio::task::spawn_blocking(move || {
+        for script in scripts() {
+            let expected = run(direct, &script, usize::MAX);
+            for size in [usize::MAX, 1, 7] {
+                println!("pieces of {size}: {}", String::from_utf8_lossy(&script.concat()));
+                assert_eq!(run(through, &script, size), expected);
+            }
+        }
+    })
+    .await
+    .unwrap();
+}
+
+fn run(port: u16, script: &[Vec<u8>], size: usize) -> Vec<(u8, Vec<u8>)> {
+    let mut client = howdah_e2e::RawClient::login(port);
+    let mut seen = Vec::new();
+    for step in script {
+        // Not more than some thousand pieces.
+        client.send_in_pieces(step, size.min(step.len()).max(step.len() / 2000));
+        seen.extend(client.until_ready());
+    }
+    // The file and line of an error are the server's; a position is not changed by the proxy.
+    seen
+}
+
+/// Each script is a list of steps; the answer to a step ends with one ReadyForQuery.
+fn scripts() -> Vec<Vec<Vec<u8>>> {
+    let query = |sql: &str| encode(|out| frontend::Query { text: sql.as_bytes() }.write(out));
+    let parse = |name: &str, sql: &str| {
+        encode(|out| {
+            frontend::Parse { name: name.as_bytes(), query: sql.as_bytes(), types: b"\0\0" }.write(out);
+        })
+    };
+    let bind = |name: &str| {
+        encode(|out| {
+            frontend::Bind { portal: b"", statement: name.as_bytes(), rest: b"\0\0\0\0\0\0" }.write(out);
+        })
+    };
+    let execute = |rows| encode(|out| frontend::Execute { portal: b"", max_rows: rows }.write(out));
+    let describe = |target, name: &str| {
+        encode(|out| frontend::Describe { target, name: name.as_bytes() }.write(out))
+    };
+    let close = |name: &str| {
+        encode(|out| {
+            frontend::Close { target: frontend::Target::Statement, name: name.as_bytes() }.write(out);
+        })
+    };
+    let sync = encode(|out| frontend::Sync.write(out));
+    let join = |parts: &[&Vec<u8>]| parts.iter().flat_map(|part| part.iter().copied()).collect::<Vec<u8>>();
+    vec![
+        vec![query("SELECT 1; SELECT 'two', NULL"), query(""), query("SELECT 1/0"), query("SELECT 3")],
+        vec![query("BEGIN"), query("SELECT 1/0"), query("SELECT 1"), query("ROLLBACK"), query("SELECT 2")],
+        vec![query("BEGIN"), query("SAVEPOINT a"), query("SELECT nope"), query("ROLLBACK TO a"), query("COMMIT")],
+        vec![join(&[&parse("", "SELECT 1"), &bind(""), &execute(0), &sync])],
+        vec![
+            join(&[&parse("s", "SELECT generate_series(1, 5)"), &describe(frontend::Target::Statement, "s"), &sync]),
+            join(&[&bind("s"), &describe(frontend::Target::Portal, ""), &execute(2), &execute(2), &execute(2), &sync]),
+            join(&[&close("s"), &sync]),
+            join(&[&bind("s"), &execute(0), &sync]),
+            join(&[&parse("s", "SELECT 'again'"), &bind("s"), &execute(0), &sync]),
+            join(&[&parse("s", "SELECT 'twice'"), &sync]),
+            join(&[&bind("s"), &execute(0), &sync]),
+        ],
+        vec![
+            join(&[&parse("", "SELECT 1/0"), &bind(""), &execute(0), &bind(""), &execute(0), &sync]),
+            join(&[&parse("bad", "SELEC"), &bind("bad"), &sync]),
+            join(&[&bind("never"), &sync]),
+            join(&[&sync]),
+            query("SELECT 'still here'"),
+        ],
+        vec![
+            query("BEGIN"),
+            join(&[&parse("t", "SELECT 1"), &bind("t"), &execute(0), &bind("t"), &execute(0), &sync]),
+            query("DEALLOCATE t"),
+            join(&[&bind("t"), &sync]),
+            query("ROLLBACK"),
+        ],
+        vec![query("COPY (SELECT generate_series(1, 3)) TO STDOUT"), query("SELECT 1")],
+        vec![query(&format!("SELECT length('{}')", "x".repeat(300_000)))],
+        vec![query(&format!("SELECT length('{}')", "x".repeat(3_000_000))), query("SELECT 1")],
+        vec![query("SELECT repeat('x', 3000000), generate_series(1, 5)"), query("SELECT 1")],
+        vec![join(&[&parse("", &format!("SELECT '{}'", "x".repeat(300_000))), &bind(""), &execute(0), &sync])],
+    ]
+}
+
+fn encode(write: impl FnOnce(&mut bytes::BytesMut)) -> Vec<u8> {
+    let mut out = bytes::BytesMut::new();
+    write(&mut out);
+    out.to_vec()
+}
