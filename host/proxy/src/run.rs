@@ -325,7 +325,7 @@ fn watch_file(file: &Path, touched: mpsc::Sender<()>) -> Option<notify::Recommen
 }
 
 /// Reads the configuration again. Anything wrong: the old one stays.
-fn reload(proxy: &Proxy, source: &Source) {
+pub fn reload(proxy: &Proxy, source: &Source) {
     let mut new = match source.load() {
         Ok(config) => config,
         Err(mistakes) => {

@@ -1,0 +1,38 @@
+# The build's output stays outside of the checkout, so that checkouts share it.
+export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/howdah/target
+
+.PHONY: demo test lint unit drivers fuzz bench setup
+
+## Show the main job working: a primary, two replicas, the proxy, a policy swapped under load.
+demo: setup
+	cargo run --quiet --package howdah -- demo
+
+## Everything that must hold: format, lints, unit and end-to-end tests, drivers, a short fuzz.
+test: setup lint unit drivers
+	cargo run --quiet --package howdah -- demo --check
+	tests/fuzz/run 5
+
+setup:
+	.ci/setup
+
+lint: setup
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- --deny warnings
+
+unit: setup
+	cargo test --locked
+
+## Real drivers with their default settings, through transaction pooling.
+drivers: setup
+	cargo build --quiet --locked --package howdah
+	tests/drivers/run
+
+## Fuzz every target for SECONDS each.
+fuzz: SECONDS ?= 60
+fuzz: setup
+	tests/fuzz/run $(SECONDS)
+
+## CPU per query and throughput beside a direct connection and PgBouncer.
+bench: setup
+	cargo build --release --quiet --locked --package howdah
+	tests/bench/run

@@ -1,0 +1,119 @@
+//! Policies and configurations are replaced while queries run, and no query fails.
+#![allow(clippy::unwrap_used)]
+
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use howdah_e2e::{Running, cluster, connect, on_replica, policy, shared, wait};
+use howdah_pgcluster::{Auth, Installation};
+
+/// pgbench's own script, reads and writes.
+fn pgbench(port: u16, more: &[&str]) -> Child {
+    Command::new(Installation::find().unwrap().bin.join("pgbench"))
+        .args(["-h", "127.0.0.1", "-p", &port.to_string(), "-U", "postgres", "-n"])
+        .args(more)
+        .arg("postgres")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+fn finished(child: Child) -> String {
+    let output = child.wait_with_output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{text}\n{errors}");
+    assert!(!errors.contains("ERROR") && !errors.contains("FATAL"), "{errors}");
+    text
+}
+
+#[tokio::test]
+async fn a_swap_under_pgbench_changes_routing_and_fails_nothing() {
+    let cluster = cluster(2, Auth::Trust);
+    let (split, primary_only) = (policy("read-write-split"), policy("primary-only"));
+    let chain = "[[policy]]\nname = \"router\"\npath = \"@DIR@/router.wasm\"\n";
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("router.wasm");
+    std::fs::copy(&split, &file).unwrap();
+    let text = format!(
+        "listen = [\"127.0.0.1:0\"]\nworkers = 2\n{}[cluster.main]\nnodes = {:?}\n",
+        chain.replace("@DIR@", &directory.path().display().to_string()),
+        cluster.nodes()
+    );
+    let proxy = Running::with_file(directory, &text);
+    proxy.wait_split().await;
+    finished(pgbench(cluster.primary().port, &["-i", "-s", "2", "-q"]));
+    cluster.wait_replayed().unwrap();
+    let load = pgbench(proxy.port, &["-M", "prepared", "-c", "32", "-j", "2", "-T", "6"]);
+    let client = connect(proxy.port, "postgres").await;
+    for (component, replica) in [(&primary_only, false), (&split, true), (&primary_only, false)] {
+        // Written in place, in two steps, as a careless copy would: half a file must not be taken for a policy.
+        let bytes = std::fs::read(component).unwrap();
+        let (first, second) = bytes.split_at(bytes.len() / 2);
+        std::fs::write(&file, first).unwrap();
+        std::fs::write(&file, [first, second].concat()).unwrap();
+        let complete = Instant::now();
+        while on_replica(&client).await != replica {
+            assert!(complete.elapsed() < Duration::from_secs(20), "the swap had no effect");
+        }
+    }
+    // Garbage changes nothing.
+    let generation = proxy.proxy().shared.registry.generation();
+    std::fs::write(&file, b"\0asm garbage").unwrap();
+    assert!(!on_replica(&client).await);
+    let text = finished(load);
+    assert!(text.contains("number of failed transactions: 0"), "{text}");
+    assert_eq!(proxy.proxy().shared.registry.generation(), generation);
+    let sums = "SELECT (SELECT sum(abalance) FROM pgbench_accounts) = (SELECT sum(delta) FROM pgbench_history) \
+        AND (SELECT sum(tbalance) FROM pgbench_tellers) = (SELECT sum(delta) FROM pgbench_history) \
+        AND (SELECT sum(bbalance) FROM pgbench_branches) = (SELECT sum(delta) FROM pgbench_history)";
+    assert_eq!(cluster.primary().value("postgres", sums).unwrap(), "t");
+}
+
+#[tokio::test]
+async fn a_changed_configuration_is_taken_over_and_a_broken_one_is_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let text = |limit: u32| {
+        format!(
+            "listen = [\"127.0.0.1:0\"]\nworkers = 1\n[limits]\nmax_clients = {limit}\n[cluster.main]\nnodes = {:?}\n",
+            shared().nodes()
+        )
+    };
+    let proxy = Running::with_file(directory, &text(7));
+    let file = proxy.directory.path().join("howdah.toml");
+    let source = howdah::config::Source {
+        origin: howdah::config::Origin::File(file.clone()),
+        listen: Vec::new(),
+    };
+    let limit = || proxy.proxy().shared.config.load().limits.max_clients;
+    std::fs::write(&file, text(9)).unwrap();
+    howdah::run::reload(proxy.proxy(), &source);
+    assert_eq!(limit(), 9);
+    std::fs::write(&file, text(11).replace("max_clients", "max_client")).unwrap();
+    howdah::run::reload(proxy.proxy(), &source);
+    assert_eq!(limit(), 9);
+}
+
+#[tokio::test]
+async fn service_begins_with_nodes_missing_and_goes_on_when_one_goes() {
+    let mut cluster = cluster(2, Auth::Trust);
+    let mut nodes = cluster.nodes();
+    // Nobody listens on port 1.
+    nodes.push("127.0.0.1:1".into());
+    let proxy = Running::start(&nodes, "");
+    proxy.wait_up(3).wait_split().await;
+    let client = connect(proxy.port, "postgres").await;
+    cluster.replicas_mut()[0].kill();
+    for _ in 0..20 {
+        assert!(on_replica(&client).await, "the other replica answers");
+    }
+    let gone = cluster.replicas()[0].address();
+    wait("the dead node to be known as such", || {
+        let snapshot = proxy.proxy().shared.monitor.snapshot();
+        snapshot.named(&gone).is_none()
+    });
+    client.batch_execute("CREATE TABLE swap_a (a int)").await.unwrap();
+    cluster.replicas_mut()[0].start().unwrap();
+    proxy.wait_up(3);
+}
