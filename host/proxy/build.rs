@@ -24,7 +24,15 @@ fn build(root: &Path, target_dir: &Path) {
     let mut cargo = Command::new(env("CARGO"));
     cargo
         .current_dir(root)
-        .args(["build", "--release", "--locked", "--package", "read-write-split", "--target", TARGET])
+        .args([
+            "build",
+            "--release",
+            "--locked",
+            "--package",
+            "read-write-split",
+            "--target",
+            TARGET,
+        ])
         .arg("--target-dir")
         .arg(target_dir);
     for (name, _) in std::env::vars_os() {
@@ -32,20 +40,32 @@ fn build(root: &Path, target_dir: &Path) {
         let outer = text.starts_with("CARGO_") && text != "CARGO_HOME";
         let flags = matches!(
             &*text,
-            "RUSTFLAGS" | "RUSTDOCFLAGS" | "RUSTC_WRAPPER" | "RUSTC_WORKSPACE_WRAPPER" | "RUSTC" | "TARGET"
+            "RUSTFLAGS"
+                | "RUSTDOCFLAGS"
+                | "RUSTC_WRAPPER"
+                | "RUSTC_WORKSPACE_WRAPPER"
+                | "RUSTC"
+                | "TARGET"
         );
         if outer || flags {
             cargo.env_remove(&name);
         }
     }
-    let profile =
-        [("DEBUG", "false"), ("STRIP", "symbols"), ("LTO", "true"), ("CODEGEN_UNITS", "1"), ("PANIC", "abort")];
+    let profile = [
+        ("DEBUG", "false"),
+        ("STRIP", "symbols"),
+        ("LTO", "true"),
+        ("CODEGEN_UNITS", "1"),
+        ("PANIC", "abort"),
+    ];
     for (key, value) in profile {
         cargo.env(format!("CARGO_PROFILE_RELEASE_{key}"), value);
     }
     let status = cargo.status();
     if !status.is_ok_and(|status| status.success()) {
-        panic!("the default policy does not build; if {TARGET} is missing: rustup target add {TARGET}");
+        panic!(
+            "the default policy does not build; if {TARGET} is missing: rustup target add {TARGET}"
+        );
     }
 }
 

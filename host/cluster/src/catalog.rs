@@ -107,9 +107,7 @@ impl howdah_sql::Catalog for Catalog {
         if !self.view_names.contains(name) {
             return false;
         }
-        schema.is_none_or(|schema| {
-            self.views.iter().any(|(s, n)| **s == *schema && **n == *name)
-        })
+        schema.is_none_or(|schema| self.views.iter().any(|(s, n)| **s == *schema && **n == *name))
     }
 
     fn operator_is_volatile(&self, symbol: &str) -> bool {

@@ -98,7 +98,9 @@ impl Observer {
     fn answered(&mut self, cluster: ClusterId, asked: Instant, sample: &Sample) -> NodeState {
         let identity = self.identities.get_mut(usize::from(cluster.0));
         let foreign = match identity {
-            Some(known) => *known.get_or_insert(sample.system_identifier) != sample.system_identifier,
+            Some(known) => {
+                *known.get_or_insert(sample.system_identifier) != sample.system_identifier
+            }
             None => false,
         };
         NodeState {
@@ -122,7 +124,8 @@ fn settle_primaries(snapshot: &mut Snapshot, cluster: ClusterId) {
             && state.role == Role::Primary
             && state.refused.is_none_or(|reason| reason == OUTDATED)
     };
-    let highest = snapshot.nodes(cluster).filter(|(.., s)| is_primary(s)).map(|(.., s)| s.timeline).max();
+    let highest =
+        snapshot.nodes(cluster).filter(|(.., s)| is_primary(s)).map(|(.., s)| s.timeline).max();
     let Some(highest) = highest else { return };
     let specs = &snapshot.specs;
     for (state, spec) in snapshot.states.iter_mut().zip(specs) {

@@ -82,7 +82,10 @@ impl Snapshot {
     }
 
     /// The nodes of a cluster.
-    pub fn nodes(&self, cluster: ClusterId) -> impl Iterator<Item = (NodeId, &NodeSpec, &NodeState)> {
+    pub fn nodes(
+        &self,
+        cluster: ClusterId,
+    ) -> impl Iterator<Item = (NodeId, &NodeSpec, &NodeState)> {
         self.specs
             .iter()
             .zip(&self.states)
@@ -94,7 +97,9 @@ impl Snapshot {
     /// The node that writes go to.
     pub fn primary(&self, cluster: ClusterId) -> Option<NodeId> {
         self.nodes(cluster)
-            .find(|(_, _, state)| state.up && state.role == Role::Primary && state.refused.is_none())
+            .find(|(_, _, state)| {
+                state.up && state.role == Role::Primary && state.refused.is_none()
+            })
             .map(|(node, ..)| node)
     }
 

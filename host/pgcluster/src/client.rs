@@ -29,7 +29,10 @@ pub(crate) fn query(socket: &Path, database: &str, sql: &str) -> Result<Rows> {
             let n = stream.read(&mut chunk)?;
             if n == 0 {
                 let reason: Option<ErrorReport> = refused;
-                bail!("{}", reason.map_or("the server hung up".to_owned(), |report| report.to_string()));
+                bail!(
+                    "{}",
+                    reason.map_or("the server hung up".to_owned(), |report| report.to_string())
+                );
             }
             input.extend_from_slice(&chunk[..n]);
             continue;
@@ -41,7 +44,9 @@ pub(crate) fn query(socket: &Path, database: &str, sql: &str) -> Result<Rows> {
                 let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
                 rows.push(DataRow::read(&body)?.values().map(|value| value.map(text)).collect());
             }
-            tag::ERROR_RESPONSE => refused = Some(ErrorReport::from_response(&ErrorResponse::read(&body)?)),
+            tag::ERROR_RESPONSE => {
+                refused = Some(ErrorReport::from_response(&ErrorResponse::read(&body)?))
+            }
             tag::READY_FOR_QUERY => {
                 ready += 1;
                 if ready == 2 {

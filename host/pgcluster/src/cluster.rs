@@ -125,7 +125,12 @@ impl Cluster {
     }
 
     /// A data directory as `initdb` makes it: all servers are copies of it, so they have one history.
-    fn template(&self, installation: &Installation, user: User, kept: Option<&Path>) -> Result<PathBuf> {
+    fn template(
+        &self,
+        installation: &Installation,
+        user: User,
+        kept: Option<&Path>,
+    ) -> Result<PathBuf> {
         let fresh = self.directory.path().join("template");
         let Some(kept) = kept else {
             initdb(installation, user, self.directory.path(), &fresh)?;
@@ -164,7 +169,10 @@ impl Cluster {
         }
         if number > 0 {
             let (host, port) = (sockets.display(), self.primary().port);
-            writeln!(conf, "primary_conninfo = 'host={host} port={port} user=postgres application_name=node{number}'")?;
+            writeln!(
+                conf,
+                "primary_conninfo = 'host={host} port={port} user=postgres application_name=node{number}'"
+            )?;
             std::fs::write(data.join("standby.signal"), "")?;
             user.own(&data.join("standby.signal"))?;
         }
@@ -198,7 +206,9 @@ fn hba(auth: Auth) -> String {
         Auth::Md5 => "md5",
         Auth::Password => "password",
     };
-    format!("local all all trust\nlocal replication all trust\nhost all all 127.0.0.1/32 {method}\n")
+    format!(
+        "local all all trust\nlocal replication all trust\nhost all all 127.0.0.1/32 {method}\n"
+    )
 }
 
 fn initdb(installation: &Installation, user: User, directory: &Path, data: &Path) -> Result<()> {
@@ -217,7 +227,8 @@ fn initdb(installation: &Installation, user: User, directory: &Path, data: &Path
 
 /// Owners and modes stay as they are.
 fn copy(from: &Path, to: &Path) -> Result<()> {
-    let status = std::process::Command::new("cp").arg("-a").arg(from).arg(to).status().context("cp")?;
+    let status =
+        std::process::Command::new("cp").arg("-a").arg(from).arg(to).status().context("cp")?;
     if !status.success() {
         bail!("{} could not be copied", from.display());
     }

@@ -21,18 +21,20 @@ impl Installation {
     /// # Errors
     /// There is none; the message says what to install.
     pub fn find() -> Result<Installation> {
-        let mut places: Vec<PathBuf> = std::env::var_os(VARIABLE).map(PathBuf::from).into_iter().collect();
+        let mut places: Vec<PathBuf> =
+            std::env::var_os(VARIABLE).map(PathBuf::from).into_iter().collect();
         let path = std::env::var_os("PATH").unwrap_or_default();
         places.extend(std::env::split_paths(&path));
         if let Ok(output) = Command::new("pg_config").arg("--bindir").output() {
             places.push(String::from_utf8_lossy(&output.stdout).trim().into());
         }
-        let mut versions: Vec<PathBuf> = ["/usr/lib/postgresql", "/usr/pgsql", "/opt/homebrew/opt", "/usr/local/opt"]
-            .iter()
-            .filter_map(|dir| std::fs::read_dir(dir).ok())
-            .flatten()
-            .filter_map(|entry| Some(entry.ok()?.path().join("bin")))
-            .collect();
+        let mut versions: Vec<PathBuf> =
+            ["/usr/lib/postgresql", "/usr/pgsql", "/opt/homebrew/opt", "/usr/local/opt"]
+                .iter()
+                .filter_map(|dir| std::fs::read_dir(dir).ok())
+                .flatten()
+                .filter_map(|entry| Some(entry.ok()?.path().join("bin")))
+                .collect();
         // The newest first.
         versions.sort();
         versions.reverse();
@@ -53,7 +55,8 @@ impl Installation {
         }
         let output = Command::new(bin.join("postgres")).arg("--version").output().ok()?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let number = text.split_whitespace().find(|word| word.starts_with(|c: char| c.is_ascii_digit()))?;
+        let number =
+            text.split_whitespace().find(|word| word.starts_with(|c: char| c.is_ascii_digit()))?;
         let major = number.split(['.', 'd', 'b', 'r']).next()?.parse().ok()?;
         (major >= 13).then_some(Installation { bin, major })
     }

@@ -28,7 +28,12 @@ pub struct Server {
 }
 
 impl Server {
-    pub(crate) fn new(data: PathBuf, sockets: PathBuf, installation: &Installation, user: User) -> Server {
+    pub(crate) fn new(
+        data: PathBuf,
+        sockets: PathBuf,
+        installation: &Installation,
+        user: User,
+    ) -> Server {
         Server { port: 0, data, sockets, installation: installation.clone(), user, child: None }
     }
 
@@ -79,7 +84,10 @@ impl Server {
                 self.kill();
                 let log = std::fs::read_to_string(self.log()).unwrap_or_default();
                 let tail = log.lines().rev().take(8).collect::<Vec<_>>();
-                bail!("a PostgreSQL server did not start:\n{}", tail.into_iter().rev().collect::<Vec<_>>().join("\n"));
+                bail!(
+                    "a PostgreSQL server did not start:\n{}",
+                    tail.into_iter().rev().collect::<Vec<_>>().join("\n")
+                );
             }
             std::thread::sleep(PAUSE);
         }
@@ -104,7 +112,12 @@ impl Server {
     /// The server is not there, or refuses.
     pub fn value(&self, database: &str, sql: &str) -> Result<String> {
         let rows = self.query(database, sql)?;
-        Ok(rows.into_iter().next().and_then(|row| row.into_iter().next()).flatten().unwrap_or_default())
+        Ok(rows
+            .into_iter()
+            .next()
+            .and_then(|row| row.into_iter().next())
+            .flatten()
+            .unwrap_or_default())
     }
 
     /// Its data directory.
@@ -171,7 +184,8 @@ impl Drop for Server {
 }
 
 fn signal(pid: u32, signal: Signal) -> Result<()> {
-    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).context("an impossible process id")?;
+    let pid =
+        i32::try_from(pid).ok().and_then(Pid::from_raw).context("an impossible process id")?;
     Ok(kill_process(pid, signal)?)
 }
 
@@ -181,10 +195,13 @@ fn family(parent: u32) -> Vec<Pid> {
     let mut found: Vec<Pid> = pid(parent).into_iter().collect();
     let Ok(processes) = std::fs::read_dir("/proc") else { return found };
     for entry in processes.flatten() {
-        let Some(number) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        let Some(number) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
         let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else { continue };
         // After the command's name in parentheses: state, then the parent.
-        let above = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(1)?.parse().ok());
+        let above =
+            stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(1)?.parse().ok());
         if above == Some(parent) {
             found.extend(pid(number));
         }

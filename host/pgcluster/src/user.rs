@@ -25,7 +25,10 @@ impl User {
         let find = |name: &str| {
             let line = passwd.lines().find(|line| line.split(':').next() == Some(name))?;
             let mut fields = line.split(':').skip(2);
-            Some(User::Other { uid: fields.next()?.parse().ok()?, gid: fields.next()?.parse().ok()? })
+            Some(User::Other {
+                uid: fields.next()?.parse().ok()?,
+                gid: fields.next()?.parse().ok()?,
+            })
         };
         ["postgres", "nobody"]
             .iter()

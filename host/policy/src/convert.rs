@@ -1,8 +1,8 @@
 //! Between the generated types and plain data. What a guest says is checked here.
 
 use howdah_decision::{
-    Admission, Client, Decision, Demands, Facts, Kind, Node, Otherwise, PoolMode, Refusal, Remember,
-    Rewrite, RewriteVerdict, Role, Table, Verdict,
+    Admission, Client, Decision, Demands, Facts, Kind, Node, Otherwise, PoolMode, Refusal,
+    Remember, Rewrite, RewriteVerdict, Role, Table, Verdict,
 };
 
 use crate::bindings::exports::howdah::policy::{rewrite, route, session};

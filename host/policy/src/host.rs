@@ -64,7 +64,11 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(crate) fn new(spec: &Arc<PolicySpec>, metrics: &Arc<Metrics>, limits: StoreLimits) -> State {
+    pub(crate) fn new(
+        spec: &Arc<PolicySpec>,
+        metrics: &Arc<Metrics>,
+        limits: StoreLimits,
+    ) -> State {
         State {
             limits,
             spec: Arc::clone(spec),

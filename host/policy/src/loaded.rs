@@ -159,7 +159,11 @@ impl Loaded {
 }
 
 /// Every import must be known and granted. True: it imports `question`.
-fn check_imports(engine: &Engine, component: &Component, spec: &PolicySpec) -> Result<bool, PolicyError> {
+fn check_imports(
+    engine: &Engine,
+    component: &Component,
+    spec: &PolicySpec,
+) -> Result<bool, PolicyError> {
     let mut asks_back = false;
     for (name, _) in component.component_type().imports(engine) {
         if name.starts_with("wasi:") {
@@ -177,10 +181,13 @@ fn check_imports(engine: &Engine, component: &Component, spec: &PolicySpec) -> R
             return Err(PolicyError::new(spec, message));
         }
         asks_back |= interface == "question";
-        let granted = OFFERED.contains(&interface) || (interface == "metrics" && spec.grants.metrics);
+        let granted =
+            OFFERED.contains(&interface) || (interface == "metrics" && spec.grants.metrics);
         if !granted {
             let message = match interface {
-                "metrics" => format!("it imports {name}, which is not granted: add grants = [\"metrics\"]"),
+                "metrics" => {
+                    format!("it imports {name}, which is not granted: add grants = [\"metrics\"]")
+                }
                 _ => format!("it imports {name}, which howdah does not offer"),
             };
             return Err(PolicyError::new(spec, message));
@@ -190,7 +197,11 @@ fn check_imports(engine: &Engine, component: &Component, spec: &PolicySpec) -> R
 }
 
 /// There must be at least one hook, and none of another version.
-fn check_exports(engine: &Engine, component: &Component, spec: &PolicySpec) -> Result<(), PolicyError> {
+fn check_exports(
+    engine: &Engine,
+    component: &Component,
+    spec: &PolicySpec,
+) -> Result<(), PolicyError> {
     let mut found = 0;
     for (name, _) in component.component_type().exports(engine) {
         let Some(interface) = name.strip_prefix(PACKAGE) else { continue };
@@ -214,7 +225,11 @@ fn check_exports(engine: &Engine, component: &Component, spec: &PolicySpec) -> R
     Ok(())
 }
 
-fn link(engine: &Engine, component: &Component, spec: &PolicySpec) -> wasmtime::Result<InstancePre<State>> {
+fn link(
+    engine: &Engine,
+    component: &Component,
+    spec: &PolicySpec,
+) -> wasmtime::Result<InstancePre<State>> {
     let mut linker = Linker::<State>::new(engine);
     imports::types::add_to_linker::<_, HasSelf<State>>(&mut linker, |s| s)?;
     imports::log::add_to_linker::<_, HasSelf<State>>(&mut linker, |s| s)?;

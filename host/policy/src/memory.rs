@@ -93,7 +93,8 @@ impl<T> Memory<T> {
                 }
                 let hash = self.hasher.hash_one(q.sql);
                 let (text, facts, interest) = (q.sql.into(), q.facts.bits(), q.interest);
-                let entry = TextEntry { hash, text, facts, interest, class, value: Rc::clone(value) };
+                let entry =
+                    TextEntry { hash, text, facts, interest, class, value: Rc::clone(value) };
                 self.texts.insert_unique(hash, entry, |entry| entry.hash);
             }
             Remember::Text | Remember::TextAndClass => {}

@@ -104,10 +104,10 @@ impl Registry {
     /// # Errors
     /// The engine does not run on this machine, or there are no threads.
     pub fn new(options: Options) -> Result<Arc<Registry>, String> {
-        let engine = engine().map_err(|error| format!("the WebAssembly engine does not start: {error:#}"))?;
+        let engine = engine()
+            .map_err(|error| format!("the WebAssembly engine does not start: {error:#}"))?;
         let ticker = Ticker::start(engine.clone()).map_err(|error| error.to_string())?;
-        let nothing =
-            Generation { number: 0, policies: Vec::new(), ready: Mutex::new(Vec::new()) };
+        let nothing = Generation { number: 0, policies: Vec::new(), ready: Mutex::new(Vec::new()) };
         Ok(Arc::new(Registry {
             engine,
             ticker,
@@ -130,12 +130,17 @@ impl Registry {
         let current = self.current.load_full();
         let mut errors = Vec::new();
         if let Some(spec) = specs.get(MAX_POLICIES) {
-            errors.push(PolicyError::new(spec, format!("there are more than {MAX_POLICIES} policies")));
+            errors.push(PolicyError::new(
+                spec,
+                format!("there are more than {MAX_POLICIES} policies"),
+            ));
         }
         let mut policies = Vec::new();
         let mut changed = Vec::new();
         for spec in specs {
-            if let Some(same) = current.policies.iter().find(|p| *p.spec == spec && !p.is_quarantined()) {
+            if let Some(same) =
+                current.policies.iter().find(|p| *p.spec == spec && !p.is_quarantined())
+            {
                 policies.push(Arc::clone(same));
                 continue;
             }

@@ -23,10 +23,14 @@ pub(crate) fn add_to_linker(
             continue;
         };
         for (function, item) in interface.exports(engine) {
-            if let (ComponentItem::ComponentFunc(_), Some(answer)) = (item.ty, known(short, function)) {
-                linker.instance(name)?.func_new(function, move |store, _, parameters, results| {
-                    answer(store, parameters, results)
-                })?;
+            if let (ComponentItem::ComponentFunc(_), Some(answer)) =
+                (item.ty, known(short, function))
+            {
+                linker
+                    .instance(name)?
+                    .func_new(function, move |store, _, parameters, results| {
+                        answer(store, parameters, results)
+                    })?;
             }
         }
     }
@@ -38,9 +42,8 @@ type Stub = fn(StoreContextMut<'_, State>, &[Val], &mut [Val]) -> Result<()>;
 /// What must not trap: what standard libraries call without being asked to.
 fn known(interface: &str, function: &str) -> Option<Stub> {
     Some(match (interface, function) {
-        ("random/random", "get-random-bytes") | ("random/insecure", "get-insecure-random-bytes") => {
-            random_bytes
-        }
+        ("random/random", "get-random-bytes")
+        | ("random/insecure", "get-insecure-random-bytes") => random_bytes,
         ("random/random", "get-random-u64") | ("random/insecure", "get-insecure-random-u64") => {
             random_u64
         }
@@ -62,8 +65,14 @@ fn put(results: &mut [Val], value: Val) -> Result<()> {
     Ok(())
 }
 
-fn random_bytes(mut store: StoreContextMut<'_, State>, given: &[Val], results: &mut [Val]) -> Result<()> {
-    let Some(Val::U64(len)) = given.first() else { wasmtime::bail!("get-random-bytes without a length") };
+fn random_bytes(
+    mut store: StoreContextMut<'_, State>,
+    given: &[Val],
+    results: &mut [Val],
+) -> Result<()> {
+    let Some(Val::U64(len)) = given.first() else {
+        wasmtime::bail!("get-random-bytes without a length")
+    };
     if *len > MAX_RANDOM {
         wasmtime::bail!("get-random-bytes gives at most {MAX_RANDOM} bytes");
     }

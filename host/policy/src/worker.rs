@@ -7,7 +7,8 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use howdah_decision::{
-    Admission, Client, Decision, Refusal, Remember, Rewrite, RewriteVerdict, SessionDecision, Verdict,
+    Admission, Client, Decision, Refusal, Remember, Rewrite, RewriteVerdict, SessionDecision,
+    Verdict,
 };
 
 use crate::chain::{Answer, Chain, Question, Slot, Source, strictest};
@@ -209,7 +210,9 @@ impl Worker {
     /// An answer could not be carried out (an unknown node or cluster): counts as a failure of the policy.
     pub fn fault(&self, chain: &Chain, answer: &Answer, what: &str) {
         let policies = &chain.generation.policies;
-        if let Some(policy) = policies.iter().find(|p| Some(p.spec.name.as_str()) == answer.policy.as_deref()) {
+        if let Some(policy) =
+            policies.iter().find(|p| Some(p.spec.name.as_str()) == answer.policy.as_deref())
+        {
             policy.failed(what);
         }
     }
@@ -240,7 +243,8 @@ impl Worker {
         q: Option<&Question<'_>>,
         ask: impl FnOnce(&mut Instance) -> wasmtime::Result<T>,
     ) -> Result<(T, Looked), Failed> {
-        let (Some(policy), Some(slot)) = (chain.generation.policies.get(i), chain.slots.get(i)) else {
+        let (Some(policy), Some(slot)) = (chain.generation.policies.get(i), chain.slots.get(i))
+        else {
             return Err(Failed);
         };
         if policy.is_quarantined() {
@@ -275,7 +279,11 @@ impl Worker {
     }
 
     /// The instance in use: the spare, or a new one, when there is none.
-    fn instance<'s>(&self, policy: &Loaded, slot: &'s mut Slot) -> Result<&'s mut Instance, Failed> {
+    fn instance<'s>(
+        &self,
+        policy: &Loaded,
+        slot: &'s mut Slot,
+    ) -> Result<&'s mut Instance, Failed> {
         if slot.instance.is_none() {
             slot.instance = slot.spare.take();
         }

@@ -135,7 +135,8 @@ async fn a_smaller_size_shrinks_the_pool_as_connections_come_back() {
 #[test]
 fn many_threads() {
     const SIZE: usize = 3;
-    let pool = Pool::<u32>::new(Limits { wait_timeout: Duration::from_secs(60), ..limits(SIZE) }, 4);
+    let pool =
+        Pool::<u32>::new(Limits { wait_timeout: Duration::from_secs(60), ..limits(SIZE) }, 4);
     let held = Arc::new(parking_lot::Mutex::new(HashSet::new()));
     let names = Arc::new(AtomicUsize::new(0));
     let served = Arc::new(AtomicUsize::new(0));
@@ -150,13 +151,19 @@ fn many_threads() {
                 local.block_on(&runtime, async move {
                     let mut tasks = Vec::new();
                     for client in 0..50_u32 {
-                        let (pool, held, names, served) =
-                            (pool.clone(), Arc::clone(&held), Arc::clone(&names), Arc::clone(&served));
+                        let (pool, held, names, served) = (
+                            pool.clone(),
+                            Arc::clone(&held),
+                            Arc::clone(&names),
+                            Arc::clone(&served),
+                        );
                         tasks.push(tokio::task::spawn_local(async move {
                             for round in 0..20_u32 {
                                 if (client + round) % 7 == 0 {
                                     // A client that gives up at once.
-                                    let _ = tokio::time::timeout(Duration::ZERO, pool.acquire(worker)).await;
+                                    let _ =
+                                        tokio::time::timeout(Duration::ZERO, pool.acquire(worker))
+                                            .await;
                                     continue;
                                 }
                                 let grant = pool.acquire(worker).await.unwrap();
@@ -167,7 +174,11 @@ fn many_threads() {
                                 tokio::task::yield_now().await;
                                 held.lock().remove(&*lease);
                                 served.fetch_add(1, Ordering::SeqCst);
-                                if (client * round) % 11 == 0 { drop(lease) } else { lease.release() }
+                                if (client * round) % 11 == 0 {
+                                    drop(lease)
+                                } else {
+                                    lease.release()
+                                }
                             }
                         }));
                     }

@@ -52,8 +52,13 @@ impl Authenticator for Access {
                 ErrorReport::fatal(b"28000", "trusted clients must connect from this machine")
                     .hint("Set auth.method = \"scram-sha-256\" and give users passwords."),
             ),
-            AuthMethod::Trust if self.others == Others::Refused && !self.users.contains_key(user) => {
-                Method::Reject(ErrorReport::fatal(b"28000", &format!("role \"{user}\" does not exist")))
+            AuthMethod::Trust
+                if self.others == Others::Refused && !self.users.contains_key(user) =>
+            {
+                Method::Reject(ErrorReport::fatal(
+                    b"28000",
+                    &format!("role \"{user}\" does not exist"),
+                ))
             }
             AuthMethod::Trust => Method::Trust,
             AuthMethod::ScramSha256 => {

@@ -45,7 +45,8 @@ impl Proxy {
     /// # Errors
     /// A policy that cannot be used, an address that cannot be bound.
     pub fn start(config: Config) -> anyhow::Result<Proxy> {
-        let registry = Registry::new(Options { workers: config.workers }).map_err(anyhow::Error::msg)?;
+        let registry =
+            Registry::new(Options { workers: config.workers }).map_err(anyhow::Error::msg)?;
         let swapper = Arc::new(policies::start(Arc::clone(&registry))?);
         if let Err(errors) = swapper.replace(policies::files(&config)) {
             let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
@@ -201,13 +202,15 @@ async fn listen(targets: &[Target]) -> anyhow::Result<Vec<Listener>> {
             if std::os::unix::net::UnixStream::connect(&path).is_err() {
                 let _ = std::fs::remove_file(&path);
             }
-            let listener = UnixListener::bind(&path).with_context(|| format!("cannot listen on {path}"))?;
+            let listener =
+                UnixListener::bind(&path).with_context(|| format!("cannot listen on {path}"))?;
             listeners.push(Listener::Unix(listener, path));
             continue;
         }
         let found = tokio::net::lookup_host((target.host.as_str(), target.port)).await;
         for address in found.with_context(|| format!("cannot listen on {target}"))? {
-            let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+            let socket =
+                if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
             socket.set_reuseaddr(true)?;
             socket.bind(address).with_context(|| format!("cannot listen on {address}"))?;
             listeners.push(Listener::Tcp(socket.listen(BACKLOG)?));
@@ -259,7 +262,10 @@ async fn drain(shared: &Shared, threads: &[JoinHandle<()>]) {
     }
     while threads.iter().any(|thread| !thread.is_finished()) {
         if tokio::time::Instant::now() >= deadline {
-            tracing::warn!(clients = shared.clients(), "clients are cut off: limits.shutdown_timeout has passed");
+            tracing::warn!(
+                clients = shared.clients(),
+                "clients are cut off: limits.shutdown_timeout has passed"
+            );
             return;
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -303,14 +309,16 @@ fn watch_file(file: &Path, touched: mpsc::Sender<()>) -> Option<notify::Recommen
     let name = file.file_name()?.to_owned();
     let notice = move |event: notify::Result<notify::Event>| {
         let ours = event.is_ok_and(|event| {
-            !event.kind.is_access() && event.paths.iter().any(|path| path.file_name() == Some(&name))
+            !event.kind.is_access()
+                && event.paths.iter().any(|path| path.file_name() == Some(&name))
         });
         if ours {
             // One notice that waits is enough.
             let _ = touched.try_send(());
         }
     };
-    let directory = file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let directory =
+        file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let watcher = notify::recommended_watcher(notice).and_then(|mut watcher| {
         watcher.watch(directory, RecursiveMode::NonRecursive)?;
         Ok(watcher)

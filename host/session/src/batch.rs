@@ -148,9 +148,19 @@ pub(crate) fn peek_client(input: &[u8]) -> Result<Option<Head>, Fault> {
     match input.first() {
         None => return Ok(None),
         Some(
-            &(tag::QUERY | tag::PARSE | tag::BIND | tag::DESCRIBE | tag::EXECUTE | tag::CLOSE
-            | tag::SYNC | tag::FLUSH | tag::TERMINATE | tag::FUNCTION_CALL | tag::COPY_DATA
-            | tag::COPY_DONE | tag::COPY_FAIL),
+            &(tag::QUERY
+            | tag::PARSE
+            | tag::BIND
+            | tag::DESCRIBE
+            | tag::EXECUTE
+            | tag::CLOSE
+            | tag::SYNC
+            | tag::FLUSH
+            | tag::TERMINATE
+            | tag::FUNCTION_CALL
+            | tag::COPY_DATA
+            | tag::COPY_DONE
+            | tag::COPY_FAIL),
         ) => {}
         Some(other) => {
             return Err(Fault::Client(ErrorReport::fatal(
@@ -159,9 +169,8 @@ pub(crate) fn peek_client(input: &[u8]) -> Result<Option<Head>, Fault> {
             )));
         }
     }
-    frame::peek(input, howdah_wire::limits::MAX_FRAME_LEN).map_err(|_| {
-        Fault::Client(ErrorReport::fatal(b"08P01", "invalid message length"))
-    })
+    frame::peek(input, howdah_wire::limits::MAX_FRAME_LEN)
+        .map_err(|_| Fault::Client(ErrorReport::fatal(b"08P01", "invalid message length")))
 }
 
 /// Largest message of this type that is waited for until it is whole.

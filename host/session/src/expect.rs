@@ -43,9 +43,6 @@ pub(crate) enum Expect {
 impl Expect {
     /// Whether ReadyForQuery ends it.
     pub(crate) fn ends_with_ready(&self) -> bool {
-        matches!(
-            self,
-            Expect::Sync(_) | Expect::Query(_) | Expect::FunctionCall | Expect::Setup(_)
-        )
+        matches!(self, Expect::Sync(_) | Expect::Query(_) | Expect::FunctionCall | Expect::Setup(_))
     }
 }

@@ -75,11 +75,10 @@ impl<A: AsRef<Decision>> Session<A> {
                 break;
             };
             // The hot path: rows pass by the thousand.
-            if head.tag == tag::DATA_ROW || head.tag == tag::COPY_DATA {
-                if !matches!(self.pending.front(), Some(Expect::Setup(_))) {
-                    run += head.len;
-                    continue;
-                }
+            let row = head.tag == tag::DATA_ROW || head.tag == tag::COPY_DATA;
+            if row && !matches!(self.pending.front(), Some(Expect::Setup(_))) {
+                run += head.len;
+                continue;
             }
             let ready = head.tag == tag::READY_FOR_QUERY;
             let fate = self.reply(head.tag, &frame[frame::HEADER_LEN..], server)?;
@@ -221,12 +220,7 @@ impl<A: AsRef<Decision>> Session<A> {
         }
     }
 
-    fn error(
-        &mut self,
-        body: &[u8],
-        server: &mut ServerState,
-        setup: bool,
-    ) -> Result<Fate, Fault> {
+    fn error(&mut self, body: &[u8], server: &mut ServerState, setup: bool) -> Result<Fate, Fault> {
         let error =
             ErrorResponse::read(body).map_err(|_| Fault::Server("malformed ErrorResponse"))?;
         self.copying = false;

@@ -11,7 +11,8 @@
 //! Should it write there after all, the replica refuses it, and the proxy runs it on the primary.
 
 use howdah_sdk::{
-    Configure, Decision, Demands, Facts, Kind, Otherwise, Route, Statement, Verdict, export, question,
+    Configure, Decision, Demands, Facts, Kind, Otherwise, Route, Statement, Verdict, export,
+    question,
 };
 
 /// The policy with its settings.
@@ -35,7 +36,13 @@ impl Default for ReadWriteSplit {
 
 impl Configure for ReadWriteSplit {
     fn configure(&mut self, settings: &howdah_sdk::Settings) -> Result<(), String> {
-        settings.only(&["label", "max-lag-bytes", "max-lag-ms", "otherwise", "users-to-primary"])?;
+        settings.only(&[
+            "label",
+            "max-lag-bytes",
+            "max-lag-ms",
+            "otherwise",
+            "users-to-primary",
+        ])?;
         let label = match settings.text("label")? {
             None => None,
             Some(text) => {

@@ -1,7 +1,8 @@
 #![allow(clippy::unwrap_used)]
 
 use howdah_sdk::{
-    Configure, Decision, Facts, Kind, Otherwise, Remember, Route, Settings, Statement, Value, testing,
+    Configure, Decision, Facts, Kind, Otherwise, Remember, Route, Settings, Statement, Value,
+    testing,
 };
 
 use crate::ReadWriteSplit;
@@ -19,7 +20,15 @@ fn to_replica(kind: Kind, facts: Facts) -> bool {
 fn only_reads_go_to_replicas() {
     assert!(to_replica(Kind::Read, Facts::empty()));
     assert!(to_replica(Kind::Read, Facts::SEVERAL | Facts::EXTENDED | Facts::COPY));
-    for kind in [Kind::Write, Kind::Ddl, Kind::Begin, Kind::End, Kind::Session, Kind::Utility, Kind::Unknown] {
+    for kind in [
+        Kind::Write,
+        Kind::Ddl,
+        Kind::Begin,
+        Kind::End,
+        Kind::Session,
+        Kind::Utility,
+        Kind::Unknown,
+    ] {
         assert!(!to_replica(kind, Facts::empty()), "{kind:?}");
         assert!(!to_replica(kind, Facts::HINT_REPLICA), "{kind:?}");
     }

@@ -25,7 +25,8 @@ fn cache() -> PathBuf {
 
 /// A cluster of this test's own, with this many replicas.
 pub fn cluster(replicas: usize, auth: Auth) -> Cluster {
-    Cluster::start(&Options { replicas, auth, template: Some(cache()), ..Options::default() }).unwrap()
+    Cluster::start(&Options { replicas, auth, template: Some(cache()), ..Options::default() })
+        .unwrap()
 }
 
 /// A primary with two replicas for tests that leave it as it was. It ends with the process.
@@ -49,7 +50,9 @@ impl Running {
         let directory = tempfile::tempdir().unwrap();
         let more = more.replace("@DIR@", &directory.path().display().to_string());
         let nodes = format!("{nodes:?}");
-        let text = format!("listen = [\"127.0.0.1:0\"]\nworkers = 2\n{more}\n[cluster.main]\nnodes = {nodes}\n");
+        let text = format!(
+            "listen = [\"127.0.0.1:0\"]\nworkers = 2\n{more}\n[cluster.main]\nnodes = {nodes}\n"
+        );
         Running::with_file(directory, &text)
     }
 
@@ -129,7 +132,10 @@ pub async fn value(client: &tokio_postgres::Client, sql: &str) -> String {
 }
 
 /// The same, for a query that may fail.
-pub async fn try_value(client: &tokio_postgres::Client, sql: &str) -> Result<String, tokio_postgres::Error> {
+pub async fn try_value(
+    client: &tokio_postgres::Client,
+    sql: &str,
+) -> Result<String, tokio_postgres::Error> {
     for message in client.simple_query(sql).await? {
         if let tokio_postgres::SimpleQueryMessage::Row(row) = message {
             return Ok(row.get(0).unwrap_or_default().to_owned());
@@ -152,7 +158,9 @@ pub fn policy(package: &str) -> PathBuf {
     cargo.args(["--package", package]).arg("--target-dir").arg(&target);
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
-        if text.starts_with("CARGO") && text != "CARGO_HOME" || text.starts_with("RUST") && text != "RUSTUP_HOME" {
+        if text.starts_with("CARGO") && text != "CARGO_HOME"
+            || text.starts_with("RUST") && text != "RUSTUP_HOME"
+        {
             cargo.env_remove(&name);
         }
     }

@@ -95,7 +95,8 @@ impl RawClient {
             return None;
         }
         let error = backend::ErrorResponse::read(&message.1).unwrap();
-        let text = |letter| String::from_utf8_lossy(error.field(letter).unwrap_or_default()).into_owned();
+        let text =
+            |letter| String::from_utf8_lossy(error.field(letter).unwrap_or_default()).into_owned();
         Some((text(b'C'), text(b'M')))
     }
 }

@@ -87,7 +87,11 @@ async fn hostile_openings_end_alone() {
                     break;
                 }
             }
-            let found = last.as_ref().and_then(RawClient::error).map(|(state, _)| state).unwrap_or_default();
+            let found = last
+                .as_ref()
+                .and_then(RawClient::error)
+                .map(|(state, _)| state)
+                .unwrap_or_default();
             if sqlstate.is_empty() {
                 assert!(last.is_some());
             } else {
@@ -95,7 +99,13 @@ async fn hostile_openings_end_alone() {
             }
         }
         // After the login: a message that there is not, and one of an impossible length.
-        for bytes in [&b"!\0\0\0\x04"[..], b"Q\0\0\0\x01", b"Q\xff\xff\xff\xff", b"B\0\0\0\x05x", b"p\0\0\0\x05\0"] {
+        for bytes in [
+            &b"!\0\0\0\x04"[..],
+            b"Q\0\0\0\x01",
+            b"Q\xff\xff\xff\xff",
+            b"B\0\0\0\x05x",
+            b"p\0\0\0\x05\0",
+        ] {
             let mut client = RawClient::login(port);
             client.send(bytes);
             let answer = client.until_ready();

@@ -16,14 +16,28 @@ async fn reads_go_to_replicas_and_writes_to_the_primary() {
     for _ in 0..8 {
         ports.insert(value(&client, "SELECT inet_server_port()").await);
     }
-    let replicas: BTreeSet<String> = cluster.replicas().iter().map(|r| r.port.to_string()).collect();
+    let replicas: BTreeSet<String> =
+        cluster.replicas().iter().map(|r| r.port.to_string()).collect();
     assert_eq!(ports, replicas);
     client.batch_execute("CREATE TABLE road_a (a int)").await.unwrap();
     let primary = cluster.primary().port.to_string();
-    assert_eq!(value(&client, "INSERT INTO road_a VALUES (1) RETURNING inet_server_port()").await, primary);
-    assert_eq!(value(&client, "SELECT inet_server_port() FROM pg_class FOR UPDATE LIMIT 1").await, primary);
+    assert_eq!(
+        value(&client, "INSERT INTO road_a VALUES (1) RETURNING inet_server_port()").await,
+        primary
+    );
+    assert_eq!(
+        value(&client, "SELECT inet_server_port() FROM pg_class FOR UPDATE LIMIT 1").await,
+        primary
+    );
     assert_eq!(value(&client, "/* howdah: primary */ SELECT inet_server_port()").await, primary);
-    assert_eq!(value(&client, "WITH x AS (DELETE FROM road_a RETURNING 1) SELECT inet_server_port() FROM x").await, primary);
+    assert_eq!(
+        value(
+            &client,
+            "WITH x AS (DELETE FROM road_a RETURNING 1) SELECT inet_server_port() FROM x"
+        )
+        .await,
+        primary
+    );
     client.batch_execute("DROP TABLE road_a").await.unwrap();
 }
 
@@ -75,9 +89,14 @@ async fn a_read_that_writes_after_all_is_moved_to_the_primary() {
         let sql = "/* howdah: replica */ SELECT nextval('road_seq')";
         assert_eq!(value(&client, sql).await, expected.to_string());
     }
-    let row = client.query_one("/* howdah: replica */ SELECT nextval('road_seq'), inet_server_port()", &[]).await;
+    let row = client
+        .query_one("/* howdah: replica */ SELECT nextval('road_seq'), inet_server_port()", &[])
+        .await;
     assert_eq!(row.unwrap().get::<_, i32>(1), primary);
-    direct.batch_execute("DROP FUNCTION road_lie; DROP TABLE road_liar; DROP SEQUENCE road_seq").await.unwrap();
+    direct
+        .batch_execute("DROP FUNCTION road_lie; DROP TABLE road_liar; DROP SEQUENCE road_seq")
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
@@ -207,7 +226,7 @@ async fn answers_are_those_of_the_server() {
         for script in scripts() {
             let expected = run(direct, &script, usize::MAX);
             for size in [usize::MAX, 1, 7] {
-                println!("pieces of {size}: {}", String::from_utf8_lossy(&script.concat()));
+                eprintln!("pieces of {size}: {}", String::from_utf8_lossy(&script.concat()));
                 assert_eq!(run(through, &script, size), expected);
             }
         }
@@ -233,12 +252,14 @@ fn scripts() -> Vec<Vec<Vec<u8>>> {
     let query = |sql: &str| encode(|out| frontend::Query { text: sql.as_bytes() }.write(out));
     let parse = |name: &str, sql: &str| {
         encode(|out| {
-            frontend::Parse { name: name.as_bytes(), query: sql.as_bytes(), types: b"\0\0" }.write(out);
+            frontend::Parse { name: name.as_bytes(), query: sql.as_bytes(), types: b"\0\0" }
+                .write(out);
         })
     };
     let bind = |name: &str| {
         encode(|out| {
-            frontend::Bind { portal: b"", statement: name.as_bytes(), rest: b"\0\0\0\0\0\0" }.write(out);
+            frontend::Bind { portal: b"", statement: name.as_bytes(), rest: b"\0\0\0\0\0\0" }
+                .write(out);
         })
     };
     let execute = |rows| encode(|out| frontend::Execute { portal: b"", max_rows: rows }.write(out));
@@ -247,19 +268,50 @@ fn scripts() -> Vec<Vec<Vec<u8>>> {
     };
     let close = |name: &str| {
         encode(|out| {
-            frontend::Close { target: frontend::Target::Statement, name: name.as_bytes() }.write(out);
+            frontend::Close { target: frontend::Target::Statement, name: name.as_bytes() }
+                .write(out);
         })
     };
     let sync = encode(|out| frontend::Sync.write(out));
-    let join = |parts: &[&Vec<u8>]| parts.iter().flat_map(|part| part.iter().copied()).collect::<Vec<u8>>();
+    let join = |parts: &[&Vec<u8>]| {
+        parts.iter().flat_map(|part| part.iter().copied()).collect::<Vec<u8>>()
+    };
     vec![
-        vec![query("SELECT 1; SELECT 'two', NULL"), query(""), query("SELECT 1/0"), query("SELECT 3")],
-        vec![query("BEGIN"), query("SELECT 1/0"), query("SELECT 1"), query("ROLLBACK"), query("SELECT 2")],
-        vec![query("BEGIN"), query("SAVEPOINT a"), query("SELECT nope"), query("ROLLBACK TO a"), query("COMMIT")],
+        vec![
+            query("SELECT 1; SELECT 'two', NULL"),
+            query(""),
+            query("SELECT 1/0"),
+            query("SELECT 3"),
+        ],
+        vec![
+            query("BEGIN"),
+            query("SELECT 1/0"),
+            query("SELECT 1"),
+            query("ROLLBACK"),
+            query("SELECT 2"),
+        ],
+        vec![
+            query("BEGIN"),
+            query("SAVEPOINT a"),
+            query("SELECT nope"),
+            query("ROLLBACK TO a"),
+            query("COMMIT"),
+        ],
         vec![join(&[&parse("", "SELECT 1"), &bind(""), &execute(0), &sync])],
         vec![
-            join(&[&parse("s", "SELECT generate_series(1, 5)"), &describe(frontend::Target::Statement, "s"), &sync]),
-            join(&[&bind("s"), &describe(frontend::Target::Portal, ""), &execute(2), &execute(2), &execute(2), &sync]),
+            join(&[
+                &parse("s", "SELECT generate_series(1, 5)"),
+                &describe(frontend::Target::Statement, "s"),
+                &sync,
+            ]),
+            join(&[
+                &bind("s"),
+                &describe(frontend::Target::Portal, ""),
+                &execute(2),
+                &execute(2),
+                &execute(2),
+                &sync,
+            ]),
             join(&[&close("s"), &sync]),
             join(&[&bind("s"), &execute(0), &sync]),
             join(&[&parse("s", "SELECT 'again'"), &bind("s"), &execute(0), &sync]),
@@ -267,7 +319,14 @@ fn scripts() -> Vec<Vec<Vec<u8>>> {
             join(&[&bind("s"), &execute(0), &sync]),
         ],
         vec![
-            join(&[&parse("", "SELECT 1/0"), &bind(""), &execute(0), &bind(""), &execute(0), &sync]),
+            join(&[
+                &parse("", "SELECT 1/0"),
+                &bind(""),
+                &execute(0),
+                &bind(""),
+                &execute(0),
+                &sync,
+            ]),
             join(&[&parse("bad", "SELEC"), &bind("bad"), &sync]),
             join(&[&bind("never"), &sync]),
             join(&[&sync]),
@@ -275,7 +334,14 @@ fn scripts() -> Vec<Vec<Vec<u8>>> {
         ],
         vec![
             query("BEGIN"),
-            join(&[&parse("t", "SELECT 1"), &bind("t"), &execute(0), &bind("t"), &execute(0), &sync]),
+            join(&[
+                &parse("t", "SELECT 1"),
+                &bind("t"),
+                &execute(0),
+                &bind("t"),
+                &execute(0),
+                &sync,
+            ]),
             query("DEALLOCATE t"),
             join(&[&bind("t"), &sync]),
             query("ROLLBACK"),
@@ -284,7 +350,12 @@ fn scripts() -> Vec<Vec<Vec<u8>>> {
         vec![query(&format!("SELECT length('{}')", "x".repeat(300_000)))],
         vec![query(&format!("SELECT length('{}')", "x".repeat(3_000_000))), query("SELECT 1")],
         vec![query("SELECT repeat('x', 3000000), generate_series(1, 5)"), query("SELECT 1")],
-        vec![join(&[&parse("", &format!("SELECT '{}'", "x".repeat(300_000))), &bind(""), &execute(0), &sync])],
+        vec![join(&[
+            &parse("", &format!("SELECT '{}'", "x".repeat(300_000))),
+            &bind(""),
+            &execute(0),
+            &sync,
+        ])],
     ]
 }
 

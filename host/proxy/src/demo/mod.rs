@@ -35,7 +35,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub fn demo(check: bool) -> anyhow::Result<ExitCode> {
     say("starting a primary and two streaming replicas …");
     let cluster = Cluster::start(&Options { replicas: 2, ..Options::default() })?;
-    cluster.primary().query("postgres", "CREATE TABLE demo (id bigserial PRIMARY KEY, at timestamptz DEFAULT now())")?;
+    cluster.primary().query(
+        "postgres",
+        "CREATE TABLE demo (id bigserial PRIMARY KEY, at timestamptz DEFAULT now())",
+    )?;
     cluster.wait_replayed()?;
     let directory = tempfile::tempdir()?;
     let policy = directory.path().join("read-write-split.wasm");
@@ -43,7 +46,11 @@ pub fn demo(check: bool) -> anyhow::Result<ExitCode> {
     let proxy = start(&cluster.nodes(), &policy)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let outcome = runtime.block_on(async {
-        if check { checked(&proxy, &cluster, &policy).await } else { shown(&proxy, &cluster, &policy).await }
+        if check {
+            checked(&proxy, &cluster, &policy).await
+        } else {
+            shown(&proxy, &cluster, &policy).await
+        }
     });
     proxy.stop();
     outcome
@@ -90,7 +97,8 @@ async fn shown(proxy: &Proxy, cluster: &Cluster, policy: &Path) -> anyhow::Resul
         target.port,
         policy.display()
     );
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let (mut interrupt, mut terminate) =
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let mut screen = table::Screen::new(head, stdout().is_terminal());
     loop {
         screen.draw(&proxy.shared, &cluster.nodes(), &load.tally());
@@ -119,7 +127,8 @@ async fn checked(proxy: &Proxy, cluster: &Cluster, policy: &Path) -> anyhow::Res
     stop.store(true, Ordering::Relaxed);
     let tally = load.finish().await;
     table::Screen::new(String::new(), false).draw(&proxy.shared, &cluster.nodes(), &tally);
-    let ports: Vec<u16> = std::iter::once(cluster.primary()).chain(cluster.replicas()).map(|s| s.port).collect();
+    let ports: Vec<u16> =
+        std::iter::once(cluster.primary()).chain(cluster.replicas()).map(|s| s.port).collect();
     let passed = judge(&tally, &ports, swapped);
     say(if passed { "all is as it should be" } else { "something is not as it should be" });
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -131,7 +140,9 @@ async fn ready(proxy: &Proxy, target: &Target) -> anyhow::Result<()> {
     while Instant::now() < give_up {
         let snapshot = proxy.shared.monitor.snapshot();
         let up = snapshot.states.iter().filter(|state| state.up).count();
-        if up == snapshot.states.len() && load::read_once(target).await.is_ok_and(|read| read.on_replica) {
+        if up == snapshot.states.len()
+            && load::read_once(target).await.is_ok_and(|read| read.on_replica)
+        {
             return Ok(());
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -175,7 +186,9 @@ async fn swapped(proxy: &Proxy) -> bool {
 
 fn judge(tally: &Tally, ports: &[u16], swapped: bool) -> bool {
     let primary = ports.first().copied().unwrap_or_default();
-    let on = |seen: &std::collections::BTreeMap<u16, u64>, port: u16| seen.get(&port).copied().unwrap_or(0);
+    let on = |seen: &std::collections::BTreeMap<u16, u64>, port: u16| {
+        seen.get(&port).copied().unwrap_or(0)
+    };
     let fair = tally.reads() / (2 * ports.len() as u64);
     let writes: u64 = tally.writes.values().sum();
     let questions = [

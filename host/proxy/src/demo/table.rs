@@ -28,7 +28,11 @@ impl Screen {
         if !self.head.is_empty() && (self.terminal || self.drawn == 0) {
             let _ = writeln!(text, "\n{}\n", self.head);
         }
-        let _ = writeln!(text, "{:<22} {:<8} {:>10} {:>8} {:>10} {:>8} {:>10}", "node", "role", "reads", "/s", "writes", "/s", "lag bytes");
+        let _ = writeln!(
+            text,
+            "{:<22} {:<8} {:>10} {:>8} {:>10} {:>8} {:>10}",
+            "node", "role", "reads", "/s", "writes", "/s", "lag bytes"
+        );
         let mut now = Vec::new();
         for (i, name) in nodes.iter().enumerate() {
             let counted = shared.batches(i);
@@ -58,7 +62,12 @@ impl Screen {
                 policy.failures
             );
         }
-        let _ = writeln!(text, "clients {}   failed statements {}", shared.clients(), tally.failures.len());
+        let _ = writeln!(
+            text,
+            "clients {}   failed statements {}",
+            shared.clients(),
+            tally.failures.len()
+        );
         self.drawn = text[start..].lines().count();
         let mut out = stdout();
         // Whoever read our output may have gone.

@@ -132,13 +132,15 @@ async fn load(
         rows.push(client.query(sql, deadline).await.map_err(|error| failed(&error))?);
     }
     let mut tables = rows.into_iter().map(|rows| {
-        rows.into_iter().map(|row| row.into_iter().map(Option::unwrap_or_default).collect::<Vec<_>>())
+        rows.into_iter()
+            .map(|row| row.into_iter().map(Option::unwrap_or_default).collect::<Vec<_>>())
     });
     let (functions, views, operators) = (tables.next(), tables.next(), tables.next());
-    let functions = functions.into_iter().flatten().filter_map(|row| match <[String; 3]>::try_from(row) {
-        Ok([schema, name, volatility]) => Some((schema, name, *volatility.as_bytes().first()?)),
-        Err(_) => None,
-    });
+    let functions =
+        functions.into_iter().flatten().filter_map(|row| match <[String; 3]>::try_from(row) {
+            Ok([schema, name, volatility]) => Some((schema, name, *volatility.as_bytes().first()?)),
+            Err(_) => None,
+        });
     let views = views.into_iter().flatten().filter_map(|row| match <[String; 2]>::try_from(row) {
         Ok([schema, name]) => Some((schema, name)),
         Err(_) => None,
@@ -150,6 +152,9 @@ async fn load(
 /// The primary, else any node that is up.
 fn pick(snapshot: &Snapshot, cluster: ClusterId) -> Option<NodeId> {
     snapshot.primary(cluster).or_else(|| {
-        snapshot.nodes(cluster).find(|(.., state)| state.up && state.refused.is_none()).map(|(n, ..)| n)
+        snapshot
+            .nodes(cluster)
+            .find(|(.., state)| state.up && state.refused.is_none())
+            .map(|(n, ..)| n)
     })
 }

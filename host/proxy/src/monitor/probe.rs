@@ -95,7 +95,8 @@ async fn sample(
         }
     };
     let rows = client.query(SAMPLE, deadline).await.map_err(query_failure)?;
-    parse(&rows).ok_or_else(|| Failure::Unavailable("its answer to the probe makes no sense".into()))
+    parse(&rows)
+        .ok_or_else(|| Failure::Unavailable("its answer to the probe makes no sense".into()))
 }
 
 fn parse(rows: &Rows) -> Option<Sample> {

@@ -13,7 +13,8 @@ use crate::config::{self, Config, Grant, Policy};
 pub use watch::{Swapper, start};
 
 /// The built-in policy, as a component.
-pub const READ_WRITE_SPLIT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/read_write_split.wasm"));
+pub const READ_WRITE_SPLIT: &[u8] =
+    include_bytes!(concat!(env!("OUT_DIR"), "/read_write_split.wasm"));
 
 /// A policy as configured: everything but its bytes, which are read when they are needed.
 #[derive(Clone, Debug, PartialEq)]

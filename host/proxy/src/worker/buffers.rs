@@ -32,8 +32,7 @@ impl Spare {
 
     /// Takes back the buffers that are empty.
     pub(crate) fn reclaim(&self, io: &mut Buffers) {
-        for buffer in
-            [&mut io.client_in, &mut io.client_out, &mut io.server_in, &mut io.server_out]
+        for buffer in [&mut io.client_in, &mut io.client_out, &mut io.server_in, &mut io.server_out]
         {
             if buffer.is_empty() && buffer.capacity() > 0 {
                 self.give(std::mem::take(buffer));

@@ -130,7 +130,10 @@ async fn admit(
     };
     let cluster_name = admission.cluster.clone().unwrap_or(home);
     let cluster = config.clusters.iter().position(|c| c.name == cluster_name).ok_or_else(|| {
-        ErrorReport::fatal(b"3D000", &format!("a policy chose cluster \"{cluster_name}\", which does not exist"))
+        ErrorReport::fatal(
+            b"3D000",
+            &format!("a policy chose cluster \"{cluster_name}\", which does not exist"),
+        )
     })?;
     let settings = settings(&hello, &admission)?;
     let database = admission.database.clone().unwrap_or_else(|| hello.database.clone());

@@ -10,9 +10,9 @@ use howdah_session::Settings;
 use howdah_wire::backend::{ErrorReport, ParameterStatus};
 use tokio::time::Instant;
 
+use super::Ctx;
 use super::clean::{give_back, run};
 use super::lease::Lessee;
-use super::Ctx;
 
 /// A greeting is asked for again after this: servers are upgraded, and their defaults changed.
 const FRESH: Duration = Duration::from_secs(60);
@@ -46,10 +46,11 @@ pub(crate) async fn greeting(
     }
     let primary = ctx.shared.monitor.snapshot().primary(lessee.cluster).is_some();
     // Without a primary a replica tells as well; without any node, whichever comes up first.
-    let decision =
-        if primary { Decision::Primary } else { Decision::Replica(Demands::default()) };
+    let decision = if primary { Decision::Primary } else { Decision::Replica(Demands::default()) };
     let mut leased = lessee.lease(&decision).await?;
-    let Some(conn) = leased.conn() else { return Err(ErrorReport::error(b"08006", "the server was lost")) };
+    let Some(conn) = leased.conn() else {
+        return Err(ErrorReport::error(b"08006", "the server was lost"));
+    };
     let change = settings.difference(conn.state.settings());
     if !change.is_empty() {
         run(conn, &change, Instant::now() + DEADLINE).await?;

@@ -5,12 +5,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use hashbrown::{DefaultHashBuilder, HashTable};
 use howdah_cluster::{Catalog, ClusterId};
 use howdah_decision::{Facts, Kind, Rewrite};
 use howdah_policy::{Answer, Chain, Interest, Question, Who};
 use howdah_session::{Guide, Prepared, StatementId};
 use howdah_sql::{ScanOptions, Statement};
-use hashbrown::{DefaultHashBuilder, HashTable};
 use std::hash::BuildHasher;
 
 use super::Ctx;
@@ -143,7 +143,9 @@ impl Guide for SessionGuide {
         if let Rewrite::Text(new) = &rewrite {
             let after = self.database.scan(new.as_bytes());
             if !howdah_sql::same_shape(statement, &after) {
-                tracing::warn!("a policy's rewrite has other parameters or transaction boundaries; it is not used");
+                tracing::warn!(
+                    "a policy's rewrite has other parameters or transaction boundaries; it is not used"
+                );
                 return Rewrite::Unchanged;
             }
         }

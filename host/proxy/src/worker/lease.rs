@@ -150,13 +150,19 @@ impl Lessee {
         let grant = match timeout_at(deadline, pool.acquire(self.ctx.index)).await {
             Ok(Ok(grant)) => grant,
             Ok(Err(AcquireError::QueueFull)) => {
-                return Err(ErrorReport::error(b"53300", "too many clients wait for a server connection")
-                    .hint("Raise pool.size or pool.max_waiting."));
+                return Err(ErrorReport::error(
+                    b"53300",
+                    "too many clients wait for a server connection",
+                )
+                .hint("Raise pool.size or pool.max_waiting."));
             }
             Ok(Err(AcquireError::Timeout | AcquireError::Closed)) | Err(_) => {
                 let waited = settings.wait_timeout.as_millis();
                 return Err(ErrorReport::error(b"53300", "no server connection came free in time")
-                    .detail(&format!("The client waited {waited} ms in the pool of {} connections.", settings.size))
+                    .detail(&format!(
+                        "The client waited {waited} ms in the pool of {} connections.",
+                        settings.size
+                    ))
                     .hint("Raise pool.size or pool.wait_timeout, or shorten transactions."));
             }
         };
@@ -176,7 +182,10 @@ impl Lessee {
         let config = shared.config.load_full();
         let Some(spec) = configured(&config, node) else { return Ok(None) };
         let Some(login) = config.login(&self.user, &self.database, spec) else {
-            return Err(ErrorReport::error(b"28000", &format!("user \"{}\" may not come in any more", self.user)));
+            return Err(ErrorReport::error(
+                b"28000",
+                &format!("user \"{}\" may not come in any more", self.user),
+            ));
         };
         let deadline = Instant::now() + settings.connect_timeout;
         match connect(&spec.address, &login, deadline, &shared.keys).await {

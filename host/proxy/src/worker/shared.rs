@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
 use howdah_cluster::NodeId;
-use howdah_pool::{Limits, Pool};
 use howdah_policy::Registry;
+use howdah_pool::{Limits, Pool};
 use parking_lot::Mutex;
 use tokio::sync::mpsc::UnboundedSender;
 

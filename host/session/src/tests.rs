@@ -1,0 +1,311 @@
+#![allow(clippy::unwrap_used)]
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use howdah_decision::{Decision, Demands, Facts, Kind, PoolMode, Refusal, Rewrite};
+use howdah_sql::{NoCatalog, ScanOptions, Statement};
+use howdah_wire::backend::{
+    BindComplete, CommandComplete, ErrorReport, ErrorResponse, ParseComplete, ReadyForQuery,
+    TransactionStatus,
+};
+use howdah_wire::frontend::{Bind, Execute, Parse, Query, Sync};
+use howdah_wire::{backend, frame};
+
+use crate::{
+    Buffers, Disposition, Guide, Prepared, ServerState, Session, Settings, StatementId, Step, Value,
+};
+
+struct Answer(Decision);
+
+impl AsRef<Decision> for Answer {
+    fn as_ref(&self) -> &Decision {
+        &self.0
+    }
+}
+
+/// Reads to a replica, `forbidden` to nowhere, everything else to the primary.
+#[derive(Default)]
+struct Policy {
+    learned: usize,
+}
+
+impl Guide for Policy {
+    type Answer = Answer;
+
+    fn refresh(&mut self) {}
+
+    fn scan(&mut self, text: &[u8]) -> Rc<Statement> {
+        Rc::new(howdah_sql::scan(text, ScanOptions::default(), &NoCatalog))
+    }
+
+    fn prepare(&mut self, query: &[u8], types: &[u8]) -> Rc<Prepared> {
+        Rc::new(Prepared {
+            id: StatementId::of(query, types),
+            query: query.into(),
+            types: types.into(),
+            statement: self.scan(query),
+            proven: Cell::new(false),
+        })
+    }
+
+    fn route(&mut self, text: &[u8], statement: &Statement, _: Facts) -> Rc<Answer> {
+        Rc::new(Answer(match statement.kind {
+            _ if text.ends_with(b"forbidden") => Decision::Refuse(Refusal::new("42501", "no")),
+            Kind::Read => Decision::Replica(Demands::default()),
+            _ => Decision::Primary,
+        }))
+    }
+
+    fn rewrite(&mut self, _: &[u8], _: &Statement, _: Facts) -> Rewrite {
+        Rewrite::Unchanged
+    }
+
+    fn learn_write(&mut self, _: &[u8], _: &Statement) {
+        self.learned += 1;
+    }
+}
+
+/// A session with the bytes of its peers.
+struct Bench {
+    session: Session<Answer>,
+    io: Buffers,
+    guide: Policy,
+}
+
+impl Bench {
+    fn new() -> Bench {
+        let session = Session::new(PoolMode::Transaction, Arc::default());
+        Bench { session, io: Buffers::default(), guide: Policy::default() }
+    }
+
+    fn step(&mut self, server: Option<&mut ServerState>) -> Step {
+        self.session.advance(&mut self.io, server, &mut self.guide)
+    }
+
+    fn query(&mut self, sql: &str) {
+        Query { text: sql.as_bytes() }.write(&mut self.io.client_in);
+    }
+
+    fn to_server(&mut self) -> Vec<u8> {
+        tags(&std::mem::take(&mut self.io.server_out))
+    }
+
+    fn to_client(&mut self) -> Vec<u8> {
+        tags(&std::mem::take(&mut self.io.client_out))
+    }
+
+    fn completed(&mut self, status: TransactionStatus) {
+        CommandComplete { tag: b"DONE" }.write(&mut self.io.server_in);
+        ReadyForQuery { status }.write(&mut self.io.server_in);
+    }
+}
+
+fn tags(mut bytes: &[u8]) -> Vec<u8> {
+    let mut tags = Vec::new();
+    while let Some(head) = frame::peek(bytes, usize::MAX).unwrap() {
+        tags.push(head.tag);
+        bytes = &bytes[head.len..];
+    }
+    tags
+}
+
+fn server(standby: bool) -> ServerState {
+    ServerState { standby, ..ServerState::new(Vec::new()) }
+}
+
+fn sqlstate(bytes: &BytesMut) -> [u8; 5] {
+    let head = frame::peek(bytes, usize::MAX).unwrap().unwrap();
+    assert_eq!(head.tag, backend::tag::ERROR_RESPONSE);
+    ErrorResponse::read(&bytes[frame::HEADER_LEN..head.len]).unwrap().sqlstate().unwrap()
+}
+
+#[test]
+fn a_query_leases_a_server_and_gives_it_back() {
+    let (mut bench, mut replica) = (Bench::new(), server(true));
+    bench.query("SELECT 1");
+    assert_eq!(bench.step(None), Step::Lease);
+    assert!(matches!(bench.session.decision(), Decision::Replica(_)));
+    assert_eq!(bench.step(Some(&mut replica)), Step::Wait);
+    assert_eq!(bench.to_server(), b"Q");
+    bench.completed(TransactionStatus::Idle);
+    assert_eq!(bench.step(Some(&mut replica)), Step::Release(Disposition::Reuse));
+    assert_eq!(bench.to_client(), b"CZ");
+    assert_eq!(bench.step(None), Step::Wait);
+    assert!(bench.session.is_idle());
+}
+
+#[test]
+fn a_transaction_keeps_its_server_without_asking_again() {
+    let (mut bench, mut primary) = (Bench::new(), server(false));
+    bench.query("BEGIN");
+    assert_eq!(bench.step(None), Step::Lease);
+    bench.step(Some(&mut primary));
+    bench.completed(TransactionStatus::InTransaction);
+    assert_eq!(bench.step(Some(&mut primary)), Step::Wait);
+    bench.query("SELECT 1");
+    assert_eq!(bench.step(Some(&mut primary)), Step::Wait);
+    assert_eq!(bench.to_server(), b"QQ");
+    assert_eq!(bench.session.disposition(), Disposition::Close, "an answer is outstanding");
+    bench.completed(TransactionStatus::InTransaction);
+    bench.step(Some(&mut primary));
+    assert_eq!(bench.session.disposition(), Disposition::Rollback);
+}
+
+#[test]
+fn a_standby_that_refuses_a_write_is_left_for_the_primary() {
+    let (mut bench, mut replica, mut primary) = (Bench::new(), server(true), server(false));
+    bench.query("SELECT sneaky()");
+    bench.step(None);
+    bench.step(Some(&mut replica));
+    ErrorReport::error(b"25006", "cannot execute INSERT in a read-only transaction")
+        .write(&mut bench.io.server_in);
+    assert_eq!(bench.step(Some(&mut replica)), Step::Release(Disposition::Close));
+    assert_eq!(bench.step(None), Step::Lease);
+    assert_eq!(*bench.session.decision(), Decision::Primary);
+    bench.to_server();
+    bench.step(Some(&mut primary));
+    assert_eq!(bench.to_server(), b"Q");
+    bench.completed(TransactionStatus::Idle);
+    bench.step(Some(&mut primary));
+    assert_eq!(bench.to_client(), b"CZ");
+    assert_eq!(bench.guide.learned, 1);
+}
+
+#[test]
+fn a_prepared_statement_is_prepared_again_where_it_is_not_known() {
+    let mut bench = Bench::new();
+    let (mut first, mut second) = (server(true), server(true));
+    Parse { name: b"s", query: b"SELECT 1", types: b"\0\0" }.write(&mut bench.io.client_in);
+    Sync.write(&mut bench.io.client_in);
+    assert_eq!(bench.step(None), Step::Lease);
+    bench.step(Some(&mut first));
+    assert_eq!(bench.to_server(), b"PS");
+    ParseComplete.write(&mut bench.io.server_in);
+    ReadyForQuery { status: TransactionStatus::Idle }.write(&mut bench.io.server_in);
+    assert_eq!(bench.step(Some(&mut first)), Step::Release(Disposition::Reuse));
+    assert_eq!(bench.to_client(), b"1Z");
+    Bind { portal: b"", statement: b"s", rest: b"\0\0\0\0\0\0" }.write(&mut bench.io.client_in);
+    Execute { portal: b"", max_rows: 0 }.write(&mut bench.io.client_in);
+    Sync.write(&mut bench.io.client_in);
+    assert_eq!(bench.step(None), Step::Lease);
+    bench.step(Some(&mut second));
+    assert_eq!(bench.to_server(), b"PBES");
+    ParseComplete.write(&mut bench.io.server_in);
+    BindComplete.write(&mut bench.io.server_in);
+    bench.completed(TransactionStatus::Idle);
+    bench.step(Some(&mut second));
+    assert_eq!(bench.to_client(), b"2CZ", "the injected Parse is not the client's business");
+}
+
+#[test]
+fn settings_are_made_before_the_batch_goes() {
+    let mut settings = Settings::default();
+    settings.set("Work_Mem", Value::Plain("1MB".into())).unwrap();
+    let mut bench = Bench::new();
+    bench.session = Session::new(PoolMode::Transaction, Arc::new(settings));
+    let mut replica = server(true);
+    bench.query("SELECT 1");
+    bench.step(None);
+    assert_eq!(bench.step(Some(&mut replica)), Step::Wait);
+    let sent = bench.io.server_out.clone();
+    assert!(sent.windows(8).any(|w| w == b"work_mem"));
+    assert_eq!(bench.to_server(), b"Q", "the query waits");
+    bench.completed(TransactionStatus::Idle);
+    assert_eq!(bench.step(Some(&mut replica)), Step::Wait);
+    assert_eq!((bench.to_server(), bench.to_client()), (b"Q".to_vec(), Vec::new()));
+}
+
+#[test]
+fn a_lost_transaction_is_over_until_it_is_rolled_back() {
+    let (mut bench, mut primary) = (Bench::new(), server(false));
+    bench.query("BEGIN");
+    bench.step(None);
+    bench.step(Some(&mut primary));
+    bench.completed(TransactionStatus::InTransaction);
+    bench.step(Some(&mut primary));
+    bench.to_client();
+    bench.query("UPDATE t SET a = 1");
+    bench.step(Some(&mut primary));
+    bench.session.server_lost(&mut bench.io);
+    assert_eq!(sqlstate(&bench.io.client_out), *b"40001");
+    assert_eq!(bench.to_client(), b"EZ");
+    bench.query("SELECT 1");
+    assert_eq!(bench.step(None), Step::Wait);
+    assert_eq!(sqlstate(&bench.io.client_out), *b"25P02");
+    bench.to_client();
+    bench.query("ROLLBACK");
+    assert_eq!(bench.step(None), Step::Wait);
+    assert_eq!(bench.to_client(), b"CZ");
+    assert!(bench.session.is_idle());
+}
+
+#[test]
+fn a_lost_write_is_of_unknown_outcome_and_a_lost_read_runs_again() {
+    // Outside of a transaction COMMIT does nothing, but nobody can be sure that it was outside.
+    for (sql, state) in [
+        ("INSERT INTO t VALUES (1)", Some(*b"08007")),
+        ("COMMIT", Some(*b"08007")),
+        ("SELECT 1", None),
+    ] {
+        let (mut bench, mut primary) = (Bench::new(), server(false));
+        bench.query(sql);
+        bench.step(None);
+        bench.step(Some(&mut primary));
+        bench.session.server_lost(&mut bench.io);
+        match state {
+            Some(state) => assert_eq!(sqlstate(&bench.io.client_out), state),
+            None => assert_eq!((bench.to_client(), bench.step(None)), (Vec::new(), Step::Lease)),
+        }
+    }
+}
+
+#[test]
+fn a_refused_statement_never_gets_a_server() {
+    let mut bench = Bench::new();
+    bench.query("SELECT 1 AS forbidden");
+    assert_eq!(bench.step(None), Step::Wait);
+    assert_eq!(bench.to_client(), b"EZ");
+    Parse { name: b"", query: b"SELECT 1 AS forbidden", types: b"\0\0" }
+        .write(&mut bench.io.client_in);
+    Sync.write(&mut bench.io.client_in);
+    assert_eq!(bench.step(None), Step::Wait);
+    assert_eq!(bench.to_client(), b"EZ");
+    assert!(bench.session.is_idle());
+}
+
+/// Whatever the pieces in which bytes come, the same bytes go out.
+#[test]
+fn pieces_make_no_difference() {
+    let script = |out: &mut BytesMut| {
+        Query { text: b"BEGIN" }.write(out);
+        Parse { name: b"", query: b"SELECT 1", types: b"\0\0" }.write(out);
+        Bind { portal: b"", statement: b"", rest: b"\0\0\0\0\0\0" }.write(out);
+        Execute { portal: b"", max_rows: 0 }.write(out);
+        Sync.write(out);
+    };
+    let mut whole = BytesMut::new();
+    script(&mut whole);
+    let run = |size: usize| {
+        let (mut bench, mut primary) = (Bench::new(), server(false));
+        let (mut sent, mut leased) = (Vec::new(), false);
+        for piece in whole.chunks(size) {
+            bench.io.client_in.extend_from_slice(piece);
+            if bench.step(leased.then_some(&mut primary)) == Step::Lease {
+                leased = true;
+                bench.step(Some(&mut primary));
+                bench.completed(TransactionStatus::InTransaction);
+                bench.step(Some(&mut primary));
+            }
+            sent.extend_from_slice(&std::mem::take(&mut bench.io.server_out));
+        }
+        (sent, bench.to_client())
+    };
+    let expected = run(usize::MAX);
+    assert_eq!(expected.0, whole);
+    for size in 1..20 {
+        assert_eq!(run(size), expected, "pieces of {size}");
+    }
+}
