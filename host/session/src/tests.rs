@@ -89,11 +89,11 @@ impl Bench {
         Query { text: sql.as_bytes() }.write(&mut self.io.client_in);
     }
 
-    fn to_server(&mut self) -> Vec<u8> {
+    fn sent_up(&mut self) -> Vec<u8> {
         tags(&std::mem::take(&mut self.io.server_out))
     }
 
-    fn to_client(&mut self) -> Vec<u8> {
+    fn sent_down(&mut self) -> Vec<u8> {
         tags(&std::mem::take(&mut self.io.client_out))
     }
 
@@ -129,10 +129,10 @@ fn a_query_leases_a_server_and_gives_it_back() {
     assert_eq!(bench.step(None), Step::Lease);
     assert!(matches!(bench.session.decision(), Decision::Replica(_)));
     assert_eq!(bench.step(Some(&mut replica)), Step::Wait);
-    assert_eq!(bench.to_server(), b"Q");
+    assert_eq!(bench.sent_up(), b"Q");
     bench.completed(TransactionStatus::Idle);
     assert_eq!(bench.step(Some(&mut replica)), Step::Release(Disposition::Reuse));
-    assert_eq!(bench.to_client(), b"CZ");
+    assert_eq!(bench.sent_down(), b"CZ");
     assert_eq!(bench.step(None), Step::Wait);
     assert!(bench.session.is_idle());
 }
@@ -147,7 +147,7 @@ fn a_transaction_keeps_its_server_without_asking_again() {
     assert_eq!(bench.step(Some(&mut primary)), Step::Wait);
     bench.query("SELECT 1");
     assert_eq!(bench.step(Some(&mut primary)), Step::Wait);
-    assert_eq!(bench.to_server(), b"QQ");
+    assert_eq!(bench.sent_up(), b"QQ");
     assert_eq!(bench.session.disposition(), Disposition::Close, "an answer is outstanding");
     bench.completed(TransactionStatus::InTransaction);
     bench.step(Some(&mut primary));
@@ -165,12 +165,12 @@ fn a_standby_that_refuses_a_write_is_left_for_the_primary() {
     assert_eq!(bench.step(Some(&mut replica)), Step::Release(Disposition::Close));
     assert_eq!(bench.step(None), Step::Lease);
     assert_eq!(*bench.session.decision(), Decision::Primary);
-    bench.to_server();
+    bench.sent_up();
     bench.step(Some(&mut primary));
-    assert_eq!(bench.to_server(), b"Q");
+    assert_eq!(bench.sent_up(), b"Q");
     bench.completed(TransactionStatus::Idle);
     bench.step(Some(&mut primary));
-    assert_eq!(bench.to_client(), b"CZ");
+    assert_eq!(bench.sent_down(), b"CZ");
     assert_eq!(bench.guide.learned, 1);
 }
 
@@ -182,22 +182,22 @@ fn a_prepared_statement_is_prepared_again_where_it_is_not_known() {
     Sync.write(&mut bench.io.client_in);
     assert_eq!(bench.step(None), Step::Lease);
     bench.step(Some(&mut first));
-    assert_eq!(bench.to_server(), b"PS");
+    assert_eq!(bench.sent_up(), b"PS");
     ParseComplete.write(&mut bench.io.server_in);
     ReadyForQuery { status: TransactionStatus::Idle }.write(&mut bench.io.server_in);
     assert_eq!(bench.step(Some(&mut first)), Step::Release(Disposition::Reuse));
-    assert_eq!(bench.to_client(), b"1Z");
+    assert_eq!(bench.sent_down(), b"1Z");
     Bind { portal: b"", statement: b"s", rest: b"\0\0\0\0\0\0" }.write(&mut bench.io.client_in);
     Execute { portal: b"", max_rows: 0 }.write(&mut bench.io.client_in);
     Sync.write(&mut bench.io.client_in);
     assert_eq!(bench.step(None), Step::Lease);
     bench.step(Some(&mut second));
-    assert_eq!(bench.to_server(), b"PBES");
+    assert_eq!(bench.sent_up(), b"PBES");
     ParseComplete.write(&mut bench.io.server_in);
     BindComplete.write(&mut bench.io.server_in);
     bench.completed(TransactionStatus::Idle);
     bench.step(Some(&mut second));
-    assert_eq!(bench.to_client(), b"2CZ", "the injected Parse is not the client's business");
+    assert_eq!(bench.sent_down(), b"2CZ", "the injected Parse is not the client's business");
 }
 
 #[test]
@@ -212,10 +212,10 @@ fn settings_are_made_before_the_batch_goes() {
     assert_eq!(bench.step(Some(&mut replica)), Step::Wait);
     let sent = bench.io.server_out.clone();
     assert!(sent.windows(8).any(|w| w == b"work_mem"));
-    assert_eq!(bench.to_server(), b"Q", "the query waits");
+    assert_eq!(bench.sent_up(), b"Q", "the query waits");
     bench.completed(TransactionStatus::Idle);
     assert_eq!(bench.step(Some(&mut replica)), Step::Wait);
-    assert_eq!((bench.to_server(), bench.to_client()), (b"Q".to_vec(), Vec::new()));
+    assert_eq!((bench.sent_up(), bench.sent_down()), (b"Q".to_vec(), Vec::new()));
 }
 
 #[test]
@@ -226,19 +226,19 @@ fn a_lost_transaction_is_over_until_it_is_rolled_back() {
     bench.step(Some(&mut primary));
     bench.completed(TransactionStatus::InTransaction);
     bench.step(Some(&mut primary));
-    bench.to_client();
+    bench.sent_down();
     bench.query("UPDATE t SET a = 1");
     bench.step(Some(&mut primary));
     bench.session.server_lost(&mut bench.io);
     assert_eq!(sqlstate(&bench.io.client_out), *b"40001");
-    assert_eq!(bench.to_client(), b"EZ");
+    assert_eq!(bench.sent_down(), b"EZ");
     bench.query("SELECT 1");
     assert_eq!(bench.step(None), Step::Wait);
     assert_eq!(sqlstate(&bench.io.client_out), *b"25P02");
-    bench.to_client();
+    bench.sent_down();
     bench.query("ROLLBACK");
     assert_eq!(bench.step(None), Step::Wait);
-    assert_eq!(bench.to_client(), b"CZ");
+    assert_eq!(bench.sent_down(), b"CZ");
     assert!(bench.session.is_idle());
 }
 
@@ -257,7 +257,7 @@ fn a_lost_write_is_of_unknown_outcome_and_a_lost_read_runs_again() {
         bench.session.server_lost(&mut bench.io);
         match state {
             Some(state) => assert_eq!(sqlstate(&bench.io.client_out), state),
-            None => assert_eq!((bench.to_client(), bench.step(None)), (Vec::new(), Step::Lease)),
+            None => assert_eq!((bench.sent_down(), bench.step(None)), (Vec::new(), Step::Lease)),
         }
     }
 }
@@ -267,12 +267,12 @@ fn a_refused_statement_never_gets_a_server() {
     let mut bench = Bench::new();
     bench.query("SELECT 1 AS forbidden");
     assert_eq!(bench.step(None), Step::Wait);
-    assert_eq!(bench.to_client(), b"EZ");
+    assert_eq!(bench.sent_down(), b"EZ");
     Parse { name: b"", query: b"SELECT 1 AS forbidden", types: b"\0\0" }
         .write(&mut bench.io.client_in);
     Sync.write(&mut bench.io.client_in);
     assert_eq!(bench.step(None), Step::Wait);
-    assert_eq!(bench.to_client(), b"EZ");
+    assert_eq!(bench.sent_down(), b"EZ");
     assert!(bench.session.is_idle());
 }
 
@@ -301,7 +301,7 @@ fn pieces_make_no_difference() {
             }
             sent.extend_from_slice(&std::mem::take(&mut bench.io.server_out));
         }
-        (sent, bench.to_client())
+        (sent, bench.sent_down())
     };
     let expected = run(usize::MAX);
     assert_eq!(expected.0, whole);
