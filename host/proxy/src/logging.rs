@@ -16,6 +16,9 @@ use crate::config::{Log, LogFormat};
 /// Overrides the level of the configuration.
 pub const LEVEL_VARIABLE: &str = "HOWDAH_LOG";
 
+/// The compiler of policies tells a novel at level debug; whoever wants to read it can ask for it by name.
+const QUIET: &str = "cranelift=warn,wasmtime=warn,regalloc2=warn";
+
 /// The filter that is in force. There is one log in a process, as there is one standard error.
 static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
 
@@ -56,7 +59,7 @@ fn filter(log: &Log) -> anyhow::Result<EnvFilter> {
         Ok(level) if !level.is_empty() => EnvFilter::builder().parse(&level).map_err(|error| {
             anyhow::anyhow!("{LEVEL_VARIABLE}: \"{level}\" is not a level: {error}")
         }),
-        _ => Ok(EnvFilter::builder().parse(&log.level.0)?),
+        _ => Ok(EnvFilter::builder().parse(format!("{QUIET},{}", log.level.0))?),
     }
 }
 

@@ -228,9 +228,9 @@ async fn accept(listener: Listener, shared: Arc<Shared>, mut closed: watch::Rece
         };
         match accepted {
             Ok((stream, peer)) => {
-                if let (Ok(stream), Some(worker)) = (stream.detach(), shared.idlest()) {
-                    // A worker that has ended is one that drained.
-                    let _ = worker.send(Message::Client(stream, peer));
+                // What cannot leave this thread's reactor is lost: its client will try again.
+                if let Ok(stream) = stream.detach() {
+                    shared.hand_out(stream, peer);
                 }
             }
             Err(error) => {

@@ -235,7 +235,7 @@ section! {
     /// What a policy may use. Each limit is enforced on every call.
     pub struct PolicyLimits {
         /// Longest call.
-        time: Duration = 2 * MILLISECOND, in MILLISECOND..=10 * SECOND;
+        time: Duration = 2 * MILLISECOND, in MILLISECOND..=SECOND;
         /// Most memory of an instance. There is one instance per worker, and a spare.
         memory: Size = Size(32 << 20), in Size(64 << 10)..=Size(4 << 30);
         /// Most elements of a table.

@@ -29,6 +29,7 @@ use crate::upstream::Stream;
 
 /// Serves a client.
 pub(crate) async fn serve(ctx: Rc<Ctx>, mut stream: Stream, peer: Option<IpAddr>) {
+    let _counted = Counted(Rc::clone(&ctx));
     let config = ctx.shared.config.load_full();
     let deadline = Instant::now() + config.limits.login_timeout;
     let access = ctx.shared.access.load_full();
@@ -41,21 +42,13 @@ pub(crate) async fn serve(ctx: Rc<Ctx>, mut stream: Stream, peer: Option<IpAddr>
             }
         }
         Opened::Client(hello) => {
-            let _counted = Counted::new(&ctx);
             welcome(&ctx, stream, peer, hello).await;
         }
     }
 }
 
-/// Counts a client as long as it lives.
+/// Takes a connection, which was counted when it was handed out, off the count when it ends.
 struct Counted(Rc<Ctx>);
-
-impl Counted {
-    fn new(ctx: &Rc<Ctx>) -> Counted {
-        ctx.counters().clients.fetch_add(1, Ordering::Relaxed);
-        Counted(Rc::clone(ctx))
-    }
-}
 
 impl Drop for Counted {
     fn drop(&mut self) {

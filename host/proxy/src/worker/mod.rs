@@ -19,6 +19,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::Waker;
 use std::time::Duration;
 
@@ -115,7 +116,10 @@ async fn work(ctx: Rc<Ctx>, mut inbox: mpsc::UnboundedReceiver<Message>) {
                 Ok(stream) => {
                     spawn_local(client::serve(Rc::clone(&ctx), stream, peer));
                 }
-                Err(error) => tracing::warn!(%error, "a client's connection was lost at once"),
+                Err(error) => {
+                    ctx.counters().clients.fetch_sub(1, Ordering::Relaxed);
+                    tracing::warn!(%error, "a client's connection was lost at once");
+                }
             },
             Message::Cancel(pid, key) => ctx.slots.cancel(pid, &key),
             Message::Drain => {

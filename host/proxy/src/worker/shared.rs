@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -14,7 +15,7 @@ use super::server::ServerConn;
 use crate::access::Access;
 use crate::config::{Config, Node, Pool as PoolConfig};
 use crate::monitor::Monitor;
-use crate::upstream::KeyCache;
+use crate::upstream::{Detached, KeyCache};
 
 /// Which pool: node, user on the server, database; and the user whose wishes it follows.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -48,6 +49,7 @@ pub struct Shared {
 #[repr(align(128))]
 #[derive(Debug, Default)]
 pub struct Counters {
+    /// Connections of clients, those that are still to log in included.
     pub(crate) clients: AtomicUsize,
     /// Batches by node: those that only read, and the others.
     pub(crate) reads: Vec<AtomicU64>,
@@ -113,10 +115,17 @@ impl Shared {
         (sum(|c| &c.reads), sum(|c| &c.others))
     }
 
-    /// The worker with the fewest clients.
-    pub(crate) fn idlest(&self) -> Option<&UnboundedSender<Message>> {
-        let loads = self.counters.iter().map(Counters::clients).zip(&self.workers);
-        loads.min_by_key(|(clients, _)| *clients).map(|(_, worker)| worker)
+    /// Gives a connection to the worker with the fewest.
+    pub(crate) fn hand_out(&self, stream: Detached, peer: Option<IpAddr>) {
+        let loads = self.counters.iter().zip(&self.workers);
+        let Some((counters, worker)) = loads.min_by_key(|(counters, _)| counters.clients()) else {
+            return;
+        };
+        counters.clients.fetch_add(1, Ordering::Relaxed);
+        if worker.send(Message::Client(stream, peer)).is_err() {
+            // The worker has drained, and takes no more.
+            counters.clients.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 
     /// The pool for a key, made when it is first wanted.
