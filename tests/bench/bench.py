@@ -62,8 +62,12 @@ def start_pgbouncer(node):
             f"[databases]\n* = host={host} port={server_port} user=postgres\n[pgbouncer]\n"
             f"listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\n"
             "pool_mode = transaction\ndefault_pool_size = 20\nmax_client_conn = 1000\n"
-            "max_prepared_statements = 200\nserver_reset_query =\nlog_connections = 0\nlog_disconnections = 0\n"
+            "server_reset_query =\nlog_connections = 0\nlog_disconnections = 0\n"
         )
+        version = re.search(r"(\d+)\.(\d+)", subprocess.run(["pgbouncer", "--version"], capture_output=True, text=True).stdout)
+        # Older ones do not know prepared statements in transaction pooling.
+        if (int(version.group(1)), int(version.group(2))) >= (1, 21):
+            f.write("max_prepared_statements = 200\n")
     command = ["pgbouncer", "-q", f"{directory}/pgbouncer.ini"]
     if os.getuid() == 0:
         command[1:1] = ["-u", "postgres"]
@@ -76,8 +80,11 @@ def pgbench(port, mode, clients):
     output = subprocess.run(
         [f"{programs}/pgbench", "-h", "127.0.0.1", "-p", str(port), "-U", "postgres", "-n", "-S", "-M", mode,
          "-c", str(clients), "-j", "1" if clients == 1 else "2", "-T", str(seconds), "postgres"],
-        capture_output=True, text=True, check=True,
-    ).stdout
+        capture_output=True, text=True,
+    )
+    if output.returncode:
+        return None
+    output = output.stdout
     count = int(re.search(r"actually processed: (\d+)", output).group(1))
     tps = float(re.search(r"tps = ([\d.]+)", output).group(1))
     latency = float(re.search(r"latency average = ([\d.]+)", output).group(1))
@@ -98,7 +105,10 @@ try:
             for mode in MODES:
                 for name, port, process in contenders:
                     before = cpu_seconds(process.pid) if process else 0
-                    count, tps, latency = pgbench(port, mode, clients)
+                    run = pgbench(port, mode, clients)
+                    if not run:
+                        continue
+                    count, tps, latency = run
                     cpu = (cpu_seconds(process.pid) - before) / count * 1e6 if process else 0
                     results.setdefault((clients, mode, name), []).append((tps, latency, cpu))
 finally:
@@ -119,6 +129,9 @@ for clients in CLIENTS:
         median = lambda name, i: statistics.median(r[i] for r in results[(clients, mode, name)])
         direct = median("direct", 0)
         for name, _, process in contenders:
+            if (clients, mode, name) not in results:
+                print(f"| {clients} | {mode} | {name} | fails | | | | |")
+                continue
             tps, latency, cpu = (median(name, i) for i in range(3))
             ratio = ""
             if process and (clients, mode, "PgBouncer") in results:

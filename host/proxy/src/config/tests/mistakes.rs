@@ -163,7 +163,7 @@ fn policies() {
             "13:14: policy.on_failure: expected \"fallback\", \"open\" or \"closed\", found \"close\"; \
              did you mean \"closed\"?",
             "14:21: policy.limits.memory: expected a size such as \"32MiB\", found \"32\"",
-            "14:34: policy.limits.time: must be \"1ms\" to \"10s\"",
+            "14:34: policy.limits.time: must be \"1ms\" to \"1s\"",
             "16:8: there is a policy \"p\" already",
             "17:8: . is not a file",
         ],
