@@ -4,7 +4,8 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use howdah_decision::{Decision, Facts, Kind, Remember, RewriteVerdict, Verdict};
+use howdah_decision::{Decision, Facts, Remember, RewriteVerdict, Verdict};
+use howdah_sql::Statement;
 
 use crate::instance::Instance;
 use crate::memory::Memory;
@@ -32,18 +33,22 @@ pub struct Who {
 pub struct Question<'a> {
     /// Its text.
     pub sql: &'a str,
-    /// What it is.
-    pub kind: Kind,
-    /// Its digest.
-    pub digest: u64,
-    /// What else is known.
-    pub facts: Facts,
+    /// What its text tells.
+    pub statement: &'a Statement,
+    /// Facts that the text does not tell.
+    pub extra: Facts,
     /// The session's class.
     pub class: u32,
     /// Who asks.
     pub who: &'a Arc<Who>,
     /// Which policies apply, from [`Chain::interest`].
     pub interest: Interest,
+}
+
+impl Question<'_> {
+    pub(crate) fn facts(&self) -> Facts {
+        self.statement.facts.with(self.extra)
+    }
 }
 
 /// Where an answer came from.

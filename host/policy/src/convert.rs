@@ -45,6 +45,13 @@ pub(crate) fn facts(facts: Facts) -> types::Facts {
     out
 }
 
+/// Longest reason of a pin that is kept, in bytes.
+const MAX_REASON: usize = 128;
+/// Longest name of a user or database: NAMEDATALEN - 1 (pg_config_manual.h).
+const MAX_NAME: usize = 63;
+/// Most settings, and the longest of them in bytes, that a policy may give a session.
+const MAX_SETTINGS: (usize, usize) = (64, 4_096);
+
 fn remember(remember: types::Remember) -> Remember {
     match remember {
         types::Remember::Never => Remember::Never,
@@ -78,14 +85,17 @@ pub(crate) fn verdict(verdict: route::Verdict) -> Result<Verdict, String> {
         route::Decision::Cluster(name) => Decision::Cluster(name.into()),
         route::Decision::Refuse(r) => Decision::Refuse(refusal(&r)),
         route::Decision::Answer(table) => Decision::Answer(checked(table)?),
-        route::Decision::Pin(reason) => Decision::Pin(reason.into()),
+        route::Decision::Pin(reason) => {
+            Decision::Pin(reason[..reason.floor_char_boundary(MAX_REASON)].into())
+        }
     };
     Ok(Verdict { decision, remember: remember(verdict.remember) })
 }
 
 fn checked(table: route::Table) -> Result<Table, String> {
     let (columns, rows, bytes) = Limits::ANSWER;
-    let size: usize = table.rows.iter().flatten().flatten().map(String::len).sum();
+    let values = table.rows.iter().flatten().flatten();
+    let size: usize = table.columns.iter().chain(values).map(String::len).sum();
     if table.columns.is_empty() || table.columns.len() > columns {
         return Err(format!("an answer needs 1 to {columns} columns"));
     }
@@ -143,8 +153,9 @@ pub(crate) enum Opinion {
     Refuse(Refusal),
 }
 
-pub(crate) fn opinion(decision: session::Decision) -> Opinion {
-    match decision {
+/// An opinion, or why it cannot be one. Whether its settings exist is told by the server.
+pub(crate) fn opinion(decision: session::Decision) -> Result<Opinion, String> {
+    let opinion = match decision {
         session::Decision::NoOpinion => Opinion::None,
         session::Decision::Refuse(r) => Opinion::Refuse(refusal(&r)),
         session::Decision::Accept(a) => Opinion::Accept(Admission {
@@ -158,7 +169,26 @@ pub(crate) fn opinion(decision: session::Decision) -> Opinion {
             settings: a.settings,
             class: a.class,
         }),
+    };
+    if let Opinion::Accept(admission) = &opinion {
+        for name in admission.user.iter().chain(&admission.database) {
+            if name.is_empty() || name.len() > MAX_NAME || name.contains('\0') {
+                return Err(format!("{name:?} is no name of a user or database"));
+            }
+        }
+        let (most, longest) = MAX_SETTINGS;
+        if admission.settings.len() > most {
+            return Err(format!("it gives more than {most} settings"));
+        }
+        for (name, value) in &admission.settings {
+            let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'.';
+            let sound = !name.is_empty() && name.bytes().all(word) && !value.contains('\0');
+            if !sound || name.len() + value.len() > longest {
+                return Err(format!("{name:?} cannot be set"));
+            }
+        }
     }
+    Ok(opinion)
 }
 
 pub(crate) fn node(node: &Node) -> types::Node {

@@ -14,6 +14,8 @@ use crate::spec::{PolicySpec, SettingValue};
 
 /// Longest log line that a guest may write, in bytes.
 const MAX_LINE: usize = 1024;
+/// Last words of a guest that are kept, in bytes.
+const MAX_LAST_WORDS: usize = 512;
 /// Most metrics of one policy, and their longest name.
 const MAX_METRICS: usize = 64;
 const MAX_METRIC_NAME: usize = 64;
@@ -61,6 +63,8 @@ pub(crate) struct State {
     /// The text and asker of the question that is being asked.
     pub(crate) asked: Option<(Box<[u8]>, Arc<Who>)>,
     pub(crate) looked: Looked,
+    /// What the guest has written to standard output or error during this call.
+    pub(crate) last_words: String,
 }
 
 impl State {
@@ -78,6 +82,19 @@ impl State {
             lines_since: Instant::now(),
             asked: None,
             looked: Looked::default(),
+            last_words: String::new(),
+        }
+    }
+
+    /// The guest has written something to standard output or error.
+    pub(crate) fn written(&mut self, bytes: &[u8]) {
+        let text = String::from_utf8_lossy(bytes);
+        let room = MAX_LAST_WORDS.saturating_sub(self.last_words.len());
+        self.last_words.push_str(&text[..text.floor_char_boundary(room)]);
+        let text = text.trim();
+        if !text.is_empty() && self.may_log() {
+            let policy = self.spec.name.as_str();
+            tracing::debug!(policy, "{}", &text[..text.floor_char_boundary(MAX_LINE)]);
         }
     }
 

@@ -46,11 +46,13 @@ impl Instance {
         store.limiter(|state| &mut state.limits);
         store.set_epoch_deadline(START_TICKS);
         ticker.called();
-        let failed = |what: &str, error: wasmtime::Error| format!("{what}: {}", explain(&error));
-        let instance = loaded
-            .pre
-            .instantiate(&mut store)
-            .map_err(|error| failed("it cannot be instantiated", error))?;
+        let failed = |what: &str, store: &Store<State>, error: wasmtime::Error| {
+            format!("{what}: {}", explain(&error, &store.data().last_words))
+        };
+        let instance = match loaded.pre.instantiate(&mut store) {
+            Ok(instance) => instance,
+            Err(error) => return Err(failed("it cannot be instantiated", &store, error)),
+        };
         macro_rules! load {
             ($hook:ident) => {
                 loaded
@@ -59,7 +61,9 @@ impl Instance {
                     .as_ref()
                     .map(|indices| indices.load(&mut store, &instance))
                     .transpose()
-                    .map_err(|error| failed(concat!("its hook ", stringify!($hook)), error))?
+                    .map_err(|error| {
+                        failed(concat!("its hook ", stringify!($hook)), &store, error)
+                    })?
             };
         }
         let configure = load!(configure);
@@ -75,7 +79,7 @@ impl Instance {
             ticker.called();
             configure
                 .call_configure(&mut store, &settings)
-                .map_err(|error| failed("configure failed", error))?
+                .map_err(|error| failed("configure failed", &store, error))?
                 .map_err(|message| format!("it does not accept its settings: {message}"))?;
         }
         Ok(Instance { store, guest, topology: 0 })
@@ -99,12 +103,16 @@ impl Instance {
     }
 }
 
-/// A guest's failure in one line.
-pub(crate) fn explain(error: &wasmtime::Error) -> String {
+/// A guest's failure in one line. `last_words` is what it wrote during the call: a panic's message, mostly.
+pub(crate) fn explain(error: &wasmtime::Error, last_words: &str) -> String {
     match error.downcast_ref::<wasmtime::Trap>() {
         Some(wasmtime::Trap::Interrupt) => "it exceeded its time limit".into(),
         Some(wasmtime::Trap::StackOverflow) => "it exhausted its stack".into(),
+        _ if !last_words.trim().is_empty() => {
+            let words: Vec<_> = last_words.split_whitespace().collect();
+            format!("it panicked: {}", words.join(" "))
+        }
         Some(trap) => format!("it trapped: {trap}"),
-        None => format!("{error:#}").lines().next().unwrap_or_default().to_owned(),
+        None => error.root_cause().to_string(),
     }
 }

@@ -22,4 +22,4 @@ mod worker;
 pub use chain::{Answer, Chain, Interest, Question, Source, Who};
 pub use registry::{Applied, Options, PolicyStatus, Registry};
 pub use spec::{Grants, Limits, OnFailure, PolicyError, PolicySpec, Scope, SettingValue};
-pub use worker::Worker;
+pub use worker::{Scan, Worker};

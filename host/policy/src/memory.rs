@@ -67,7 +67,7 @@ impl<T> Memory<T> {
         let hash = self.hasher.hash_one(q.sql);
         let fits = |entry: &TextEntry<T>| {
             entry.class.is_none_or(|class| class == q.class)
-                && entry.facts == q.facts.bits()
+                && entry.facts == q.facts().bits()
                 && entry.interest == q.interest
                 && *entry.text == *q.sql
         };
@@ -92,7 +92,7 @@ impl<T> Memory<T> {
                     self.texts.clear();
                 }
                 let hash = self.hasher.hash_one(q.sql);
-                let (text, facts, interest) = (q.sql.into(), q.facts.bits(), q.interest);
+                let (text, facts, interest) = (q.sql.into(), q.facts().bits(), q.interest);
                 let entry =
                     TextEntry { hash, text, facts, interest, class, value: Rc::clone(value) };
                 self.texts.insert_unique(hash, entry, |entry| entry.hash);
@@ -104,9 +104,9 @@ impl<T> Memory<T> {
 
 fn digest_key(q: &Question<'_>, class: Option<u32>) -> DigestKey {
     DigestKey {
-        digest: q.digest,
-        kind: q.kind as u8,
-        facts: q.facts.bits(),
+        digest: q.statement.digest,
+        kind: q.statement.kind as u8,
+        facts: q.facts().bits(),
         interest: q.interest,
         class,
     }

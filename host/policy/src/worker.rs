@@ -10,6 +10,7 @@ use howdah_decision::{
     Admission, Client, Decision, Refusal, Remember, Rewrite, RewriteVerdict, SessionDecision,
     Verdict,
 };
+use howdah_sql::Statement;
 
 use crate::chain::{Answer, Chain, Question, Slot, Source, strictest};
 use crate::convert::{self, Opinion};
@@ -25,6 +26,9 @@ pub struct Worker {
     index: usize,
     current: RefCell<Option<Rc<Chain>>>,
 }
+
+/// Tells what a text is.
+pub type Scan<'a> = &'a dyn Fn(&str) -> Rc<Statement>;
 
 /// A question that got no usable answer.
 struct Failed;
@@ -59,14 +63,20 @@ impl Worker {
                 continue;
             }
             let asked = self.call(chain, i, None, |instance| {
-                let Some(session) = &instance.guest.session else { return Ok(Opinion::None) };
+                let Some(session) = &instance.guest.session else { return Ok(Ok(Opinion::None)) };
                 let client = convert::client(client);
-                session.call_open(&mut instance.store, &client).map(convert::opinion)
+                let opinion = session.call_open(&mut instance.store, &client)?;
+                Ok(convert::opinion(opinion).and_then(|opinion| {
+                    if let Opinion::Accept(Admission { cluster: Some(cluster), .. }) = &opinion {
+                        self.cluster_exists(cluster)?;
+                    }
+                    Ok(opinion)
+                }))
             });
-            match asked.map(|(opinion, _)| opinion) {
-                Ok(Opinion::None) => {}
-                Ok(Opinion::Refuse(refusal)) => return SessionDecision::Refuse(refusal),
-                Ok(Opinion::Accept(admission)) => merge(&mut merged, admission),
+            match self.usable(chain, i, asked) {
+                Ok((Opinion::None, _)) => {}
+                Ok((Opinion::Refuse(refusal), _)) => return SessionDecision::Refuse(refusal),
+                Ok((Opinion::Accept(admission), _)) => merge(&mut merged, admission),
                 Err(Failed) => match policy.spec.on_failure {
                     OnFailure::Fallback => {}
                     OnFailure::Open => break,
@@ -92,7 +102,10 @@ impl Worker {
 
     /// Asks where a statement goes.
     pub fn route(&self, chain: &Chain, q: &Question<'_>) -> Rc<Answer> {
-        if let Some(answer) = chain.answers.borrow().recall(q) {
+        let known = chain.answers.borrow().recall(q);
+        if let Some(answer) = known
+            && self.possible(&answer.verdict.decision).is_ok()
+        {
             if let Some(policy) = chain.generation.policies.first() {
                 policy.counters.remembered.fetch_add(1, Ordering::Relaxed);
             }
@@ -111,10 +124,14 @@ impl Worker {
             }
             let asked = self.call(chain, i, Some(q), |instance| {
                 let Some(route) = &instance.guest.route else { return Ok(Ok(Verdict::default())) };
-                let (kind, facts) = (convert::kind(q.kind), convert::facts(q.facts));
-                route
-                    .call_route(&mut instance.store, q.sql, kind, q.digest, facts, q.class)
-                    .map(convert::verdict)
+                let (kind, facts) = (convert::kind(q.statement.kind), convert::facts(q.facts()));
+                let digest = q.statement.digest;
+                let answer =
+                    route.call_route(&mut instance.store, q.sql, kind, digest, facts, q.class)?;
+                Ok(convert::verdict(answer).and_then(|verdict| {
+                    self.possible(&verdict.decision)?;
+                    Ok(verdict)
+                }))
             });
             let named = |decision, source| Answer {
                 verdict: Verdict { decision, remember: Remember::Never },
@@ -143,43 +160,47 @@ impl Worker {
         Answer { verdict, policy: None, source: Source::Nobody }
     }
 
-    /// Asks what becomes of a statement's text. Policies after the first that changes it are asked with the
-    /// new text by the caller's next call; here one change is made at a time, and `q` describes the text as it is.
-    pub fn rewrite(&self, chain: &Chain, q: &Question<'_>) -> Rewrite {
+    /// Asks what becomes of a statement's text. Each policy is asked about what the one before it made of it, which
+    /// `scan` tells.
+    pub fn rewrite(&self, chain: &Chain, q: &Question<'_>, scan: Scan<'_>) -> Rewrite {
         if !chain.rewrites() {
             return Rewrite::Unchanged;
         }
         if let Some(known) = chain.rewrites.borrow().recall(q) {
             return known.rewrite.clone();
         }
-        let verdict = Rc::new(self.ask_rewrite(chain, q));
+        let verdict = Rc::new(self.ask_rewrite(chain, q, scan));
         chain.rewrites.borrow_mut().keep(q, verdict.remember, &verdict);
         verdict.rewrite.clone()
     }
 
-    fn ask_rewrite(&self, chain: &Chain, q: &Question<'_>) -> RewriteVerdict {
-        let mut text: Option<Box<str>> = None;
+    fn ask_rewrite(&self, chain: &Chain, q: &Question<'_>, scan: Scan<'_>) -> RewriteVerdict {
+        let mut changed: Option<(Box<str>, Rc<Statement>)> = None;
         let mut remember = Remember::Digest;
         for (i, policy) in chain.generation.policies.iter().enumerate() {
             if q.interest.0 & (1 << i) == 0 || policy.hooks.rewrite.is_none() {
                 continue;
             }
-            let sql = text.as_deref().unwrap_or(q.sql);
-            let asked = self.call(chain, i, Some(q), |instance| {
+            let q = match &changed {
+                None => *q,
+                Some((sql, statement)) => Question { sql, statement, ..*q },
+            };
+            let asked = self.call(chain, i, Some(&q), |instance| {
                 let Some(rewrite) = &instance.guest.rewrite else {
-                    return Ok(Ok(RewriteVerdict::default()));
+                    return Ok(Ok((RewriteVerdict::default(), None)));
                 };
-                let (kind, facts) = (convert::kind(q.kind), convert::facts(q.facts));
-                rewrite
-                    .call_rewrite(&mut instance.store, sql, kind, q.digest, facts, q.class)
-                    .map(|verdict| convert::rewrite(verdict, policy.spec.limits.rewrite))
+                let (kind, facts) = (convert::kind(q.statement.kind), convert::facts(q.facts()));
+                let (store, digest) = (&mut instance.store, q.statement.digest);
+                let answer = rewrite.call_rewrite(store, q.sql, kind, digest, facts, q.class)?;
+                let limit = policy.spec.limits.rewrite;
+                Ok(convert::rewrite(answer, limit).and_then(|verdict| fitting(verdict, &q, scan)))
             });
             match self.usable(chain, i, asked) {
-                Ok((verdict, looked)) => {
+                Ok(((verdict, statement), looked)) => {
                     remember = strictest(remember, allowed(verdict.remember, looked));
                     match verdict.rewrite {
                         Rewrite::Unchanged => {}
-                        Rewrite::Text(new) => text = Some(new),
+                        Rewrite::Text(new) => changed = statement.map(|statement| (new, statement)),
                         Rewrite::Refuse(_) => return RewriteVerdict { remember, ..verdict },
                     }
                 }
@@ -196,7 +217,7 @@ impl Worker {
                 },
             }
         }
-        let rewrite = text.map_or(Rewrite::Unchanged, Rewrite::Text);
+        let rewrite = changed.map_or(Rewrite::Unchanged, |(new, _)| Rewrite::Text(new));
         RewriteVerdict { rewrite, remember }
     }
 
@@ -207,13 +228,28 @@ impl Worker {
         chain.answers.borrow_mut().keep(q, Remember::Digest, &answer);
     }
 
-    /// An answer could not be carried out (an unknown node or cluster): counts as a failure of the policy.
-    pub fn fault(&self, chain: &Chain, answer: &Answer, what: &str) {
-        let policies = &chain.generation.policies;
-        if let Some(policy) =
-            policies.iter().find(|p| Some(p.spec.name.as_str()) == answer.policy.as_deref())
-        {
-            policy.failed(what);
+    /// Whether there is such a node or cluster.
+    fn possible(&self, decision: &Decision) -> Result<(), String> {
+        match decision {
+            Decision::Node(name) => {
+                let topology = self.registry.topology.load();
+                match topology.nodes.iter().find(|node| node.name == **name) {
+                    Some(node) if node.up => Ok(()),
+                    Some(_) => Err(format!("node \"{name}\" is down")),
+                    None => Err(format!("there is no node \"{name}\"")),
+                }
+            }
+            Decision::Cluster(name) => self.cluster_exists(name),
+            _ => Ok(()),
+        }
+    }
+
+    fn cluster_exists(&self, name: &str) -> Result<(), String> {
+        let topology = self.registry.topology.load();
+        if topology.nodes.iter().any(|node| node.cluster == name) {
+            Ok(())
+        } else {
+            Err(format!("there is no cluster \"{name}\""))
         }
     }
 
@@ -257,6 +293,7 @@ impl Worker {
         let ticks = policy.ticks();
         let state = instance.store.data_mut();
         state.looked = Looked::default();
+        state.last_words.clear();
         state.asked = match q {
             Some(q) if policy.asks_back => Some((q.sql.as_bytes().into(), Arc::clone(q.who))),
             _ => None,
@@ -271,7 +308,7 @@ impl Worker {
         match outcome {
             Ok(answer) => Ok((answer, instance.store.data().looked)),
             Err(error) => {
-                policy.failed(&explain(&error));
+                policy.failed(&explain(&error, &instance.store.data().last_words));
                 self.replace(policy, &mut slot);
                 Err(Failed)
             }
@@ -311,6 +348,21 @@ impl Worker {
         }
         let topology = self.registry.topology.load();
         instance.tell_topology(topology.epoch, &topology.nodes, ticks)
+    }
+}
+
+/// A rewrite whose text may stand for the old one, and what that text is.
+fn fitting(
+    verdict: RewriteVerdict,
+    q: &Question<'_>,
+    scan: Scan<'_>,
+) -> Result<(RewriteVerdict, Option<Rc<Statement>>), String> {
+    let Rewrite::Text(new) = &verdict.rewrite else { return Ok((verdict, None)) };
+    let statement = scan(new);
+    if howdah_sql::same_shape(q.statement, &statement) {
+        Ok((verdict, Some(statement)))
+    } else {
+        Err("the new text has other parameters or transaction boundaries".into())
     }
 }
 

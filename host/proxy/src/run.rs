@@ -57,6 +57,7 @@ impl Proxy {
         let (inboxes, workers): (Vec<_>, Vec<_>) =
             (0..config.workers).map(|_| mpsc::unbounded_channel()).map(|(tx, rx)| (rx, tx)).unzip();
         let shared = Shared::new(config, registry, monitor, keys, workers);
+        tell_policies(&shared);
         let mut threads = Vec::new();
         for (index, inbox) in inboxes.into_iter().enumerate() {
             let shared = Arc::clone(&shared);
@@ -139,7 +140,7 @@ fn control(
             }
         };
         spawn_local(Arc::clone(&shared.monitor).run());
-        spawn_local(tell_policies(Arc::clone(&shared)));
+        spawn_local(keep_policies_told(Arc::clone(&shared)));
         let (close, closed) = watch::channel(false);
         let mut addresses = Vec::new();
         for listener in listeners {
@@ -242,15 +243,18 @@ async fn accept(listener: Listener, shared: Arc<Shared>, mut closed: watch::Rece
     }
 }
 
-/// Pushes nodes to policies when they have changed.
-async fn tell_policies(shared: Arc<Shared>) {
+/// Pushes nodes to policies.
+fn tell_policies(shared: &Shared) {
+    let snapshot = shared.monitor.snapshot();
+    shared.registry.topology(snapshot.epoch, snapshot.for_policies().into());
+}
+
+/// The same whenever they have changed.
+async fn keep_policies_told(shared: Arc<Shared>) {
     let mut epochs = shared.monitor.epochs();
-    loop {
-        let snapshot = shared.monitor.snapshot();
-        shared.registry.topology(snapshot.epoch, snapshot.for_policies().into());
-        if epochs.changed().await.is_err() {
-            return;
-        }
+    epochs.mark_changed();
+    while epochs.changed().await.is_ok() {
+        tell_policies(&shared);
     }
 }
 

@@ -151,10 +151,21 @@ pub async fn on_replica(client: &tokio_postgres::Client) -> bool {
 
 /// Builds a policy of this workspace and returns its component.
 pub fn policy(package: &str) -> PathBuf {
+    built(package, "wasm32-wasip2")
+}
+
+/// The same, made the other way: a core module without any `wasi:*` import, turned into a component.
+pub fn component(package: &str) -> Vec<u8> {
+    let module = std::fs::read(built(package, "wasm32-unknown-unknown")).unwrap();
+    let mut encoder = wit_component::ComponentEncoder::default();
+    encoder.module(&module).unwrap().validate(true).encode().unwrap()
+}
+
+fn built(package: &str, wasm: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let target = cache().join("policies");
     let mut cargo = Command::new("cargo");
-    cargo.current_dir(root).args(["build", "--release", "--locked", "--target", "wasm32-wasip2"]);
+    cargo.current_dir(root).args(["build", "--release", "--locked", "--quiet", "--target", wasm]);
     cargo.args(["--package", package]).arg("--target-dir").arg(&target);
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
@@ -165,5 +176,5 @@ pub fn policy(package: &str) -> PathBuf {
         }
     }
     assert!(cargo.status().unwrap().success(), "{package} does not build");
-    target.join("wasm32-wasip2/release").join(format!("{}.wasm", package.replace('-', "_")))
+    target.join(wasm).join("release").join(format!("{}.wasm", package.replace('-', "_")))
 }

@@ -93,12 +93,16 @@ pub(crate) struct SessionGuide {
 }
 
 impl SessionGuide {
-    fn question<'a>(&'a self, sql: &'a str, statement: &Statement, extra: Facts) -> Question<'a> {
+    fn question<'a>(
+        &'a self,
+        sql: &'a str,
+        statement: &'a Statement,
+        extra: Facts,
+    ) -> Question<'a> {
         Question {
             sql,
-            kind: statement.kind,
-            digest: statement.digest,
-            facts: statement.facts.with(extra),
+            statement,
+            extra,
             class: self.class,
             who: &self.who,
             interest: self.interest,
@@ -138,18 +142,8 @@ impl Guide for SessionGuide {
             return Rewrite::Unchanged;
         }
         let Ok(text) = std::str::from_utf8(text) else { return Rewrite::Unchanged };
-        let rewrite =
-            self.ctx.policies.rewrite(&self.chain, &self.question(text, statement, extra));
-        if let Rewrite::Text(new) = &rewrite {
-            let after = self.database.scan(new.as_bytes());
-            if !howdah_sql::same_shape(statement, &after) {
-                tracing::warn!(
-                    "a policy's rewrite has other parameters or transaction boundaries; it is not used"
-                );
-                return Rewrite::Unchanged;
-            }
-        }
-        rewrite
+        let scan = |text: &str| self.database.scan(text.as_bytes());
+        self.ctx.policies.rewrite(&self.chain, &self.question(text, statement, extra), &scan)
     }
 
     fn learn_write(&mut self, text: &[u8], statement: &Statement) {
