@@ -478,9 +478,7 @@ impl<A: AsRef<Decision>> Session<A> {
     pub(crate) fn take_batch(&mut self, io: &mut Buffers) -> BytesMut {
         let batch = io.client_in.get(..self.batch.len).map(BytesMut::from).unwrap_or_default();
         io.client_in.advance(batch.len());
-        self.batch.clear();
-        self.to_primary = false;
-        self.reroutes = 0;
+        self.end_batch();
         batch
     }
 }

@@ -71,12 +71,18 @@ impl<A: AsRef<Decision>> Session<A> {
                 Passage::Replaced => io.client_in.advance(head.len),
             }
             self.batch.partial = false;
+            match head.tag {
+                tag::SYNC | tag::QUERY | tag::FUNCTION_CALL => self.unsynced = false,
+                tag::COPY_DATA | tag::COPY_DONE | tag::COPY_FAIL => {}
+                _ => self.unsynced = true,
+            }
             self.segment = self.segment.saturating_sub(head.len);
             if self.batch.synced_by_us && self.batch.is_sent() && head.tag == tag::FLUSH {
                 move_bytes(&mut io.client_in, &mut io.server_out, std::mem::take(&mut run));
                 Sync.write(&mut io.server_out);
                 self.pending.push_back(Expect::Sync(Reply::Swallow));
                 self.awaiting_ready = true;
+                self.unsynced = false;
             }
         }
         move_bytes(&mut io.client_in, &mut io.server_out, run);
@@ -182,6 +188,7 @@ impl<A: AsRef<Decision>> Session<A> {
             io.server_out.put_u8(0);
         }
         self.batch.partial = false;
+        self.unsynced = true;
         self.bound(portal, self.defined(&name).map(|p| Rc::clone(&p.statement)));
         self.client_stream = (left, true);
         Ok(())

@@ -94,6 +94,8 @@ pub struct Session<A> {
     pub(crate) pending: VecDeque<Expect>,
     /// A message that ReadyForQuery will answer has been sent.
     pub(crate) awaiting_ready: bool,
+    /// Extended-protocol messages have been sent, and no Sync behind them: their work is not done before that.
+    pub(crate) unsynced: bool,
     /// COPY … FROM STDIN is under way.
     pub(crate) copying: bool,
     /// The client's messages up to Sync are dropped, but Sync is sent.
@@ -133,6 +135,7 @@ impl<A: AsRef<Decision>> Session<A> {
             batch: Batch::default(),
             pending: VecDeque::new(),
             awaiting_ready: false,
+            unsynced: false,
             copying: false,
             skipping: false,
             failed: false,
@@ -229,7 +232,11 @@ impl<A: AsRef<Decision>> Session<A> {
 
     /// What must be done to the server when the client goes away now.
     pub fn disposition(&self) -> Disposition {
-        if !self.pending.is_empty() || self.awaiting_ready || self.server_stream.0 > 0 {
+        if !self.pending.is_empty()
+            || self.awaiting_ready
+            || self.unsynced
+            || self.server_stream.0 > 0
+        {
             return Disposition::Close;
         }
         match (&self.pin, self.status) {
@@ -292,15 +299,24 @@ impl<A: AsRef<Decision>> Session<A> {
         self.portals.clear();
         self.done.clear();
         self.awaiting_ready = false;
+        self.unsynced = false;
         self.copying = false;
         self.skipping = false;
         self.failed = false;
         self.retained = None;
         self.segment = 0;
+        self.end_batch();
         self.server_stream = (0, true);
         if self.pin != Some(Pin::Mode) {
             self.pin = None;
         }
+    }
+
+    /// The batch is done with, in one way or another.
+    pub(crate) fn end_batch(&mut self) {
+        self.batch.clear();
+        self.reroutes = 0;
+        self.to_primary = false;
     }
 
     /// A leased server is there: settings first, then the batch.
@@ -386,9 +402,7 @@ impl<A: AsRef<Decision>> Session<A> {
         }
         // In phase Sync a batch that the proxy itself has synced has failed, and the server is done with it too.
         if settled || self.phase == Phase::Sync {
-            self.batch.clear();
-            self.reroutes = 0;
-            self.to_primary = false;
+            self.end_batch();
             if self.pin.is_some() {
                 return Ok(None);
             }
@@ -404,6 +418,7 @@ impl<A: AsRef<Decision>> Session<A> {
     fn is_settled(&self) -> bool {
         self.pending.is_empty()
             && !self.awaiting_ready
+            && !self.unsynced
             && self.status == TransactionStatus::Idle
             && self.server_stream.0 == 0
             && self.client_stream.0 == 0
@@ -427,6 +442,7 @@ impl<A: AsRef<Decision>> Session<A> {
         }
         self.segment = 0;
         self.awaiting_ready = false;
+        self.unsynced = false;
         self.skipping = false;
         self.failed = false;
         self.done.clear();
@@ -451,7 +467,9 @@ impl<A: AsRef<Decision>> Session<A> {
             })
         };
         let ends = |s: &Statement| s.effect == Effect::End || s.boundaries != 0;
-        let open = self.status != TransactionStatus::Idle;
+        // Without Sync nothing has been committed, as in an open transaction.
+        let unsynced = self.unsynced && !self.awaiting_ready;
+        let open = self.status != TransactionStatus::Idle || unsynced;
         if open && !sent(ends) {
             return ErrorReport::error(b"40001", "the server of this transaction was lost")
                 .detail("Nothing of the transaction has been committed.")
