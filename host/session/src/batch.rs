@@ -83,11 +83,6 @@ impl<A> Batch<A> {
         self.len == 0
     }
 
-    /// Everything that was gathered has been forwarded.
-    pub(crate) fn is_sent(&self) -> bool {
-        self.next == self.entries.len()
-    }
-
     /// The next gathered statement, when forwarding reaches it.
     pub(crate) fn next_entry(&mut self) -> Option<&Entry> {
         let entry = self.entries.get(self.next)?;
@@ -111,19 +106,13 @@ impl<A> Batch<A> {
         *self = Batch { entries, bound, ..Batch::default() };
     }
 
-    /// Calls with the text and meaning of each statement of a batch whose texts are at hand.
-    pub(crate) fn for_each_statement(&self, mut see: impl FnMut(&[u8], &Statement)) {
-        for entry in &self.entries {
-            match entry {
-                Entry::Parse(_, prepared) => see(&prepared.query, &prepared.statement),
-                Entry::Query(statement, text) => {
-                    see(text.as_deref().unwrap_or_default().as_bytes(), statement);
-                }
-            }
-        }
-        for prepared in &self.bound {
-            see(&prepared.query, &prepared.statement);
-        }
+    /// What its statements are.
+    pub(crate) fn statements(&self) -> impl Iterator<Item = &Statement> {
+        let own = self.entries.iter().map(|entry| match entry {
+            Entry::Parse(_, prepared) => &*prepared.statement,
+            Entry::Query(statement, _) => statement,
+        });
+        own.chain(self.bound.iter().map(|prepared| &*prepared.statement))
     }
 
     /// What the batch itself prepares under a name.

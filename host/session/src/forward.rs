@@ -76,8 +76,8 @@ impl<A: AsRef<Decision>> Session<A> {
                 tag::COPY_DATA | tag::COPY_DONE | tag::COPY_FAIL => {}
                 _ => self.unsynced = true,
             }
-            self.segment = self.segment.saturating_sub(head.len);
-            if self.batch.synced_by_us && self.batch.is_sent() && head.tag == tag::FLUSH {
+            self.unsent = self.unsent.saturating_sub(head.len);
+            if self.batch.synced_by_us && self.unsent == 0 {
                 move_bytes(&mut io.client_in, &mut io.server_out, std::mem::take(&mut run));
                 Sync.write(&mut io.server_out);
                 self.pending.push_back(Expect::Sync(Reply::Swallow));
@@ -92,7 +92,7 @@ impl<A: AsRef<Decision>> Session<A> {
     /// Whether the next client message may go now: not after something that ReadyForQuery will answer, and
     /// not beyond a batch that may still be sent elsewhere.
     fn may_forward(&self) -> bool {
-        let held_back = self.retained.is_some() && self.segment == 0 && !self.copying;
+        let held_back = self.retained.is_some() && self.unsent == 0 && !self.copying;
         (!self.awaiting_ready || self.copying) && !held_back
     }
 

@@ -27,6 +27,7 @@ pub trait Guide {
     /// What becomes of a statement's text.
     fn rewrite(&mut self, text: &[u8], statement: &Statement, extra: Facts) -> Rewrite;
 
-    /// A standby refused this statement because it writes: it is to be sent to the primary from now on.
-    fn learn_write(&mut self, text: &[u8], statement: &Statement);
+    /// A standby refused this statement because it writes: it, and all with its digest, are to be sent to the primary
+    /// from now on.
+    fn learn_write(&mut self, statement: &Statement);
 }

@@ -111,7 +111,7 @@ impl<A: AsRef<Decision>> Session<A> {
 
     /// The statement that a standby refused is known as a write from now on.
     fn learn<G: Guide<Answer = A>>(&self, guide: &mut G) {
-        self.batch.for_each_statement(|text, statement| guide.learn_write(text, statement));
+        self.batch.statements().for_each(|statement| guide.learn_write(statement));
     }
 
     /// Passes on what has come of a large message. False: more of it has still to come.

@@ -106,8 +106,8 @@ pub struct Session<A> {
     pub(crate) done: Vec<Rc<Statement>>,
     /// The batch as the client sent it, while it may still be sent elsewhere.
     pub(crate) retained: Option<BytesMut>,
-    /// Bytes of the retained batch that are not yet forwarded.
-    pub(crate) segment: usize,
+    /// Bytes of the batch that are not yet forwarded.
+    pub(crate) unsent: usize,
     pub(crate) reroutes: u8,
     /// The batch was refused by a standby because it writes.
     pub(crate) to_primary: bool,
@@ -141,7 +141,7 @@ impl<A: AsRef<Decision>> Session<A> {
             failed: false,
             done: Vec::new(),
             retained: None,
-            segment: 0,
+            unsent: 0,
             reroutes: 0,
             to_primary: false,
             client_stream: (0, true),
@@ -304,7 +304,7 @@ impl<A: AsRef<Decision>> Session<A> {
         self.skipping = false;
         self.failed = false;
         self.retained = None;
-        self.segment = 0;
+        self.unsent = 0;
         self.end_batch();
         self.server_stream = (0, true);
         if self.pin != Some(Pin::Mode) {
@@ -341,9 +341,9 @@ impl<A: AsRef<Decision>> Session<A> {
     /// The server is as the client wants it: the batch may go.
     pub(crate) fn start_batch(&mut self, io: &mut Buffers, server: &ServerState) {
         self.phase = Phase::Answers;
+        self.unsent = self.batch.len;
         let retain = (server.standby || self.batch.replayable) && !self.batch.partial;
         if retain {
-            self.segment = self.batch.len;
             self.retained = io.client_in.get(..self.batch.len).map(BytesMut::from);
         }
     }
@@ -393,7 +393,7 @@ impl<A: AsRef<Decision>> Session<A> {
                 return Ok(Some(Step::Release(Disposition::Close)));
             }
         }
-        if self.phase == Phase::Answers {
+        if self.phase == Phase::Answers && !self.is_settled() {
             self.forward(io, server, guide)?;
         }
         let settled = self.phase == Phase::Answers && self.is_settled();
@@ -423,13 +423,13 @@ impl<A: AsRef<Decision>> Session<A> {
             && self.server_stream.0 == 0
             && self.client_stream.0 == 0
             && !self.batch.partial
-            && self.batch.is_sent()
+            && self.unsent == 0
     }
 
     /// Puts a retained batch back in front of what the client has sent since.
     fn restore_batch(&mut self, io: &mut Buffers) {
         if let Some(mut retained) = self.retained.take() {
-            let sent = self.batch.len - self.segment;
+            let sent = self.batch.len - self.unsent;
             retained.truncate(sent);
             retained.extend_from_slice(&io.client_in);
             io.client_in = retained;
@@ -440,7 +440,7 @@ impl<A: AsRef<Decision>> Session<A> {
                 self.undefine(&name);
             }
         }
-        self.segment = 0;
+        self.unsent = 0;
         self.awaiting_ready = false;
         self.unsynced = false;
         self.skipping = false;

@@ -63,7 +63,7 @@ impl Guide for Policy {
         Rewrite::Unchanged
     }
 
-    fn learn_write(&mut self, _: &[u8], _: &Statement) {
+    fn learn_write(&mut self, _: &Statement) {
         self.learned += 1;
     }
 }

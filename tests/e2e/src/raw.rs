@@ -76,11 +76,12 @@ impl RawClient {
         }
     }
 
-    /// Messages up to ReadyForQuery, or the end.
+    /// Messages up to ReadyForQuery, the server's wish for copied data, or the end.
     pub fn until_ready(&mut self) -> Vec<(u8, Vec<u8>)> {
         let mut messages = Vec::new();
         while let Some(message) = self.message() {
-            let ready = message.0 == backend::tag::READY_FOR_QUERY;
+            let ready =
+                matches!(message.0, backend::tag::READY_FOR_QUERY | backend::tag::COPY_IN_RESPONSE);
             messages.push(message);
             if ready {
                 break;

@@ -146,10 +146,9 @@ impl Guide for SessionGuide {
         self.ctx.policies.rewrite(&self.chain, &self.question(text, statement, extra), &scan)
     }
 
-    fn learn_write(&mut self, text: &[u8], statement: &Statement) {
-        let text = String::from_utf8_lossy(text);
+    fn learn_write(&mut self, statement: &Statement) {
         for extra in [Facts::NONE, Facts::EXTENDED] {
-            self.ctx.policies.learn_primary(&self.chain, &self.question(&text, statement, extra));
+            self.ctx.policies.learn_primary(&self.chain, &self.question("", statement, extra));
         }
     }
 }

@@ -89,8 +89,8 @@ impl Guide for Policies {
         }
     }
 
-    fn learn_write(&mut self, sql: &[u8], _: &Statement) {
-        self.asked.push(format!("? learn {}", String::from_utf8_lossy(sql)));
+    fn learn_write(&mut self, statement: &Statement) {
+        self.asked.push(format!("? learn that a {:?} writes", statement.kind).to_lowercase());
     }
 }
 
