@@ -118,3 +118,27 @@ async fn hostile_openings_end_alone() {
     .unwrap();
     assert_eq!(value(&witness, "SELECT 1").await, "1");
 }
+
+#[tokio::test]
+async fn start_up_parameters_are_judged_by_the_server() {
+    let proxy = Running::start(&shared().nodes(), "");
+    proxy.wait_up(3);
+    let login = |options: &str| {
+        let dsn = format!("host=127.0.0.1 port={} user=postgres dbname=postgres", proxy.port);
+        try_connect_owned(format!("{dsn} options='{options}'"))
+    };
+    let client = login("-c work_mem=3MB -c howdah.test=yes").await.unwrap();
+    assert_eq!(value(&client, "SHOW work_mem").await, "3MB");
+    assert_eq!(value(&client, "SHOW howdah.test").await, "yes");
+    for (options, state) in [
+        ("-c nonsense=1", "42704"),
+        ("-c work_mem=much", "22023"),
+        ("-c fsync=off", "55P02"),
+        ("--", "22023"),
+    ] {
+        let refused = login(options).await.err().unwrap();
+        let error = refused.as_db_error().unwrap();
+        assert_eq!((error.code().code(), error.severity()), (state, "FATAL"), "{options}");
+    }
+    assert_eq!(value(&client, "SELECT 1").await, "1");
+}

@@ -1,0 +1,202 @@
+//! The program itself, as operators run it: signals, logs, exit codes.
+#![allow(clippy::unwrap_used)]
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use howdah_pgcluster::{Auth, Cluster, Installation, Options};
+
+/// Longest wait for anything that must come true.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A running howdah with the lines of its log.
+struct Howdah {
+    child: Child,
+    lines: Receiver<String>,
+    port: u16,
+}
+
+impl Howdah {
+    fn start(arguments: &[&str]) -> Howdah {
+        let mut child = howdah().arg("run").args(arguments).stderr(Stdio::piped()).spawn().unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let (send, lines) = channel();
+        std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                if send.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        let mut howdah = Howdah { child, lines, port: 0 };
+        let line = howdah.says("listening");
+        let port = line.split("127.0.0.1:").nth(1).unwrap();
+        howdah.port = port.split(|c: char| !c.is_ascii_digit()).next().unwrap().parse().unwrap();
+        howdah
+    }
+
+    /// Waits for a line of the log.
+    fn says(&mut self, words: &str) -> String {
+        let mut before = Vec::new();
+        loop {
+            match self.lines.recv_timeout(PATIENCE) {
+                Ok(line) if line.contains(words) => return line,
+                Ok(line) => before.push(line),
+                Err(_) => panic!("it does not say {words:?}, but {before:#?}"),
+            }
+        }
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
+    }
+
+    /// psql with this input.
+    fn psql(&self, input: &str) -> Output {
+        let mut child = self.psql_started(&[]);
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        child.wait_with_output().unwrap()
+    }
+
+    fn psql_started(&self, more: &[&str]) -> Child {
+        let port = self.port.to_string();
+        Command::new(Installation::find().unwrap().bin.join("psql"))
+            .args(["-X", "-A", "-t", "-q", "-h", "127.0.0.1", "-p", &port, "-U", "postgres"])
+            .args(more)
+            .env("PGCONNECT_TIMEOUT", "20")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    }
+}
+
+impl Drop for Howdah {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn howdah() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_howdah"));
+    command.env("HOWDAH_LOG", "info").env_remove("PGUSER").env_remove("PGDATABASE");
+    command
+}
+
+fn cluster() -> Cluster {
+    let exe = std::env::current_exe().unwrap();
+    let template = exe.ancestors().nth(3).map(|target| target.join("howdah-tests"));
+    let options = Options { replicas: 1, auth: Auth::Trust, template, ..Options::default() };
+    Cluster::start(&options).unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn psql_works_without_a_file_and_sigterm_lets_transactions_end() {
+    let cluster = cluster();
+    let nodes = cluster.nodes();
+    let mut howdah = Howdah::start(&[
+        "--node",
+        &nodes[0],
+        "--node",
+        &nodes[1],
+        "--node",
+        "127.0.0.1:1",
+        "--listen",
+        "127.0.0.1:0",
+    ]);
+    let answer = howdah.psql(
+        "CREATE TABLE t (a int);\n\
+         COPY t FROM STDIN;\n1\n2\n\\.\n\
+         BEGIN; INSERT INTO t VALUES (3); COMMIT;\n\
+         PREPARE p AS SELECT sum(a) FROM t; EXECUTE p;\n\
+         /* howdah: primary */ COPY t TO STDOUT;\n\
+         SELECT nonsense;\n\\d t\n",
+    );
+    assert_eq!(text(&answer.stdout), "6\n1\n2\n3\na|integer|||\n");
+    assert!(text(&answer.stderr).contains("column \"nonsense\" does not exist"));
+    // A transaction is open when the signal comes; an idle client is sent away.
+    let mut open = howdah.psql_started(&[]);
+    let mut input = open.stdin.take().unwrap();
+    let mut output = BufReader::new(open.stdout.take().unwrap());
+    let mut line = String::new();
+    input.write_all(b"BEGIN;\nINSERT INTO t VALUES (4) RETURNING a;\n").unwrap();
+    output.read_line(&mut line).unwrap();
+    assert_eq!(line, "4\n");
+    howdah.signal("TERM");
+    howdah.says("draining");
+    let refused = howdah.psql("SELECT 1");
+    assert!(!refused.status.success(), "nobody comes in any more");
+    input.write_all(b"COMMIT;\nSELECT 'gone';\n").unwrap();
+    drop(input);
+    howdah.says("drained");
+    assert!(howdah.child.wait().unwrap().success());
+    let last = open.wait_with_output().unwrap();
+    assert!(text(&last.stderr).contains("terminating connection"), "{}", text(&last.stderr));
+    let rows = cluster.primary().value("postgres", "SELECT count(*) FROM t").unwrap();
+    assert_eq!(rows, "4", "the transaction has been committed");
+}
+
+#[test]
+fn a_file_is_read_again_when_it_changes_and_on_sighup() {
+    let cluster = cluster();
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("howdah.toml");
+    let write = |more: &str| {
+        let nodes = cluster.nodes();
+        let log = "[log]\nformat = \"json\"\n";
+        let text =
+            format!("listen = [\"127.0.0.1:0\"]\n{more}{log}[cluster.main]\nnodes = {nodes:?}\n");
+        std::fs::write(&file, text).unwrap();
+    };
+    write("");
+    let mut howdah = Howdah::start(&["--config", file.to_str().unwrap()]);
+    assert_eq!(text(&howdah.psql("SELECT 1").stdout), "1\n");
+    // A broken one is told of with its line, and changes nothing.
+    write("wrokers = 3\n");
+    let line = howdah.says("wrokers");
+    assert!(line.contains("howdah.toml:2:1"), "{line}");
+    let object: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(object["level"], "ERROR");
+    assert_eq!(text(&howdah.psql("SELECT 2").stdout), "2\n");
+    write("[limits]\nmax_clients = 0\n");
+    howdah.says("max_clients");
+    write("[limits]\nmax_clients = 77\n");
+    howdah.says("configuration");
+    howdah.signal("HUP");
+    howdah.says("configuration");
+    assert_eq!(text(&howdah.psql("SELECT 3").stdout), "3\n");
+    howdah.signal("INT");
+    assert!(howdah.child.wait().unwrap().success());
+}
+
+#[test]
+fn mistakes_are_told_before_anything_starts() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("howdah.toml");
+    std::fs::write(&file, "workers = 0\n[cluster.main]\nnodes = [\"a:b\"]\n").unwrap();
+    for command in ["run", "check"] {
+        let output = howdah().args([command, "--config"]).arg(&file).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        let told = text(&output.stdout) + &text(&output.stderr);
+        let path = Path::new(&file).display().to_string();
+        for place in [":1:11", ":3:10"] {
+            assert!(told.contains(&format!("{path}{place}")), "{told}");
+        }
+    }
+    let output =
+        howdah().args(["run", "--node", "127.0.0.1:1", "--listen", "192.0.2.1:1"]).output();
+    let output = output.unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("cannot listen on 192.0.2.1:1"));
+}

@@ -1,0 +1,62 @@
+//! What the rooms may know of each other and of the world; ARCHITECTURE.md says why.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+
+/// Names of the packages that each package of the workspace depends on, tests left out.
+fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
+    let output = Command::new("cargo")
+        .args(["metadata", "--format-version", "1", "--no-deps", "--locked"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    let packages = metadata["packages"].as_array().unwrap().iter();
+    packages
+        .map(|package| {
+            let needed = package["dependencies"].as_array().unwrap().iter();
+            let needed = needed.filter(|d| d["kind"].is_null()).map(|d| text(&d["name"]));
+            (text(&package["name"]), needed.collect())
+        })
+        .collect()
+}
+
+#[test]
+fn arrows_point_where_they_should() {
+    let dependencies = dependencies();
+    let rooms = [
+        ("howdah-wire", &[][..]),
+        ("howdah-decision", &[]),
+        ("howdah-sql", &["decision"]),
+        ("howdah-session", &["wire", "sql", "decision"]),
+        ("howdah-cluster", &["sql", "decision"]),
+        ("howdah-pool", &["decision"]),
+        ("howdah-policy", &["sql", "decision"]),
+        ("howdah-pgcluster", &["wire"]),
+    ];
+    for (room, allowed) in rooms {
+        for needed in &dependencies[room] {
+            let Some(other) = needed.strip_prefix("howdah-") else { continue };
+            assert!(allowed.contains(&other), "{room} must not know {needed}");
+        }
+    }
+    let world = ["tokio", "wasmtime", "rustix", "socket2", "notify", "tempfile"];
+    for room in ["wire", "sql", "decision", "session", "cluster"] {
+        for needed in &dependencies[&format!("howdah-{room}")] {
+            assert!(!world.contains(&needed.as_str()), "{room} must not know {needed}");
+        }
+    }
+    for (package, needed) in &dependencies {
+        if package != "howdah-policy" {
+            assert!(!needed.contains("wasmtime"), "{package} must not know wasmtime");
+        }
+    }
+    for outside in ["howdah-sdk", "read-write-split", "primary-only", "hostile"] {
+        for needed in &dependencies[outside] {
+            let door = needed == "howdah-sdk" || !needed.starts_with("howdah");
+            assert!(door, "{outside} must use the public door, not {needed}");
+        }
+    }
+}
