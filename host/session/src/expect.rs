@@ -38,11 +38,25 @@ pub(crate) enum Expect {
     FunctionCall,
     /// All up to ReadyForQuery, of the proxy's own query that makes the settings what they shall be.
     Setup(Arc<Settings>),
+    /// All up to ReadyForQuery, of the proxy's own question whether the session may leave its server.
+    PinCheck,
 }
 
 impl Expect {
+    /// Whether it is the proxy's own query, of which the client sees nothing.
+    pub(crate) fn is_own(&self) -> bool {
+        matches!(self, Expect::Setup(_) | Expect::PinCheck)
+    }
+
     /// Whether ReadyForQuery ends it.
     pub(crate) fn ends_with_ready(&self) -> bool {
-        matches!(self, Expect::Sync(_) | Expect::Query(_) | Expect::FunctionCall | Expect::Setup(_))
+        matches!(
+            self,
+            Expect::Sync(_)
+                | Expect::Query(_)
+                | Expect::FunctionCall
+                | Expect::Setup(_)
+                | Expect::PinCheck
+        )
     }
 }

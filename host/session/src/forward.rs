@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use bytes::{Buf, BufMut};
 use howdah_decision::Decision;
-use howdah_sql::{Effect, PinReason, Statement};
+use howdah_sql::{Effect, Statement};
 use howdah_wire::backend::{ErrorReport, ReadyForQuery, TransactionStatus};
 use howdah_wire::frame::{self, Head};
 use howdah_wire::frontend::{Bind, Close, Describe, Execute, Parse, Query, Sync, Target, tag};
@@ -17,8 +17,8 @@ use crate::buffers::move_bytes;
 use crate::expect::{Expect, Reply};
 use crate::limits::{MAX_NAME, MAX_STATEMENT};
 use crate::local::{CLOSE_COMPLETE, PARSE_COMPLETE_REPLY};
-use crate::session::{Fault, Phase, Pin, Session};
-use crate::{Buffers, Guide, Prepared, ServerState, StatementId};
+use crate::session::{Fault, Phase, Session};
+use crate::{Buffers, Guide, Pin, Prepared, ServerState, StatementId};
 
 /// What becomes of the message at the front of the client's bytes.
 enum Passage {
@@ -276,7 +276,7 @@ impl<A: AsRef<Decision>> Session<A> {
                 }
             },
         };
-        self.touches_session(&statement, server);
+        self.touches(&statement);
         // A simple query drops the unnamed statement (postgres.c, exec_simple_query).
         server.unnamed = None;
         self.unnamed = None;
@@ -299,7 +299,7 @@ impl<A: AsRef<Decision>> Session<A> {
         server: &mut ServerState,
         statement: &Statement,
     ) -> Option<String> {
-        let Effect::Deallocate(Some(name)) = &statement.effect else { return None };
+        let Effect::Deallocate(Some(name)) = statement.only_effect() else { return None };
         let prepared = self.defined(name.as_bytes())?;
         let server_name = self.provide(io, server, name.as_bytes(), &prepared);
         server.prepared.pop(&prepared.id);
@@ -502,26 +502,13 @@ impl<A: AsRef<Decision>> Session<A> {
         }
     }
 
-    /// A simple query is about to run.
-    fn touches_session(&mut self, statement: &Statement, server: &mut ServerState) {
-        self.touches(statement);
-        if let Effect::Deallocate(None) | Effect::DiscardAll = statement.effect {
-            server.prepared.clear();
-        }
-    }
-
-    /// A statement is about to run: what cannot follow the session pins it.
+    /// A statement is about to run: what cannot follow the session pins it. Whether it really has left something
+    /// behind is asked when it is done.
     fn touches(&mut self, statement: &Statement) {
-        let reason = match &statement.effect {
-            Effect::Pin(reason) => *reason,
-            Effect::Set { .. } | Effect::Reset { .. } | Effect::ResetAll
-                if self.status != TransactionStatus::Idle =>
-            {
-                PinReason::Settings
-            }
-            _ => return,
-        };
-        self.pin.get_or_insert(Pin::State(reason));
+        if let Some(reason) = statement.pin() {
+            self.pin.get_or_insert(Pin::State(reason));
+            self.pin_in_doubt = true;
+        }
     }
 
     /// A policy refuses a statement of an extended-protocol batch that is already under way.

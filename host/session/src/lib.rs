@@ -9,12 +9,15 @@
 
 mod batch;
 mod buffers;
+mod carried;
 mod expect;
 mod forward;
 mod guide;
 mod hold;
 pub mod limits;
 mod local;
+mod parameters;
+mod pin;
 mod prepared;
 mod reply;
 mod server;
@@ -23,9 +26,11 @@ mod settings;
 
 pub use buffers::Buffers;
 pub use guide::Guide;
+pub use parameters::Parameters;
+pub use pin::Pin;
 pub use prepared::{Prepared, StatementId};
 pub use server::ServerState;
-pub use session::{Disposition, Fault, Pin, Session, Step};
+pub use session::{Disposition, Fault, Session, Step};
 pub use settings::{Settings, SettingsError, Value};
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use bytes::{Buf, BytesMut};
-use howdah_decision::{Decision, Kind, Table};
+use howdah_decision::{Decision, Table};
 use howdah_sql::Effect;
 use howdah_wire::backend::{
     self, CommandComplete, ErrorReport, ReadyForQuery, RowDescription, TransactionStatus,
@@ -214,7 +214,7 @@ impl<A: AsRef<Decision>> Session<A> {
                 }
                 _ => continue,
             };
-            if statement.kind != Kind::End || statement.effect != Effect::End {
+            if *statement.only_effect() != Effect::End {
                 return Ok(Ending::No);
             }
             ending = Ending::Yes;

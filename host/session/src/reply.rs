@@ -1,13 +1,12 @@
 //! From the leased server to the client. Each answer is matched with what was sent, and forwarded,
 //! swallowed, or preceded by answers of our own.
 
-use std::sync::Arc;
-
 use bytes::Buf;
 use howdah_decision::Decision;
-use howdah_sql::{Effect, Statement};
+use howdah_sql::{Effect, PinReason};
 use howdah_wire::backend::{
-    ErrorReport, ErrorResponse, ParameterStatus, ReadyForQuery, TransactionStatus, tag,
+    CommandComplete, DataRow, ErrorReport, ErrorResponse, ParameterStatus, ReadyForQuery,
+    TransactionStatus, tag,
 };
 use howdah_wire::frame::{self, Head};
 
@@ -16,7 +15,7 @@ use crate::expect::{Expect, Reply};
 use crate::hold::{self, Verdict};
 use crate::limits::MAX_REPLY_VIEW;
 use crate::session::{Fault, Phase, Session};
-use crate::{Buffers, Guide, ServerState, Settings, Value};
+use crate::{Buffers, Guide, Pin, ServerState};
 
 /// What the replies came to.
 pub(crate) enum Replied {
@@ -43,16 +42,9 @@ impl<A: AsRef<Decision>> Session<A> {
         server: &mut ServerState,
         guide: &mut G,
     ) -> Result<Replied, Fault> {
-        if self.retained.is_some() && self.phase == Phase::Answers {
-            match hold::judge(&io.server_in, server.standby) {
-                Verdict::More => return Ok(Replied::More),
-                Verdict::Deliver => self.retained = None,
-                Verdict::Writes => {
-                    self.learn(guide);
-                    self.to_primary = true;
-                    return self.reroute(server);
-                }
-                Verdict::Again => return self.reroute(server),
+        if self.retained.is_some() && self.phase == Phase::Answers && !self.awaits_own() {
+            if let Some(replied) = self.judge(io, server, guide) {
+                return Ok(replied);
             }
         }
         let mut run = 0;
@@ -67,19 +59,19 @@ impl<A: AsRef<Decision>> Session<A> {
             let rest = io.server_in.get(run..).unwrap_or_default();
             let Some(head) = peek_server(rest)? else { break };
             let Some(frame) = rest.get(..head.len) else {
-                if !must_be_whole(head)? {
-                    let keep = !matches!(self.pending.front(), Some(Expect::Setup(_)));
-                    self.server_stream = (head.len, keep);
+                if !must_be_whole(head)? && !self.awaits_own() {
+                    self.server_stream = (head.len, true);
                     continue;
                 }
                 break;
             };
             // The hot path: rows pass by the thousand.
             let row = head.tag == tag::DATA_ROW || head.tag == tag::COPY_DATA;
-            if row && !matches!(self.pending.front(), Some(Expect::Setup(_))) {
+            if row && !self.awaits_own() {
                 run += head.len;
                 continue;
             }
+            let own = self.awaits_own();
             let ready = head.tag == tag::READY_FOR_QUERY;
             let fate = self.reply(head.tag, &frame[frame::HEADER_LEN..], server)?;
             match fate {
@@ -89,24 +81,74 @@ impl<A: AsRef<Decision>> Session<A> {
                     io.server_in.advance(head.len);
                 }
             }
-            if ready && self.phase == Phase::Setup {
-                if let Some(report) = self.last_words.take() {
-                    return Ok(Replied::SetupFailed(report));
+            if ready && own {
+                if let Some(replied) = self.own_query_done(io, server)? {
+                    return Ok(replied);
                 }
-                self.start_batch(io, server);
+                if self.retained.is_some() && self.phase == Phase::Answers {
+                    // The batch went along: its reply is looked at from the beginning.
+                    return self.replies(io, server, guide);
+                }
             }
         }
         move_bytes(&mut io.server_in, &mut io.client_out, run);
         Ok(Replied::More)
     }
 
+    /// Whether the next answer is that of the proxy's own query.
+    fn awaits_own(&self) -> bool {
+        self.pending.front().is_some_and(Expect::is_own)
+    }
+
+    /// Looks at the beginning of a reply that may have to come from another server. None: it is delivered.
+    fn judge<G: Guide<Answer = A>>(
+        &mut self,
+        io: &Buffers,
+        server: &mut ServerState,
+        guide: &mut G,
+    ) -> Option<Replied> {
+        match hold::judge(&io.server_in, server.standby) {
+            Verdict::More => Some(Replied::More),
+            Verdict::Deliver => {
+                self.retained = None;
+                None
+            }
+            Verdict::Writes => {
+                self.learn(guide);
+                self.to_primary = true;
+                Some(self.reroute(server))
+            }
+            Verdict::Again => Some(self.reroute(server)),
+        }
+    }
+
+    /// The proxy's own query has been answered.
+    fn own_query_done(
+        &mut self,
+        io: &mut Buffers,
+        server: &mut ServerState,
+    ) -> Result<Option<Replied>, Fault> {
+        if let Some(report) = self.last_words.take() {
+            if self.phase == Phase::Setup {
+                return Ok(Some(Replied::SetupFailed(report)));
+            }
+            self.last_words = Some(report);
+            return Err(Fault::Server("it refused settings that it had accepted before"));
+        }
+        server.parameters.tell(&mut self.told, &mut io.client_out);
+        if self.phase == Phase::Setup {
+            self.start_batch(io, server);
+        }
+        Ok(None)
+    }
+
     /// The standby has not run the batch, and the primary shall. A batch that consists of one simple query
     /// or ends with Sync leaves the server ready once its ReadyForQuery is read; rather than to wait for
     /// that, the connection is closed: this happens once per statement text.
-    fn reroute(&mut self, server: &mut ServerState) -> Result<Replied, Fault> {
+    fn reroute(&mut self, server: &mut ServerState) -> Replied {
         self.reroutes += 1;
         server.tainted = true;
-        Ok(Replied::Reroute)
+        Replied::Reroute
     }
 
     /// The statement that a standby refused is known as a write from now on.
@@ -138,7 +180,7 @@ impl<A: AsRef<Decision>> Session<A> {
 
     /// One whole message.
     fn reply(&mut self, tag: u8, body: &[u8], server: &mut ServerState) -> Result<Fate, Fault> {
-        let setup = matches!(self.pending.front(), Some(Expect::Setup(_)));
+        let own = self.awaits_own();
         match tag {
             tag::PARSE_COMPLETE => match self.pending.pop_front() {
                 Some(Expect::Parse { reply: Reply::Swallow, .. }) => Ok(Fate::Drop),
@@ -165,46 +207,103 @@ impl<A: AsRef<Decision>> Session<A> {
                 {
                     self.pending.pop_front();
                 }
-                Ok(drop_if(setup))
+                Ok(drop_if(own))
             }
-            tag::COMMAND_COMPLETE | tag::EMPTY_QUERY_RESPONSE | tag::PORTAL_SUSPENDED => {
-                self.completed();
-                Ok(drop_if(setup))
+            tag::COMMAND_COMPLETE => {
+                let complete = CommandComplete::read(body)
+                    .map_err(|_| Fault::Server("malformed CommandComplete"))?;
+                self.completed(complete.tag, server);
+                Ok(drop_if(own))
+            }
+            tag::EMPTY_QUERY_RESPONSE | tag::PORTAL_SUSPENDED => {
+                if let Some(Expect::Execute(_)) = self.pending.front() {
+                    self.pending.pop_front();
+                }
+                Ok(drop_if(own))
+            }
+            tag::DATA_ROW if own => {
+                self.pin_checked(body)?;
+                Ok(Fate::Drop)
             }
             tag::COPY_IN_RESPONSE => {
                 self.copy_in();
                 Ok(Fate::Forward)
             }
-            tag::ERROR_RESPONSE => self.error(body, server, setup),
+            tag::ERROR_RESPONSE => self.error(body, server, own),
             tag::READY_FOR_QUERY => self.ready(body, server),
             tag::PARAMETER_STATUS => {
                 let status = ParameterStatus::read(body)
                     .map_err(|_| Fault::Server("malformed ParameterStatus"))?;
-                server.report(status.name, status.value);
-                Ok(drop_if(setup))
+                let told = server.parameters.report(status.name, status.value);
+                if own || !told {
+                    return Ok(Fate::Drop);
+                }
+                self.told = server.parameters.clone();
+                Ok(Fate::Forward)
             }
             tag::COPY_BOTH_RESPONSE | tag::AUTHENTICATION | tag::BACKEND_KEY_DATA => {
                 Err(Fault::Server("a message that has no place here"))
             }
-            _ => Ok(drop_if(setup)),
+            _ => Ok(drop_if(own)),
         }
     }
 
     /// A statement has run.
-    fn completed(&mut self) {
-        let statement = match self.pending.front() {
-            Some(Expect::Execute(_)) => match self.pending.pop_front() {
-                Some(Expect::Execute(statement)) => statement,
-                _ => None,
-            },
-            Some(Expect::Query(statement)) => statement.clone(),
-            _ => None,
+    fn completed(&mut self, tag: &[u8], server: &mut ServerState) {
+        let (statement, number) = match self.pending.front() {
+            Some(Expect::Execute(statement)) => {
+                let statement = statement.clone();
+                self.pending.pop_front();
+                (statement, 0)
+            }
+            Some(Expect::Query(statement)) => {
+                self.completed += 1;
+                (statement.clone(), self.completed - 1)
+            }
+            _ => return,
         };
-        if let Some(statement) = statement
-            && !matches!(statement.effect, Effect::None | Effect::Pin(_))
-        {
-            self.done.push(statement);
+        let Some(statement) = statement else { return };
+        let effect = match statement.effect(number) {
+            Effect::None | Effect::Pin(_) | Effect::Begin { .. } => return,
+            effect => effect,
+        };
+        match effect {
+            Effect::Unpin => self.pin_in_doubt = true,
+            // What was made in the transaction may have gone with it.
+            Effect::End => self.pin_in_doubt |= self.pin.is_some(),
+            Effect::DiscardAll => {
+                server.discarded();
+                self.statements.clear();
+                self.unnamed = None;
+                if self.pin.as_ref().is_some_and(Pin::is_discarded) {
+                    self.pin = None;
+                }
+            }
+            Effect::Deallocate(Some(name)) => {
+                self.undefine(name.as_bytes());
+                self.pin_in_doubt |= self.pin.is_some();
+            }
+            Effect::Deallocate(None) => {
+                server.prepared.clear();
+                self.statements.clear();
+                self.pin_in_doubt |= self.pin.is_some();
+            }
+            _ => {}
         }
+        if self.carried.completed(effect, tag).is_err() {
+            self.pin.get_or_insert(Pin::State(PinReason::Settings));
+        }
+    }
+
+    /// The answer to the question whether the session may leave its server.
+    fn pin_checked(&mut self, row: &[u8]) -> Result<(), Fault> {
+        let malformed = |_| Fault::Server("malformed DataRow");
+        let row = DataRow::read(row).map_err(malformed)?;
+        let value = row.values().next().flatten();
+        if value == Some(b"f") && self.pin.as_ref().is_some_and(Pin::can_be_checked) {
+            self.pin = None;
+        }
+        Ok(())
     }
 
     /// The server wants rows. In the extended protocol it ignores a Sync that was sent behind the Execute
@@ -220,11 +319,15 @@ impl<A: AsRef<Decision>> Session<A> {
         }
     }
 
-    fn error(&mut self, body: &[u8], server: &mut ServerState, setup: bool) -> Result<Fate, Fault> {
+    fn error(&mut self, body: &[u8], server: &mut ServerState, own: bool) -> Result<Fate, Fault> {
         let error =
             ErrorResponse::read(body).map_err(|_| Fault::Server("malformed ErrorResponse"))?;
         self.copying = false;
-        if setup || error.is_fatal() || self.pending.is_empty() {
+        if matches!(self.pending.front(), Some(Expect::PinCheck)) && !error.is_fatal() {
+            // It cannot be told, so the session stays where it is.
+            return Ok(Fate::Drop);
+        }
+        if own || error.is_fatal() || self.pending.is_empty() {
             // Last words: the end of the connection follows, and the client is told then.
             self.last_words = Some(ErrorReport::from_response(&error));
             server.tainted = true;
@@ -276,9 +379,16 @@ impl<A: AsRef<Decision>> Session<A> {
             ReadyForQuery::read(body).map_err(|_| Fault::Server("malformed ReadyForQuery"))?;
         let fate = match self.pending.pop_front() {
             Some(Expect::Setup(settings)) => {
-                if self.last_words.is_none() {
+                if self.last_words.is_none() && ready.status == TransactionStatus::Idle {
                     server.settings = settings;
+                    self.carried.leased();
+                } else if self.last_words.is_none() {
+                    self.carried.now_there();
                 }
+                return Ok(Fate::Drop);
+            }
+            Some(Expect::PinCheck) => {
+                self.awaiting_ready = false;
                 return Ok(Fate::Drop);
             }
             Some(Expect::Sync(Reply::Swallow)) => {
@@ -304,61 +414,20 @@ impl<A: AsRef<Decision>> Session<A> {
     /// A ReadyForQuery has come: what was done counts now, or not.
     fn settle(&mut self, server: &mut ServerState) {
         let failed = std::mem::take(&mut self.failed);
-        let done = std::mem::take(&mut self.done);
-        for statement in &done {
-            self.take_effect(statement, failed, server);
+        self.completed = 0;
+        if !failed {
+            self.carried.reported(server);
         }
         if self.status == TransactionStatus::Idle {
             self.portals.clear();
-        }
-    }
-
-    fn take_effect(&mut self, statement: &Statement, failed: bool, server: &mut ServerState) {
-        let carried = !failed && self.status == TransactionStatus::Idle && self.pin.is_none();
-        match &statement.effect {
-            Effect::Set { name, value } if carried => {
-                let settings = Arc::make_mut(&mut self.settings);
-                if settings.set(name, Value::Sql(value.clone())).is_ok() {
-                    server.settings = Arc::clone(&self.settings);
-                } else {
-                    server.tainted = true;
-                }
-            }
-            Effect::Reset { name } if carried => {
-                let first = self.startup.get(name).cloned();
-                let settings = Arc::make_mut(&mut self.settings);
-                settings.reset(name);
-                server.settings = Arc::clone(&self.settings);
-                if let Some(first) = first {
-                    // The server fell back to its own default; the client expects what it asked for.
-                    let _ = Arc::make_mut(&mut self.settings).set(name, first);
-                }
-            }
-            Effect::ResetAll if carried => {
-                self.settings = Arc::clone(&self.startup);
-                server.settings = Arc::new(Settings::default());
-            }
-            Effect::DiscardAll if !failed => {
-                server.discarded();
-                self.settings = Arc::clone(&self.startup);
-                self.statements.clear();
-                self.unnamed = None;
-                if matches!(self.pin, Some(crate::Pin::State(_))) {
-                    self.pin = None;
-                }
-            }
-            Effect::Deallocate(Some(name)) => self.undefine(name.as_bytes()),
-            Effect::Deallocate(None) => {
-                server.prepared.clear();
-                self.statements.clear();
-            }
-            _ => {}
+            self.carried.ended(!failed);
+            self.carried.settle(server);
         }
     }
 }
 
-fn drop_if(setup: bool) -> Fate {
-    if setup { Fate::Drop } else { Fate::Forward }
+fn drop_if(own: bool) -> Fate {
+    if own { Fate::Drop } else { Fate::Forward }
 }
 
 fn peek_server(input: &[u8]) -> Result<Option<Head>, Fault> {

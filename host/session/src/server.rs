@@ -4,7 +4,7 @@ use std::sync::Arc;
 use lru::LruCache;
 
 use crate::limits::MAX_SERVER_STATEMENTS;
-use crate::{Settings, StatementId};
+use crate::{Parameters, Settings, StatementId};
 
 /// What is known of the state of one server connection. It travels with the connection.
 pub struct ServerState {
@@ -16,8 +16,8 @@ pub struct ServerState {
     pub(crate) settings: Arc<Settings>,
     /// Something was left behind that is not tracked: it must not be reused.
     pub(crate) tainted: bool,
-    /// The last reported parameters, in the order of their first report.
-    pub parameters: Vec<(Box<str>, Box<str>)>,
+    /// The last reported parameters.
+    pub parameters: Parameters,
     /// The node was a standby when the connection was lent.
     pub standby: bool,
 }
@@ -31,7 +31,7 @@ impl ServerState {
             unnamed: None,
             settings: Arc::default(),
             tainted: false,
-            parameters,
+            parameters: parameters.into_iter().collect(),
             standby: false,
         }
     }
@@ -56,15 +56,5 @@ impl ServerState {
     /// The settings have been made what they are here.
     pub fn now_has(&mut self, settings: Arc<Settings>) {
         self.settings = settings;
-    }
-
-    /// Notes a ParameterStatus.
-    pub fn report(&mut self, name: &[u8], value: &[u8]) {
-        let name = String::from_utf8_lossy(name);
-        let value = String::from_utf8_lossy(value);
-        match self.parameters.iter_mut().find(|(n, _)| **n == *name) {
-            Some(entry) => entry.1 = value.into(),
-            None => self.parameters.push((name.into(), value.into())),
-        }
     }
 }

@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use bytes::{Buf, BytesMut};
 use howdah_decision::{Decision, PoolMode};
-use howdah_sql::{Effect, PinReason, Statement};
+use howdah_sql::{Effect, Statement};
 use howdah_wire::backend::{ErrorReport, TransactionStatus};
 
 use crate::batch::{Batch, Gathered};
+use crate::carried::Carried;
 use crate::expect::Expect;
 use crate::limits::MAX_REROUTES;
 use crate::reply::Replied;
-use crate::{Buffers, Guide, Prepared, ServerState, Settings};
+use crate::{Buffers, Guide, Parameters, Pin, Prepared, ServerState, Settings, pin};
 
 /// What a session needs next.
 #[derive(Debug, PartialEq, Eq)]
@@ -37,17 +38,6 @@ pub enum Disposition {
     Reset,
     /// Its state cannot be known: close it.
     Close,
-}
-
-/// Why a session stays on its server.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Pin {
-    /// The pool mode is `session`.
-    Mode,
-    /// State that cannot follow it.
-    State(PinReason),
-    /// A policy wants it, for this reason.
-    Policy(Box<str>),
 }
 
 /// A mistake that ends a connection.
@@ -81,13 +71,16 @@ pub(crate) enum Phase {
 /// The life of one client after its start-up. See the crate's documentation.
 pub struct Session<A> {
     pub(crate) phase: Phase,
-    pub(crate) startup: Arc<Settings>,
-    pub(crate) settings: Arc<Settings>,
+    pub(crate) carried: Carried,
+    /// Reported parameters as the client knows them.
+    pub(crate) told: Parameters,
     /// As of the last ReadyForQuery.
     pub(crate) status: TransactionStatus,
     pub(crate) pin: Option<Pin>,
     pub(crate) statements: HashMap<Box<[u8]>, Rc<Prepared>>,
     pub(crate) unnamed: Option<Rc<Prepared>>,
+    /// What keeps the session on its server may have gone, or may never have come: the server is to be asked.
+    pub(crate) pin_in_doubt: bool,
     /// Portals of the current transaction, with what they execute.
     pub(crate) portals: Vec<(Box<[u8]>, Rc<Statement>)>,
     pub(crate) batch: Batch<A>,
@@ -102,8 +95,8 @@ pub struct Session<A> {
     pub(crate) skipping: bool,
     /// Something failed since the last ReadyForQuery.
     pub(crate) failed: bool,
-    /// Completed statements whose effect counts when the transaction is done.
-    pub(crate) done: Vec<Rc<Statement>>,
+    /// Statements of the present simple query that have been completed.
+    pub(crate) completed: usize,
     /// The batch as the client sent it, while it may still be sent elsewhere.
     pub(crate) retained: Option<BytesMut>,
     /// Bytes of the batch that are not yet forwarded.
@@ -121,16 +114,17 @@ pub struct Session<A> {
 }
 
 impl<A: AsRef<Decision>> Session<A> {
-    /// A session whose client has just been greeted.
-    pub fn new(mode: PoolMode, settings: Arc<Settings>) -> Session<A> {
+    /// A session whose client has just been greeted, and told of these parameters.
+    pub fn new(mode: PoolMode, settings: Arc<Settings>, told: Parameters) -> Session<A> {
         Session {
             phase: Phase::Batch,
-            startup: Arc::clone(&settings),
-            settings,
+            carried: Carried::new(settings),
+            told,
             status: TransactionStatus::Idle,
             pin: (mode == PoolMode::Session).then_some(Pin::Mode),
             statements: HashMap::new(),
             unnamed: None,
+            pin_in_doubt: false,
             portals: Vec::new(),
             batch: Batch::default(),
             pending: VecDeque::new(),
@@ -139,7 +133,7 @@ impl<A: AsRef<Decision>> Session<A> {
             copying: false,
             skipping: false,
             failed: false,
-            done: Vec::new(),
+            completed: 0,
             retained: None,
             unsent: 0,
             reroutes: 0,
@@ -227,7 +221,7 @@ impl<A: AsRef<Decision>> Session<A> {
 
     /// Settings that the client wants.
     pub fn settings(&self) -> &Arc<Settings> {
-        &self.settings
+        self.carried.wanted()
     }
 
     /// What must be done to the server when the client goes away now.
@@ -240,6 +234,9 @@ impl<A: AsRef<Decision>> Session<A> {
             return Disposition::Close;
         }
         match (&self.pin, self.status) {
+            (Some(Pin::State(_)), _) if !self.pin.as_ref().is_some_and(Pin::is_discarded) => {
+                Disposition::Close
+            }
             (Some(_), _) => Disposition::Reset,
             (None, TransactionStatus::Idle) => Disposition::Reuse,
             (None, _) => Disposition::Rollback,
@@ -297,7 +294,8 @@ impl<A: AsRef<Decision>> Session<A> {
     pub(crate) fn forget_server(&mut self) {
         self.pending.clear();
         self.portals.clear();
-        self.done.clear();
+        self.completed = 0;
+        self.carried.ended(false);
         self.awaiting_ready = false;
         self.unsynced = false;
         self.copying = false;
@@ -309,6 +307,7 @@ impl<A: AsRef<Decision>> Session<A> {
         self.server_stream = (0, true);
         if self.pin != Some(Pin::Mode) {
             self.pin = None;
+            self.pin_in_doubt = false;
         }
     }
 
@@ -325,17 +324,29 @@ impl<A: AsRef<Decision>> Session<A> {
             let reason = reason.clone();
             self.pin.get_or_insert(Pin::Policy(reason));
         }
-        if !server.has_settings(&self.settings) {
-            let sql = self.settings.difference(&server.settings);
-            if !sql.is_empty() {
-                howdah_wire::frontend::Query { text: sql.as_bytes() }.write(&mut io.server_out);
-                self.pending.push_back(Expect::Setup(Arc::clone(&self.settings)));
-                self.phase = Phase::Setup;
-                return;
-            }
+        let wanted = Arc::clone(self.carried.wanted());
+        let sql = match server.has_settings(&wanted) {
+            true => String::new(),
+            false => wanted.difference(&server.settings),
+        };
+        if sql.is_empty() {
+            server.settings = wanted;
+            self.carried.leased();
+            server.parameters.tell(&mut self.told, &mut io.client_out);
+            return self.start_batch(io, server);
         }
-        server.settings = Arc::clone(&self.settings);
-        self.start_batch(io, server);
+        // In the same packet as the batch, unless the server might refuse them.
+        let sure = wanted.differs_surely(&server.settings);
+        self.set_up(io, &sql);
+        match sure {
+            true => self.start_batch(io, server),
+            false => self.phase = Phase::Setup,
+        }
+    }
+
+    fn set_up(&mut self, io: &mut Buffers, sql: &str) {
+        howdah_wire::frontend::Query { text: sql.as_bytes() }.write(&mut io.server_out);
+        self.pending.push_back(Expect::Setup(Arc::clone(self.carried.wanted())));
     }
 
     /// The server is as the client wants it: the batch may go.
@@ -394,7 +405,11 @@ impl<A: AsRef<Decision>> Session<A> {
             }
         }
         if self.phase == Phase::Answers && !self.is_settled() {
+            self.make_up(io);
             self.forward(io, server, guide)?;
+        }
+        if self.phase == Phase::Answers && self.is_settled() && self.pin_in_doubt {
+            self.check_pin(io);
         }
         let settled = self.phase == Phase::Answers && self.is_settled();
         if settled {
@@ -411,6 +426,26 @@ impl<A: AsRef<Decision>> Session<A> {
         match self.phase {
             Phase::End => Ok(None),
             _ => Ok(Some(Step::Wait)),
+        }
+    }
+
+    /// RESET in a transaction has gone back to the server's own default, but the client's start-up wants something
+    /// else: that is made up for before anything else is sent.
+    fn make_up(&mut self, io: &mut Buffers) {
+        let ready = self.status == TransactionStatus::InTransaction && self.pending.is_empty();
+        if ready && !self.awaiting_ready && !self.unsynced && !self.carried.is_there() {
+            let sql = self.carried.difference();
+            self.set_up(io, &sql);
+        }
+    }
+
+    /// Asks the server whether there is still anything that the session must stay for.
+    fn check_pin(&mut self, io: &mut Buffers) {
+        self.pin_in_doubt = false;
+        if self.pin.as_ref().is_some_and(Pin::can_be_checked) {
+            howdah_wire::frontend::Query { text: pin::CHECK.as_bytes() }.write(&mut io.server_out);
+            self.pending.push_back(Expect::PinCheck);
+            self.awaiting_ready = true;
         }
     }
 
@@ -445,7 +480,8 @@ impl<A: AsRef<Decision>> Session<A> {
         self.unsynced = false;
         self.skipping = false;
         self.failed = false;
-        self.done.clear();
+        self.completed = 0;
+        self.carried.ended(false);
         self.portals.clear();
         self.server_stream = (0, true);
         io.server_in.clear();
@@ -466,7 +502,7 @@ impl<A: AsRef<Decision>> Session<A> {
                 _ => false,
             })
         };
-        let ends = |s: &Statement| s.effect == Effect::End || s.boundaries != 0;
+        let ends = |s: &Statement| s.effects.contains(&Effect::End) || s.boundaries != 0;
         // Without Sync nothing has been committed, as in an open transaction.
         let unsynced = self.unsynced && !self.awaiting_ready;
         let open = self.status != TransactionStatus::Idle || unsynced;

@@ -97,25 +97,87 @@ impl Settings {
 
     /// The SQL that turns a server with the settings `have` into one with these.
     /// Empty when nothing differs.
+    ///
+    /// Whoever the session is on the server is left first, and whoever it is to be is taken on last: settings may need
+    /// the rights of the user that logged in.
     pub fn difference(&self, have: &Settings) -> String {
         let mut sql = String::new();
-        for (name, _) in have.iter().filter(|(name, _)| !self.map.contains_key(*name)) {
+        if self == have {
+            return sql;
+        }
+        for name in IDENTITY.iter().rev().filter(|name| have.map.contains_key(**name)) {
             let _ = write!(sql, "RESET {};", quote_name(name));
+        }
+        let plain = |name: &str| !IDENTITY.contains(&name);
+        for (name, _) in have.iter().filter(|(name, _)| !self.map.contains_key(*name)) {
+            if plain(name) {
+                let _ = write!(sql, "RESET {};", quote_name(name));
+            }
         }
         for (name, value) in self.iter().filter(|(name, value)| have.map.get(*name) != Some(value))
         {
-            let _ = match value {
-                Value::Plain(text) => write!(
-                    sql,
-                    "SELECT pg_catalog.set_config({}, {}, false);",
-                    quote_text(name),
-                    quote_text(text)
-                ),
-                Value::Sql(text) => write!(sql, "SET {} TO {text};", quote_name(name)),
-            };
+            if plain(name) {
+                assign(&mut sql, name, value);
+            }
+        }
+        for name in IDENTITY {
+            if let Some(value) = self.map.get(name) {
+                assign(&mut sql, name, value);
+            }
         }
         sql
     }
+
+    /// Whether a server cannot refuse to become what these settings are, coming from `have`: whatever differs depends on
+    /// nothing but its value, which a server has accepted before.
+    pub fn differs_surely(&self, have: &Settings) -> bool {
+        let changed = self.iter().filter(|(name, value)| have.map.get(*name) != Some(value));
+        let gone = have.iter().filter(|(name, _)| !self.map.contains_key(*name));
+        changed.chain(gone).all(|(name, _)| SURE.contains(&name))
+            && IDENTITY.iter().all(|name| !self.map.contains_key(*name))
+    }
+}
+
+/// Who a session is: the second depends on the first.
+const IDENTITY: [&str; 2] = ["session_authorization", "role"];
+
+/// Settings that everybody may make, and whose values depend on nothing that the server would have to look up
+/// (guc_tables.c).
+const SURE: [&str; 22] = [
+    "application_name",
+    "bytea_output",
+    "client_encoding",
+    "client_min_messages",
+    "datestyle",
+    "default_transaction_deferrable",
+    "default_transaction_isolation",
+    "default_transaction_read_only",
+    "enable_seqscan",
+    "extra_float_digits",
+    "idle_in_transaction_session_timeout",
+    "intervalstyle",
+    "lock_timeout",
+    "maintenance_work_mem",
+    "plan_cache_mode",
+    "row_security",
+    "search_path",
+    "standard_conforming_strings",
+    "statement_timeout",
+    "synchronous_commit",
+    "timezone",
+    "work_mem",
+];
+
+fn assign(sql: &mut String, name: &str, value: &Value) {
+    let _ = match value {
+        Value::Plain(text) => write!(
+            sql,
+            "SELECT pg_catalog.set_config({}, {}, false);",
+            quote_text(name),
+            quote_text(text)
+        ),
+        Value::Sql(text) => write!(sql, "SET {} TO {text};", quote_name(name)),
+    };
 }
 
 /// Names are letters, digits, `_` and `$`, with dots between (guc.c); they compare without case.

@@ -15,7 +15,8 @@ use howdah_wire::frontend::{Bind, Execute, Parse, Query, Sync};
 use howdah_wire::{backend, frame};
 
 use crate::{
-    Buffers, Disposition, Guide, Prepared, ServerState, Session, Settings, StatementId, Step, Value,
+    Buffers, Disposition, Guide, Parameters, Prepared, ServerState, Session, Settings, StatementId,
+    Step, Value,
 };
 
 struct Answer(Decision);
@@ -77,7 +78,7 @@ struct Bench {
 
 impl Bench {
     fn new() -> Bench {
-        let session = Session::new(PoolMode::Transaction, Arc::default());
+        let session = Session::new(PoolMode::Transaction, Arc::default(), Parameters::default());
         Bench { session, io: Buffers::default(), guide: Policy::default() }
     }
 
@@ -203,19 +204,37 @@ fn a_prepared_statement_is_prepared_again_where_it_is_not_known() {
 #[test]
 fn settings_are_made_before_the_batch_goes() {
     let mut settings = Settings::default();
-    settings.set("Work_Mem", Value::Plain("1MB".into())).unwrap();
+    settings.set("App.User", Value::Plain("alice".into())).unwrap();
     let mut bench = Bench::new();
-    bench.session = Session::new(PoolMode::Transaction, Arc::new(settings));
+    bench.session = Session::new(PoolMode::Transaction, Arc::new(settings), Parameters::default());
     let mut replica = server(true);
     bench.query("SELECT 1");
     bench.step(None);
     assert_eq!(bench.step(Some(&mut replica)), Step::Wait);
     let sent = bench.io.server_out.clone();
-    assert!(sent.windows(8).any(|w| w == b"work_mem"));
+    assert!(sent.windows(8).any(|w| w == b"app.user"));
     assert_eq!(bench.sent_up(), b"Q", "the query waits");
     bench.completed(TransactionStatus::Idle);
     assert_eq!(bench.step(Some(&mut replica)), Step::Wait);
     assert_eq!((bench.sent_up(), bench.sent_down()), (b"Q".to_vec(), Vec::new()));
+}
+
+/// What a server cannot refuse goes in the same packet.
+#[test]
+fn sure_settings_do_not_wait() {
+    let mut settings = Settings::default();
+    settings.set("search_path", Value::Plain("a, b".into())).unwrap();
+    let mut bench = Bench::new();
+    bench.session = Session::new(PoolMode::Transaction, Arc::new(settings), Parameters::default());
+    let mut replica = server(true);
+    bench.query("SELECT 1");
+    bench.step(None);
+    assert_eq!(bench.step(Some(&mut replica)), Step::Wait);
+    assert_eq!(bench.sent_up(), b"QQ");
+    bench.completed(TransactionStatus::Idle);
+    bench.completed(TransactionStatus::Idle);
+    assert_eq!(bench.step(Some(&mut replica)), Step::Release(Disposition::Reuse));
+    assert_eq!(bench.sent_down(), b"CZ");
 }
 
 #[test]

@@ -5,12 +5,18 @@ use crate::lex::{Lexer, Token, What};
 pub enum Effect {
     /// Nothing that lasts.
     None,
-    /// `SET [SESSION] name TO value`, the only statement of its text: it can follow the client.
+    /// `SET [SESSION] name TO value`: it can follow the client. Also `SET ROLE`, `SET SESSION AUTHORIZATION` and their
+    /// like, by the names of their settings.
     Set {
         /// Folded name.
         name: Box<str>,
-        /// SQL text of the value.
+        /// SQL text of the value, as after `SET name TO`.
         value: Box<str>,
+    },
+    /// `SET LOCAL name TO value`, which ends with the transaction.
+    SetLocal {
+        /// Folded name.
+        name: Box<str>,
     },
     /// `RESET name`, or `SET name TO DEFAULT`.
     Reset {
@@ -30,8 +36,16 @@ pub enum Effect {
     },
     /// Ends a transaction block: COMMIT, END, ROLLBACK, ABORT; not a savepoint, and not two-phase commit.
     End,
+    /// `SAVEPOINT name`.
+    Savepoint(Box<str>),
+    /// `RELEASE name`.
+    Release(Box<str>),
+    /// `ROLLBACK TO name`.
+    RollbackTo(Box<str>),
     /// Leaves something that cannot follow the client.
     Pin(PinReason),
+    /// May take away something that could not follow the client: DROP, DISCARD, CLOSE, UNLISTEN, `pg_advisory_unlock`.
+    Unpin,
 }
 
 /// Why a session has to stay on its server.
@@ -142,10 +156,27 @@ fn is_of_transaction(name: &str) -> bool {
     matches!(name, "transaction_isolation" | "transaction_read_only" | "transaction_deferrable")
 }
 
-/// Settings that a statement of the form `SET name TO value` can't carry to another server: who the session is,
-/// and the state of its random numbers.
+/// The state of the session's random numbers can't be carried to another server.
 fn is_bound(name: &str) -> bool {
-    matches!(name, "role" | "session_authorization" | "seed")
+    name == "seed"
+}
+
+/// The effect of a SAVEPOINT, RELEASE or ROLLBACK TO that begins at `start`.
+pub(crate) fn of_savepoint(text: &[u8], start: usize, backslash_escapes: bool) -> Effect {
+    let mut words = Words::new(text, start, backslash_escapes);
+    let effect = if words.word("savepoint") {
+        words.identifier().map(Effect::Savepoint)
+    } else if words.word("release") {
+        words.word("savepoint");
+        words.identifier().map(Effect::Release)
+    } else {
+        words.advance();
+        let _ = words.word("work") || words.word("transaction");
+        words.word("to");
+        words.word("savepoint");
+        words.identifier().map(Effect::RollbackTo)
+    };
+    effect.unwrap_or(Effect::Pin(PinReason::Settings))
 }
 
 /// The effect of a SET, RESET, DISCARD or DEALLOCATE that begins at `start`.
@@ -157,7 +188,7 @@ pub(crate) fn of_session_verb(text: &[u8], start: usize, backslash_escapes: bool
         reset(&mut words)
     } else if words.word("discard") {
         // The other forms drop what the server can make again.
-        Some(if words.word("all") { Effect::DiscardAll } else { Effect::None })
+        Some(if words.word("all") { Effect::DiscardAll } else { Effect::Unpin })
     } else if words.word("deallocate") {
         deallocate(&mut words)
     } else {
@@ -177,18 +208,35 @@ fn deallocate(words: &mut Words<'_>) -> Option<Effect> {
 }
 
 fn set(words: &mut Words<'_>) -> Option<Effect> {
-    if words.word("local") || words.word("transaction") || words.word("constraints") {
+    if words.word("local") {
+        // Whatever it is, it does not outlast the transaction.
+        return Some(match set(words) {
+            Some(Effect::Set { name, .. } | Effect::Reset { name }) => Effect::SetLocal { name },
+            _ => Effect::None,
+        });
+    }
+    if words.word("transaction") || words.word("constraints") {
         return Some(Effect::None);
     }
-    words.word("session");
-    if words.word("characteristics") {
-        return None;
+    if words.word("session") {
+        if words.word("characteristics") {
+            return characteristics(words);
+        }
+        if words.word("authorization") {
+            return assignment(words, "session_authorization".into());
+        }
     }
-    if words.word("authorization") {
-        return undone(words, "default");
+    if words.word("xml") {
+        return words.word("option").then(|| assignment(words, "xmloption".into()))?;
     }
     if words.word("role") {
-        return undone(words, "none");
+        if words.next.what == What::Punct(b'.') {
+            return None;
+        }
+        if !words.word("to") && words.next.what == What::Operator {
+            words.advance();
+        }
+        return assignment(words, "role".into());
     }
     if words.word("time") {
         return words.word("zone").then(|| assignment(words, "timezone".into()))?;
@@ -212,9 +260,33 @@ fn set(words: &mut Words<'_>) -> Option<Effect> {
     assignment(words, name)
 }
 
-/// Who the session is goes back to what it was: a session that had changed it is pinned since then.
-fn undone(words: &mut Words<'_>, word: &str) -> Option<Effect> {
-    (words.word(word) && words.at_end()).then_some(Effect::None)
+/// `SET SESSION CHARACTERISTICS AS TRANSACTION` with one mode, which is a setting of another name (gram.y,
+/// utility.c).
+fn characteristics(words: &mut Words<'_>) -> Option<Effect> {
+    if !words.word("as") || !words.word("transaction") {
+        return None;
+    }
+    let (name, value) = if words.word("read") {
+        match words.word("only") {
+            true => ("default_transaction_read_only", "on".into()),
+            false => {
+                words.word("write").then_some(("default_transaction_read_only", "off".into()))?
+            }
+        }
+    } else if words.word("deferrable") {
+        ("default_transaction_deferrable", "on".into())
+    } else if words.word("not") && words.word("deferrable") {
+        ("default_transaction_deferrable", "off".into())
+    } else if words.word("isolation") && words.word("level") {
+        let level = words.rest()?.split_ascii_whitespace().collect::<Vec<_>>().join(" ");
+        if !level.bytes().all(|b| b.is_ascii_alphabetic() || b == b' ') {
+            return None;
+        }
+        ("default_transaction_isolation", format!("'{level}'"))
+    } else {
+        return None;
+    };
+    words.at_end().then(|| Effect::Set { name: name.into(), value: value.into() })
 }
 
 fn assignment(words: &mut Words<'_>, name: Box<str>) -> Option<Effect> {
@@ -255,7 +327,8 @@ fn reset(words: &mut Words<'_>) -> Option<Effect> {
         return Some(Effect::ResetAll);
     }
     if words.word("session") {
-        return words.word("authorization").then_some(Effect::None);
+        let name = "session_authorization".into();
+        return words.word("authorization").then_some(Effect::Reset { name });
     }
     if words.word("time") {
         return words.word("zone").then(|| Effect::Reset { name: "timezone".into() });
@@ -265,7 +338,7 @@ fn reset(words: &mut Words<'_>) -> Option<Effect> {
     }
     match words.name()? {
         name if is_of_transaction(&name) => Some(Effect::None),
-        name if is_bound(&name) && &*name != "seed" => Some(Effect::None),
+        name if is_bound(&name) => None,
         name => Some(Effect::Reset { name }),
     }
 }

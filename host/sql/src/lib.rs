@@ -43,8 +43,9 @@ pub struct Statement {
     /// length of lists of literals. Stable across processes and versions. A text of unknown kind has a digest of
     /// its bytes.
     pub digest: u64,
-    /// What it does to the session.
-    pub effect: Effect,
+    /// What its statements do to the session, one for each that is not empty, in order. Empty when none does anything:
+    /// [`Statement::effect`] tells.
+    pub effects: Box<[Effect]>,
     /// How many statements that are not empty.
     pub statements: u32,
     /// The greatest `$n`.
@@ -59,7 +60,7 @@ impl Statement {
             kind: Kind::Empty,
             facts: Facts::NONE,
             digest: 0,
-            effect: Effect::None,
+            effects: Box::default(),
             statements: 0,
             parameters: 0,
             boundaries: 0,
@@ -68,14 +69,33 @@ impl Statement {
 
     fn unknown(text: &[u8], facts: Facts, effect: Effect) -> Statement {
         let digest = digest::Digest::of_bytes(text);
+        let effects = if effect == Effect::None { Box::default() } else { Box::from([effect]) };
         Statement {
             kind: Kind::Unknown,
             facts,
             digest,
-            effect,
+            effects,
             statements: 1,
             ..Statement::empty()
         }
+    }
+
+    /// What the statement of this number, counted from zero, does to the session.
+    pub fn effect(&self, number: usize) -> &Effect {
+        self.effects.get(number).unwrap_or(&Effect::None)
+    }
+
+    /// What it does to the session, when it is a single statement.
+    pub fn only_effect(&self) -> &Effect {
+        if self.statements == 1 { self.effect(0) } else { &Effect::None }
+    }
+
+    /// Why the session has to stay on its server afterwards: the first reason.
+    pub fn pin(&self) -> Option<PinReason> {
+        self.effects.iter().find_map(|effect| match effect {
+            Effect::Pin(reason) => Some(*reason),
+            _ => None,
+        })
     }
 
     /// `boundary` has three bits; more boundaries than fit are all the same.

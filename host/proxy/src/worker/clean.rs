@@ -69,7 +69,7 @@ pub(crate) async fn run(
                 }
                 tag::PARAMETER_STATUS => {
                     let status = ParameterStatus::read(body).map_err(|_| lost())?;
-                    conn.state.report(status.name, status.value);
+                    conn.state.parameters.report(status.name, status.value);
                 }
                 tag::READY_FOR_QUERY => return refused.map_or(Ok(()), Err),
                 _ => {}

@@ -202,7 +202,7 @@ impl Guest {
         let waker = ctx.wakers.borrow_mut().insert(None);
         Ok(Guest {
             ctx: Rc::clone(ctx),
-            session: Session::new(mode, settings),
+            session: Session::new(mode, settings, greeting.parameters.clone()),
             guide,
             lessee,
             leased: None,

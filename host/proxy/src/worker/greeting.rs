@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use howdah_decision::{Decision, Demands};
-use howdah_session::Settings;
-use howdah_wire::backend::{ErrorReport, ParameterStatus};
+use howdah_session::{Parameters, Settings};
+use howdah_wire::backend::ErrorReport;
 use tokio::time::Instant;
 
 use super::Ctx;
@@ -27,6 +27,7 @@ pub(crate) type Key = (u16, String, String, String);
 /// ParameterStatus messages.
 pub(crate) struct Greeting {
     pub(crate) messages: Vec<u8>,
+    pub(crate) parameters: Parameters,
     made: Instant,
 }
 
@@ -57,13 +58,11 @@ pub(crate) async fn greeting(
         conn.state.now_has(Arc::clone(settings));
     }
     let mut messages = BytesMut::new();
-    for (name, value) in &conn.state.parameters {
-        // A client that reads from replicas too is not told of a standby.
-        let value = if &**name == "in_hot_standby" { "off" } else { value };
-        ParameterStatus { name: name.as_bytes(), value: value.as_bytes() }.write(&mut messages);
-    }
+    let parameters = conn.state.parameters.clone();
+    parameters.greet(&mut messages);
     give_back(leased, howdah_session::Disposition::Reuse);
-    let greeting = Rc::new(Greeting { messages: messages.to_vec(), made: Instant::now() });
+    let greeting =
+        Rc::new(Greeting { messages: messages.to_vec(), parameters, made: Instant::now() });
     let mut kept = ctx.greetings.borrow_mut();
     if kept.len() >= MAX_KEPT {
         kept.clear();

@@ -18,7 +18,8 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use howdah_decision::{Decision, Demands, Facts, Kind, PoolMode, Refusal, Rewrite, Table};
 use howdah_session::{
-    Buffers, Disposition, Guide, Prepared, ServerState, Session, Settings, StatementId, Step,
+    Buffers, Disposition, Guide, Parameters, Prepared, ServerState, Session, Settings, StatementId,
+    Step,
 };
 use howdah_sql::{NoCatalog, ScanOptions, Statement};
 use howdah_wire::frame;
@@ -119,7 +120,7 @@ const NAMES: [&str; 2] = ["primary", "replica"];
 impl Stage {
     fn new(mode: PoolMode) -> Stage {
         Stage {
-            session: Session::new(mode, Arc::new(Settings::default())),
+            session: Session::new(mode, Arc::new(Settings::default()), Parameters::default()),
             io: Buffers::default(),
             policies: Policies::default(),
             servers: [fresh(0), fresh(1)],

@@ -221,6 +221,7 @@ fn quote(mark: char, bytes: &[u8]) -> String {
         Some(first) if text.len() > 200 && text.chars().all(|c| c == first) => {
             format!("{mark}{first}{mark}*{}", text.len())
         }
+        _ if text.len() > 200 => format!("{mark}{}…{mark}", &text[..30]),
         _ => format!("{mark}{text}{mark}"),
     }
 }

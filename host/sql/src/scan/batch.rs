@@ -4,8 +4,11 @@ use super::Scan;
 use super::level::Level;
 use super::statement::Current;
 use crate::Statement;
-use crate::effect::{Effect, PinReason, of_session_verb};
+use crate::effect::{Effect, PinReason, of_savepoint, of_session_verb};
 use crate::words::Word;
+
+/// Statements of one text whose effects are followed.
+const MAX_EFFECTS: usize = 1_000;
 
 /// Whether everything so far is inside `BEGIN READ ONLY`.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -56,21 +59,30 @@ impl Scan<'_> {
         }
         found.kind = found.kind.max(kind);
         found.add_boundary(current.boundary());
-        let before = std::mem::replace(&mut found.effect, Effect::None);
-        found.effect = match found.statements {
-            0 => effect,
-            _ => together(before, effect),
-        };
-        found.statements += 1;
+        if effect != Effect::None || !self.effects.is_empty() {
+            self.add_effect(effect);
+        }
+        self.found.statements += 1;
+    }
+
+    fn add_effect(&mut self, effect: Effect) {
+        let number = self.found.statements as usize;
+        if number < MAX_EFFECTS {
+            self.effects.resize(number, Effect::None);
+            self.effects.push(effect);
+        } else if effect != Effect::None {
+            // Too many to be followed one by one.
+            self.effects[0] = Effect::Pin(PinReason::Unseen);
+        }
     }
 
     pub(super) fn finish(&mut self) -> Statement {
         let found = &mut self.found;
         if found.statements > 1 {
             found.facts = found.facts.with(Facts::SEVERAL);
-            found.effect = of_batch(&found.effect, found.boundaries);
         }
-        if matches!(found.effect, Effect::Pin(_)) {
+        found.effects = std::mem::take(&mut self.effects).into();
+        if found.pin().is_some() {
             found.facts = found.facts.with(Facts::STICKY);
         }
         if matches!(self.promise, Promise::Given | Promise::Kept) {
@@ -89,48 +101,15 @@ impl Scan<'_> {
                 let escapes = self.options.backslash_escapes;
                 of_session_verb(self.lexer.text, current.start, escapes)
             }
+            _ if current.is_savepoint() => {
+                let escapes = self.options.backslash_escapes;
+                of_savepoint(self.lexer.text, current.start, escapes)
+            }
             Word::Begin | Word::Start => Effect::Begin { read_only: current.read_only },
             _ if current.ends_transaction() => Effect::End,
+            Word::Drop | Word::Close | Word::Unlisten => Effect::Unpin,
+            _ if current.unlocks => Effect::Unpin,
             _ => Effect::None,
-        }
-    }
-}
-
-/// The effect of two statements. A pin outlasts all; what changes settings twice is not tracked.
-fn together(before: Effect, after: Effect) -> Effect {
-    let changes = |effect: &Effect| {
-        matches!(
-            effect,
-            Effect::Set { .. }
-                | Effect::Reset { .. }
-                | Effect::ResetAll
-                | Effect::DiscardAll
-                | Effect::Deallocate(_)
-        )
-    };
-    match (before, after) {
-        (Effect::Pin(reason), _) | (_, Effect::Pin(reason)) => Effect::Pin(reason),
-        (before, after) if changes(&before) && changes(&after) => Effect::Pin(PinReason::Settings),
-        (before, _) if changes(&before) => before,
-        (_, after) => after,
-    }
-}
-
-/// The effect of several statements. They are one transaction, unless they say otherwise: a setting that is the
-/// only one among them is made when all succeed.
-fn of_batch(effect: &Effect, boundaries: u64) -> Effect {
-    match effect {
-        Effect::Pin(_) => effect.clone(),
-        Effect::Set { .. } | Effect::Reset { .. } | Effect::ResetAll if boundaries == 0 => {
-            effect.clone()
-        }
-        Effect::Deallocate(None) => Effect::Deallocate(None),
-        Effect::Set { .. } | Effect::Reset { .. } | Effect::ResetAll | Effect::DiscardAll => {
-            Effect::Pin(PinReason::Settings)
-        }
-        // The host renames prepared statements: the name is not one that the server knows.
-        Effect::Deallocate(Some(_)) | Effect::None | Effect::Begin { .. } | Effect::End => {
-            Effect::None
         }
     }
 }

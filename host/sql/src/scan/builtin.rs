@@ -30,6 +30,11 @@ pub(super) fn locks_session(function: &str) -> bool {
     is_advisory(function) && !function.contains("_xact_") && !function.contains("unlock")
 }
 
+/// Gives such a lock back.
+pub(super) fn unlocks_session(function: &str) -> bool {
+    function.starts_with("pg_advisory_unlock")
+}
+
 fn is_advisory(function: &str) -> bool {
     function.starts_with("pg_advisory_") || function.starts_with("pg_try_advisory_")
 }

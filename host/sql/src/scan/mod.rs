@@ -30,6 +30,7 @@ pub(crate) struct Scan<'a> {
     digest: Digest,
     /// What is known of the statements that have ended.
     found: Statement,
+    effects: Vec<Effect>,
     promise: Promise,
     current: Current,
     levels: [Level; MAX_DEPTH],
@@ -53,6 +54,7 @@ impl<'a> Scan<'a> {
             catalog,
             digest: Digest::new(),
             found: Statement::empty(),
+            effects: Vec::new(),
             promise: Promise::Open,
             current: Current::new(),
             levels,

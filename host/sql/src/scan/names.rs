@@ -93,6 +93,7 @@ impl Scan<'_> {
         if built_in && builtin::locks_session(&name) && self.current.atomic == 0 {
             self.current.pin = Some(PinReason::AdvisoryLock);
         }
+        self.current.unlocks |= built_in && builtin::unlocks_session(&name);
         if built_in && &*name == "set_config" {
             self.configures = true;
         }

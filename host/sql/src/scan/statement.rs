@@ -20,6 +20,8 @@ pub(super) struct Current {
     pub(super) locks_rows: bool,
     pub(super) volatile: bool,
     pub(super) copy: bool,
+    /// It may give advisory locks back.
+    pub(super) unlocks: bool,
     /// `BEGIN ATOMIC` of a function's body, and the CASEs in it, that have not ended.
     pub(super) atomic: u32,
     two_phase: bool,
@@ -52,6 +54,7 @@ impl Current {
             locks_rows: false,
             volatile: false,
             copy: false,
+            unlocks: false,
             atomic: 0,
             two_phase: false,
             savepoint: false,
@@ -208,6 +211,11 @@ impl Current {
     /// Why the session must stay where it is, now that the statement has ended.
     pub(super) fn final_pin(&self) -> Option<PinReason> {
         self.pin.filter(|_| self.explained != Explained::Planned)
+    }
+
+    /// Whether it is SAVEPOINT, RELEASE or ROLLBACK TO.
+    pub(super) fn is_savepoint(&self) -> bool {
+        self.savepoint && !self.two_phase
     }
 
     /// Whether it ends the transaction block, for certain and without two phases.

@@ -17,12 +17,27 @@ fn effects() {
         ("SET TIME ZONE INTERVAL '1' HOUR", pin()),
         ("SET NAMES 'latin1'", set("client_encoding", "'latin1'")),
         ("SET a TO DEFAULT", reset("a")),
-        ("SET LOCAL a = 1", Effect::None),
+        ("SET LOCAL a = 1", Effect::SetLocal { name: "a".into() }),
+        ("SET LOCAL ROLE x", Effect::SetLocal { name: "role".into() }),
+        ("SET LOCAL seed = 1", Effect::None),
         ("SET TRANSACTION READ ONLY", Effect::None),
-        ("SET ROLE x", pin()),
-        ("SET role = x", pin()),
-        ("SET SESSION AUTHORIZATION x", pin()),
-        ("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY", pin()),
+        ("SET ROLE x", set("role", "x")),
+        ("SET role = x", set("role", "x")),
+        ("SET role TO 'x'", set("role", "'x'")),
+        ("SET SESSION AUTHORIZATION x", set("session_authorization", "x")),
+        (
+            "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
+            set("default_transaction_read_only", "on"),
+        ),
+        (
+            "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL repeatable  READ",
+            set("default_transaction_isolation", "'repeatable READ'"),
+        ),
+        (
+            "SET SESSION CHARACTERISTICS AS TRANSACTION NOT DEFERRABLE",
+            set("default_transaction_deferrable", "off"),
+        ),
+        ("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY, DEFERRABLE", pin()),
         ("SET a", pin()),
         ("SET a FROM CURRENT", pin()),
         ("SET names", reset("client_encoding")),
@@ -36,38 +51,42 @@ fn effects() {
         ("SET SESSION transaction_read_only TO on", Effect::None),
         ("SET seed = 0.5", pin()),
         ("SET CONSTRAINTS ALL DEFERRED", Effect::None),
-        ("SET XML OPTION DOCUMENT", pin()),
+        ("SET XML OPTION DOCUMENT", set("xmloption", "DOCUMENT")),
         ("SET search_path = pg_temp", Effect::Pin(PinReason::TemporaryTable)),
         ("SET search_path TO 'pg_temp', a", Effect::Pin(PinReason::TemporaryTable)),
         ("SET search_path TO a, pg_temp", set("search_path", "a, pg_temp")),
-        ("SET SESSION AUTHORIZATION DEFAULT", Effect::None),
-        ("SET ROLE NONE", Effect::None),
-        ("RESET SESSION AUTHORIZATION", Effect::None),
+        ("SET SESSION AUTHORIZATION DEFAULT", reset("session_authorization")),
+        ("SET ROLE NONE", set("role", "NONE")),
+        ("RESET SESSION AUTHORIZATION", reset("session_authorization")),
         ("RESET TRANSACTION ISOLATION LEVEL", Effect::None),
         ("RESET a", reset("a")),
         ("RESET ALL", Effect::ResetAll),
         ("RESET TIME ZONE", reset("timezone")),
-        ("RESET ROLE", Effect::None),
+        ("RESET ROLE", reset("role")),
         ("DISCARD ALL", Effect::DiscardAll),
         ("DEALLOCATE ALL", Effect::Deallocate(None)),
         ("DEALLOCATE PREPARE \"A b\"", Effect::Deallocate(Some("A b".into()))),
         ("BEGIN READ ONLY", Effect::Begin { read_only: true }),
         ("COMMIT", Effect::End),
-        ("ROLLBACK TO a", Effect::None),
-        ("SAVEPOINT a", Effect::None),
+        ("ROLLBACK TO a", Effect::RollbackTo("a".into())),
+        ("SAVEPOINT \"A b\"", Effect::Savepoint("A b".into())),
         ("LISTEN c", Effect::Pin(PinReason::Listen)),
         ("COMMIT AND CHAIN", Effect::End),
         ("ABORT", Effect::End),
         ("END WORK", Effect::End),
-        ("ROLLBACK TRANSACTION TO SAVEPOINT a", Effect::None),
-        ("RELEASE SAVEPOINT a", Effect::None),
+        ("ROLLBACK TRANSACTION TO SAVEPOINT a", Effect::RollbackTo("a".into())),
+        ("RELEASE SAVEPOINT a", Effect::Release("a".into())),
+        ("RELEASE a", Effect::Release("a".into())),
         ("PREPARE TRANSACTION 'a'", Effect::None),
         ("COMMIT PREPARED 'a'", Effect::None),
         ("START TRANSACTION READ WRITE", Effect::Begin { read_only: false }),
         ("DEALLOCATE prepare", Effect::Deallocate(Some("prepare".into()))),
         ("DEALLOCATE Abc", Effect::Deallocate(Some("abc".into()))),
         ("DEALLOCATE \"all\"", Effect::Deallocate(Some("all".into()))),
-        ("DISCARD PLANS", Effect::None),
+        ("DISCARD PLANS", Effect::Unpin),
+        ("DROP TABLE t", Effect::Unpin),
+        ("UNLISTEN *", Effect::Unpin),
+        ("SELECT pg_advisory_unlock(1)", Effect::Unpin),
         ("PREPARE a AS SELECT 1", Effect::Pin(PinReason::SqlPrepare)),
         ("LOAD 'a'", Effect::Pin(PinReason::Load)),
         ("CREATE TEMP TABLE t (a int)", Effect::Pin(PinReason::TemporaryTable)),
@@ -78,44 +97,39 @@ fn effects() {
         ("", Effect::None),
     ];
     for (sql, effect) in cases {
-        assert_eq!(look(sql).effect, effect, "{sql}");
+        assert_eq!(*look(sql).only_effect(), effect, "{sql}");
     }
 }
 
 #[test]
 fn effects_of_several_statements() {
-    let pin = || Effect::Pin(PinReason::Settings);
-    let set = || Effect::Set { name: "a".into(), value: "1".into() };
+    let set = |name: &str| Effect::Set { name: name.into(), value: "1".into() };
+    let begin = || Effect::Begin { read_only: false };
+    let none = || Effect::None;
+    let listen = || Effect::Pin(PinReason::Listen);
     let cases = [
-        ("BEGIN; COMMIT", Effect::None),
-        ("SELECT 1; COMMIT", Effect::None),
-        ("SET a = 1; SELECT 1", set()),
-        ("SELECT 1; SET a = 1;", set()),
-        ("SET a = 1; SET b = 2", pin()),
-        ("BEGIN; SET a = 1; COMMIT", pin()),
-        ("SET a = 1; LISTEN c", Effect::Pin(PinReason::Listen)),
-        ("LISTEN c; SET a = 1; SET b = 2", Effect::Pin(PinReason::Listen)),
-        ("SELECT 1; DISCARD ALL", pin()),
-        ("SELECT 1; DEALLOCATE a", Effect::None),
-        ("SELECT 1; DEALLOCATE ALL", Effect::Deallocate(None)),
-        ("DEALLOCATE ALL; RESET ALL", pin()),
-        // How asyncpg and Npgsql clean up.
-        ("SELECT pg_advisory_unlock_all(); CLOSE ALL; UNLISTEN *; RESET ALL;", Effect::ResetAll),
-        (
-            "SET SESSION AUTHORIZATION DEFAULT;RESET ALL;CLOSE ALL;UNLISTEN *;\
-             SELECT pg_advisory_unlock_all();DISCARD SEQUENCES;DISCARD TEMP",
-            Effect::ResetAll,
-        ),
+        ("SELECT 1; SELECT 2", vec![]),
+        (";BEGIN;; COMMIT;", vec![begin(), Effect::End]),
+        ("SELECT 1; COMMIT", vec![none(), Effect::End]),
+        ("SET a = 1; SELECT 1", vec![set("a"), none()]),
+        ("SELECT 1; SET a = 1;", vec![none(), set("a")]),
+        ("SET a = 1; SET b = 1", vec![set("a"), set("b")]),
+        ("SELECT 1; LISTEN c; SET a = 1", vec![none(), listen(), set("a")]),
+        ("DEALLOCATE ALL; RESET ALL", vec![Effect::Deallocate(None), Effect::ResetAll]),
     ];
-    for (sql, effect) in cases {
-        assert_eq!(look(sql).effect, effect, "{sql}");
+    for (sql, effects) in cases {
+        assert_eq!(*look(sql).effects, effects, "{sql}");
     }
+    assert_eq!(look("SELECT 1; LISTEN c; LOAD 'x'").pin(), Some(PinReason::Listen));
+    let many = look(&"SET a = 1;".repeat(2_000));
+    assert_eq!((many.statements, many.effects.len()), (2_000, 1_000));
+    assert_eq!(many.pin(), Some(PinReason::Unseen));
 }
 
 #[test]
 fn names_that_are_no_utf8_are_not_followed() {
     let found = crate::scan(b"SET \"a\xff\" = 1", Default::default(), &crate::NoCatalog);
-    assert_eq!(found.effect, Effect::Pin(PinReason::Settings));
+    assert_eq!(*found.effects, [Effect::Pin(PinReason::Settings)]);
 }
 
 #[test]

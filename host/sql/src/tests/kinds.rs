@@ -252,7 +252,7 @@ const CASES: &[(&str, Kind, Facts)] = &[
     ("DECLARE c SCROLL CURSOR WITHOUT HOLD FOR SELECT 1", Session, N),
     ("DECLARE c CURSOR FOR SELECT writes() FOR UPDATE", Session, V.with(L)),
     ("DISCARD TEMP", Session, N),
-    ("SET ROLE x", Session, S),
+    ("SET ROLE x", Session, Facts::NONE),
     ("SET ROLE NONE", Session, N),
     // set_config and advisory locks.
     ("SELECT set_config('a', 'b', TRUE)", Read, V),
@@ -332,7 +332,7 @@ fn too_long_and_too_deep_are_unknown() {
     for sql in [long, deep] {
         let found = look(&sql);
         assert_eq!((found.kind, found.facts), (Kind::Unknown, V.with(S)));
-        assert_eq!(found.effect, crate::Effect::Pin(crate::PinReason::Unseen));
+        assert_eq!(found.pin(), Some(crate::PinReason::Unseen));
     }
     let open = "(".repeat(1000);
     assert_eq!(look(&open).kind, Kind::Unknown);

@@ -129,12 +129,14 @@ fn blank() -> impl Strategy<Value = &'static str> {
     prop::sample::select(vec![" ", "\n", "\t ", " /* ; ' */ ", "/**/", " -- x' \n", "/* /* */ */"])
 }
 
-/// Without what is verbatim: the value of a setting.
-fn without_value(statement: Statement) -> Statement {
-    match statement.effect {
-        crate::Effect::Set { .. } => Statement { effect: crate::Effect::None, ..statement },
-        _ => statement,
+/// Without what is verbatim: the values of settings.
+fn without_value(mut statement: Statement) -> Statement {
+    for effect in &mut statement.effects {
+        if let crate::Effect::Set { value, .. } = effect {
+            *value = "".into();
+        }
     }
+    statement
 }
 
 proptest! {

@@ -1,0 +1,58 @@
+use std::sync::Arc;
+
+use howdah_wire::backend::ParameterStatus;
+
+/// Parameters that servers report, by name, in the order of their first report. Shared by all who have the same.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Parameters(Arc<Vec<(Box<str>, Box<str>)>>);
+
+/// Whether a client learns of a parameter. Of `in_hot_standby` it does not: it reads from replicas too.
+fn is_told(name: &str) -> bool {
+    name != "in_hot_standby"
+}
+
+impl Parameters {
+    /// The value of one. Names compare without case, as those of settings.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| &**value)
+    }
+
+    /// Notes a report. False: clients do not learn of it.
+    pub fn report(&mut self, name: &[u8], value: &[u8]) -> bool {
+        let (name, value) = (String::from_utf8_lossy(name), String::from_utf8_lossy(value));
+        let parameters = Arc::make_mut(&mut self.0);
+        match parameters.iter_mut().find(|(n, _)| **n == *name) {
+            Some(entry) => entry.1 = value.into(),
+            None => parameters.push((name.as_ref().into(), value.into())),
+        }
+        is_told(&name)
+    }
+
+    /// Tells a client that knows `known` what has changed, and remembers it. A server says nothing of what it does not
+    /// have; then the client keeps what it knows.
+    pub fn tell(&self, known: &mut Parameters, out: &mut bytes::BytesMut) {
+        if Arc::ptr_eq(&self.0, &known.0) {
+            return;
+        }
+        for (name, value) in self.0.iter().filter(|(name, _)| is_told(name)) {
+            if known.get(name) != Some(&**value) {
+                ParameterStatus { name: name.as_bytes(), value: value.as_bytes() }.write(out);
+            }
+        }
+        known.0 = Arc::clone(&self.0);
+    }
+
+    /// All as a new client is told of them.
+    pub fn greet(&self, out: &mut bytes::BytesMut) {
+        for (name, value) in self.0.iter() {
+            let value = if is_told(name) { value } else { "off" };
+            ParameterStatus { name: name.as_bytes(), value: value.as_bytes() }.write(out);
+        }
+    }
+}
+
+impl FromIterator<(Box<str>, Box<str>)> for Parameters {
+    fn from_iter<I: IntoIterator<Item = (Box<str>, Box<str>)>>(parameters: I) -> Parameters {
+        Parameters(Arc::new(parameters.into_iter().collect()))
+    }
+}

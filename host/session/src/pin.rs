@@ -1,0 +1,45 @@
+use howdah_sql::PinReason;
+
+/// Why a session stays on its server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pin {
+    /// The pool mode is `session`.
+    Mode,
+    /// State that cannot follow it.
+    State(PinReason),
+    /// A policy wants it, for this reason.
+    Policy(Box<str>),
+}
+
+/// Whether the server still holds anything that cannot follow a client, except for what no query can tell. One row of
+/// one column, `t` or `f`. Outside of a transaction all advisory locks are those of the session, and all cursors are
+/// `WITH HOLD`.
+pub(crate) const CHECK: &str = "SELECT \
+    EXISTS (SELECT FROM pg_catalog.pg_class WHERE relnamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()) \
+    OR EXISTS (SELECT FROM pg_catalog.pg_proc WHERE pronamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()) \
+    OR EXISTS (SELECT FROM pg_catalog.pg_type WHERE typnamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()) \
+    OR EXISTS (SELECT FROM pg_catalog.pg_locks WHERE locktype OPERATOR(pg_catalog.=) 'advisory' \
+        AND pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid()) \
+    OR EXISTS (SELECT FROM pg_catalog.pg_cursors) \
+    OR EXISTS (SELECT FROM pg_catalog.pg_prepared_statements WHERE from_sql) \
+    OR EXISTS (SELECT FROM pg_catalog.pg_listening_channels())";
+
+impl Pin {
+    /// Whether [`CHECK`] can tell that the cause is gone.
+    pub(crate) fn can_be_checked(&self) -> bool {
+        match self {
+            Pin::State(reason) => {
+                !matches!(reason, PinReason::Load | PinReason::Settings | PinReason::Unseen)
+            }
+            Pin::Mode | Pin::Policy(_) => false,
+        }
+    }
+
+    /// Whether DISCARD ALL takes the cause away. A library stays loaded, and what was not seen is not known.
+    pub(crate) fn is_discarded(&self) -> bool {
+        match self {
+            Pin::State(reason) => !matches!(reason, PinReason::Load | PinReason::Unseen),
+            Pin::Mode | Pin::Policy(_) => false,
+        }
+    }
+}
