@@ -307,8 +307,9 @@ fn assignment(words: &mut Words<'_>, name: Box<str>) -> Option<Effect> {
     {
         return Some(Effect::Reset { name });
     }
+    // What is made from now on is temporary without saying so.
     if &*name == "search_path" && makes_temporary(&value, first) {
-        return Some(Effect::Pin(PinReason::TemporaryTable));
+        return None;
     }
     Some(Effect::Set { name, value })
 }
