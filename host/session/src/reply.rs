@@ -42,10 +42,12 @@ impl<A: AsRef<Decision>> Session<A> {
         server: &mut ServerState,
         guide: &mut G,
     ) -> Result<Replied, Fault> {
-        if self.retained.is_some() && self.phase == Phase::Answers && !self.awaits_own() {
-            if let Some(replied) = self.judge(io, server, guide) {
-                return Ok(replied);
-            }
+        if self.retained.is_some()
+            && self.phase == Phase::Answers
+            && !self.awaits_own()
+            && let Some(replied) = self.judge(io, server, guide)
+        {
+            return Ok(replied);
         }
         let mut run = 0;
         loop {
