@@ -38,14 +38,16 @@ pub(crate) enum Expect {
     FunctionCall,
     /// All up to ReadyForQuery, of the proxy's own query that makes the settings what they shall be.
     Setup(Arc<Settings>),
+    /// All up to ReadyForQuery, of the names that the server gets to know, or forgets, for the client's next message.
+    Lend,
     /// All up to ReadyForQuery, of the proxy's own question whether the session may leave its server.
     PinCheck,
 }
 
 impl Expect {
-    /// Whether it is the proxy's own query, of which the client sees nothing.
+    /// Whether it is the proxy's own, of which the client sees nothing.
     pub(crate) fn is_own(&self) -> bool {
-        matches!(self, Expect::Setup(_) | Expect::PinCheck)
+        matches!(self, Expect::Setup(_) | Expect::PinCheck | Expect::Lend)
     }
 
     /// Whether ReadyForQuery ends it.
@@ -57,6 +59,7 @@ impl Expect {
                 | Expect::FunctionCall
                 | Expect::Setup(_)
                 | Expect::PinCheck
+                | Expect::Lend
         )
     }
 }

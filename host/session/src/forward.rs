@@ -18,7 +18,7 @@ use crate::expect::{Expect, Reply};
 use crate::limits::{MAX_NAME, MAX_STATEMENT};
 use crate::local::{CLOSE_COMPLETE, PARSE_COMPLETE_REPLY};
 use crate::session::{Fault, Phase, Session};
-use crate::{Buffers, Guide, Pin, Prepared, ServerState, StatementId};
+use crate::{Buffers, Guide, Prepared, ServerState, StatementId};
 
 /// What becomes of the message at the front of the client's bytes.
 enum Passage {
@@ -222,7 +222,7 @@ impl<A: AsRef<Decision>> Session<A> {
                 self.copying = false;
                 Ok(Passage::Verbatim)
             }
-            tag::EXECUTE => self.pass_execute(io, *run, head),
+            tag::EXECUTE => self.pass_execute(io, server, run, head),
             tag::QUERY | tag::PARSE | tag::BIND | tag::DESCRIBE | tag::CLOSE => {
                 self.flush_run(io, run);
                 self.pass_named(io, server, guide, head)
@@ -244,6 +244,9 @@ impl<A: AsRef<Decision>> Session<A> {
         head: Head,
     ) -> Result<Passage, Fault> {
         // The message is taken out so that what must stand before it can be written; it is small.
+        if self.pending.is_empty() && !self.unsynced {
+            self.close_strays(io, server);
+        }
         let frame = std::mem::take(&mut io.client_in);
         let body = &frame[frame::HEADER_LEN..head.len];
         let passage = match head.tag {
@@ -280,10 +283,10 @@ impl<A: AsRef<Decision>> Session<A> {
         // A simple query drops the unnamed statement (postgres.c, exec_simple_query).
         server.unnamed = None;
         self.unnamed = None;
-        let renamed = self.rename_deallocate(io, server, &statement);
+        self.lend_names(io, server, &statement, true);
         self.pending.push_back(Expect::Query(Some(statement)));
         self.awaiting_ready = true;
-        match renamed.as_deref().or(text.as_deref()) {
+        match text.as_deref() {
             None => Ok(Passage::Verbatim),
             Some(text) => {
                 Query { text: text.as_bytes() }.write(&mut io.server_out);
@@ -292,18 +295,39 @@ impl<A: AsRef<Decision>> Session<A> {
         }
     }
 
-    /// `DEALLOCATE` of a statement that was prepared by the protocol: servers know it by another name.
-    fn rename_deallocate(
+    /// `DEALLOCATE` and `EXECUTE` of statements that were prepared by the protocol, which servers know by other names:
+    /// for this once the server gets to know the client's. Before a simple query it is synced by itself, for an error
+    /// would make the server skip the query.
+    fn lend_names(
         &mut self,
         io: &mut Buffers,
         server: &mut ServerState,
         statement: &Statement,
-    ) -> Option<String> {
-        let Effect::Deallocate(Some(name)) = statement.only_effect() else { return None };
-        let prepared = self.defined(name.as_bytes())?;
-        let server_name = self.provide(io, server, name.as_bytes(), &prepared);
-        server.prepared.pop(&prepared.id);
-        Some(format!("DEALLOCATE \"{}\"", String::from_utf8_lossy(&server_name)))
+        simple: bool,
+    ) {
+        if statement.effects.is_empty() || self.status == TransactionStatus::Failed {
+            return;
+        }
+        for effect in &statement.effects {
+            let (name, runs) = match effect {
+                Effect::Deallocate(Some(name)) => (name.as_bytes(), false),
+                Effect::Execute(name) => (name.as_bytes(), true),
+                _ => continue,
+            };
+            let Some(prepared) = self.statements.get(name).cloned() else { continue };
+            let (query, types): (&[u8], &[u8]) =
+                if runs { (&prepared.query, &prepared.types) } else { (b"", b"\0\0") };
+            Parse { name, query, types }.write(&mut io.server_out);
+            if simple {
+                Sync.write(&mut io.server_out);
+                self.pending.push_back(Expect::Lend);
+            } else {
+                let reply = Reply::Swallow;
+                self.pending.push_back(Expect::Parse { reply, id: None, define: None });
+            }
+            // Whether the name is gone afterwards is not followed.
+            server.tainted |= runs || statement.statements > 1;
+        }
     }
 
     fn pass_parse<G: Guide<Answer = A>>(
@@ -366,15 +390,32 @@ impl<A: AsRef<Decision>> Session<A> {
         if same { Passage::Verbatim } else { Passage::Replaced }
     }
 
-    /// The client prepares a name twice. The server itself shall say so, with its own words and in its own
-    /// order, so it is made to know the client's name; it is not reused afterwards.
+    /// The client prepares a name twice. The server itself shall say so, with its own words and after whatever else is
+    /// wrong, so it is made to know the client's name; it is not reused afterwards.
     fn provoke_duplicate(&mut self, io: &mut Buffers, server: &mut ServerState, parse: &Parse<'_>) {
         let first = Parse { name: parse.name, query: b"", types: b"\0\0" };
-        for reply in [Reply::Swallow, Reply::Forward] {
+        // In a failed transaction nothing can be prepared in any case.
+        if self.status != TransactionStatus::Failed {
             first.write(&mut io.server_out);
+            let reply = Reply::Swallow;
             self.pending.push_back(Expect::Parse { reply, id: None, define: None });
+            server.strays.push(parse.name.into());
         }
+        parse.write(&mut io.server_out);
+        self.pending.push_back(Expect::Parse { reply: Reply::Forward, id: None, define: None });
         server.tainted = true;
+    }
+
+    /// What has been left under a client's own name is taken away before anything else is sent.
+    fn close_strays(&mut self, io: &mut Buffers, server: &mut ServerState) {
+        if server.strays.is_empty() {
+            return;
+        }
+        for stray in std::mem::take(&mut server.strays) {
+            Close { target: Target::Statement, name: &stray }.write(&mut io.server_out);
+        }
+        Sync.write(&mut io.server_out);
+        self.pending.push_back(Expect::Lend);
     }
 
     fn pass_bind(
@@ -443,13 +484,23 @@ impl<A: AsRef<Decision>> Session<A> {
         }
     }
 
-    fn pass_execute(&mut self, io: &Buffers, at: usize, head: Head) -> Result<Passage, Fault> {
-        let body = &io.client_in[at + frame::HEADER_LEN..at + head.len];
+    fn pass_execute(
+        &mut self,
+        io: &mut Buffers,
+        server: &mut ServerState,
+        run: &mut usize,
+        head: Head,
+    ) -> Result<Passage, Fault> {
+        let body = &io.client_in[*run + frame::HEADER_LEN..*run + head.len];
         let execute = Execute::read(body).map_err(malformed)?;
         let portal = self.portals.iter().find(|(name, _)| **name == *execute.portal);
         let statement = portal.map(|(_, statement)| Rc::clone(statement));
         if let Some(statement) = &statement {
             self.touches(statement);
+            if !statement.effects.is_empty() {
+                self.flush_run(io, run);
+                self.lend_names(io, server, statement, false);
+            }
         }
         self.pending.push_back(Expect::Execute(statement));
         Ok(Passage::Verbatim)
@@ -505,9 +556,10 @@ impl<A: AsRef<Decision>> Session<A> {
     /// A statement is about to run: what cannot follow the session pins it. Whether it really has left something
     /// behind is asked when it is done.
     fn touches(&mut self, statement: &Statement) {
-        if let Some(reason) = statement.pin() {
-            self.pin.get_or_insert(Pin::State(reason));
-            self.pin_in_doubt = true;
+        for effect in &statement.effects {
+            if let Effect::Pin(reason) = effect {
+                self.stay(*reason);
+            }
         }
     }
 

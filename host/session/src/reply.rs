@@ -184,6 +184,7 @@ impl<A: AsRef<Decision>> Session<A> {
     fn reply(&mut self, tag: u8, body: &[u8], server: &mut ServerState) -> Result<Fate, Fault> {
         let own = self.awaits_own();
         match tag {
+            tag::PARSE_COMPLETE | tag::CLOSE_COMPLETE if own => Ok(Fate::Drop),
             tag::PARSE_COMPLETE => match self.pending.pop_front() {
                 Some(Expect::Parse { reply: Reply::Swallow, .. }) => Ok(Fate::Drop),
                 Some(Expect::Parse { define, .. }) => {
@@ -224,7 +225,9 @@ impl<A: AsRef<Decision>> Session<A> {
                 Ok(drop_if(own))
             }
             tag::DATA_ROW if own => {
-                self.pin_checked(body)?;
+                if let Some(Expect::PinCheck) = self.pending.front() {
+                    self.pin_checked(body)?;
+                }
                 Ok(Fate::Drop)
             }
             tag::COPY_IN_RESPONSE => {
@@ -293,7 +296,7 @@ impl<A: AsRef<Decision>> Session<A> {
             _ => {}
         }
         if self.carried.completed(effect, tag).is_err() {
-            self.pin.get_or_insert(Pin::State(PinReason::Settings));
+            self.stay(PinReason::Settings);
         }
     }
 
@@ -325,8 +328,9 @@ impl<A: AsRef<Decision>> Session<A> {
         let error =
             ErrorResponse::read(body).map_err(|_| Fault::Server("malformed ErrorResponse"))?;
         self.copying = false;
-        if matches!(self.pending.front(), Some(Expect::PinCheck)) && !error.is_fatal() {
-            // It cannot be told, so the session stays where it is.
+        let asked = matches!(self.pending.front(), Some(Expect::PinCheck | Expect::Lend));
+        if asked && !error.is_fatal() {
+            // It cannot be told, so the session stays where it is; what names are missing will be said by the server.
             return Ok(Fate::Drop);
         }
         if own || error.is_fatal() || self.pending.is_empty() {
@@ -393,6 +397,7 @@ impl<A: AsRef<Decision>> Session<A> {
                 self.awaiting_ready = false;
                 return Ok(Fate::Drop);
             }
+            Some(Expect::Lend) => return Ok(Fate::Drop),
             Some(Expect::Sync(Reply::Swallow)) => {
                 if self.failed {
                     // The client's own Sync has still to come, and wants its ReadyForQuery.

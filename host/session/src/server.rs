@@ -12,6 +12,8 @@ pub struct ServerState {
     pub(crate) prepared: LruCache<StatementId, ()>,
     /// What the unnamed statement is.
     pub(crate) unnamed: Option<StatementId>,
+    /// Statements that exist there by a client's own names, and should not.
+    pub(crate) strays: Vec<Box<[u8]>>,
     /// Settings made there beyond the server's own.
     pub(crate) settings: Arc<Settings>,
     /// Something was left behind that is not tracked: it must not be reused.
@@ -29,6 +31,7 @@ impl ServerState {
         ServerState {
             prepared: LruCache::new(most),
             unnamed: None,
+            strays: Vec::new(),
             settings: Arc::default(),
             tainted: false,
             parameters: parameters.into_iter().collect(),
@@ -40,6 +43,7 @@ impl ServerState {
     pub fn discarded(&mut self) {
         self.prepared.clear();
         self.unnamed = None;
+        self.strays.clear();
         self.settings = Arc::default();
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::{Buf, BytesMut};
 use howdah_decision::{Decision, PoolMode};
-use howdah_sql::{Effect, Statement};
+use howdah_sql::{Effect, PinReason, Statement};
 use howdah_wire::backend::{ErrorReport, TransactionStatus};
 
 use crate::batch::{Batch, Gathered};
@@ -436,6 +436,17 @@ impl<A: AsRef<Decision>> Session<A> {
         if ready && !self.awaiting_ready && !self.unsynced && !self.carried.is_there() {
             let sql = self.carried.difference();
             self.set_up(io, &sql);
+        }
+    }
+
+    /// The session must stay where it is for this reason. One that no question to the server can clear outlasts the
+    /// others.
+    pub(crate) fn stay(&mut self, reason: PinReason) {
+        let new = Pin::State(reason);
+        self.pin_in_doubt = true;
+        match &self.pin {
+            Some(pin) if !pin.can_be_checked() || new.can_be_checked() => {}
+            _ => self.pin = Some(new),
         }
     }
 

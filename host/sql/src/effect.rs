@@ -29,6 +29,8 @@ pub enum Effect {
     DiscardAll,
     /// `DEALLOCATE name`, or all.
     Deallocate(Option<Box<str>>),
+    /// `EXECUTE name`.
+    Execute(Box<str>),
     /// Opens a transaction block.
     Begin {
         /// It promises not to write.
@@ -179,7 +181,7 @@ pub(crate) fn of_savepoint(text: &[u8], start: usize, backslash_escapes: bool) -
     effect.unwrap_or(Effect::Pin(PinReason::Settings))
 }
 
-/// The effect of a SET, RESET, DISCARD or DEALLOCATE that begins at `start`.
+/// The effect of a SET, RESET, DISCARD, DEALLOCATE or EXECUTE that begins at `start`.
 pub(crate) fn of_session_verb(text: &[u8], start: usize, backslash_escapes: bool) -> Effect {
     let mut words = Words::new(text, start, backslash_escapes);
     let effect = if words.word("set") {
@@ -191,6 +193,8 @@ pub(crate) fn of_session_verb(text: &[u8], start: usize, backslash_escapes: bool
         Some(if words.word("all") { Effect::DiscardAll } else { Effect::Unpin })
     } else if words.word("deallocate") {
         deallocate(&mut words)
+    } else if words.word("execute") {
+        words.identifier().map(Effect::Execute)
     } else {
         None
     };

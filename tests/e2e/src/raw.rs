@@ -24,9 +24,14 @@ impl RawClient {
 
     /// Connects and logs in where everybody is trusted.
     pub fn login(port: u16) -> RawClient {
+        RawClient::login_to(port, "postgres")
+    }
+
+    /// The same, in another database.
+    pub fn login_to(port: u16, database: &str) -> RawClient {
         let mut client = RawClient::connect(port);
         let mut out = BytesMut::new();
-        let parameters = [("user", "postgres"), ("database", "postgres")];
+        let parameters = [("user", "postgres"), ("database", database)];
         startup::write_startup(&mut out, Version::V3_0, parameters.into_iter());
         client.send(&out);
         for (tag, body) in client.until_ready() {

@@ -96,15 +96,15 @@ impl Scan<'_> {
         if let Some(reason) = current.final_pin() {
             return Effect::Pin(reason);
         }
+        let (text, escapes) = (self.lexer.text, self.options.backslash_escapes);
+        if let Some(start) = current.executes {
+            return of_session_verb(text, start, escapes);
+        }
         match current.verb {
             Word::Set | Word::Reset | Word::Discard | Word::Deallocate => {
-                let escapes = self.options.backslash_escapes;
-                of_session_verb(self.lexer.text, current.start, escapes)
+                of_session_verb(text, current.start, escapes)
             }
-            _ if current.is_savepoint() => {
-                let escapes = self.options.backslash_escapes;
-                of_savepoint(self.lexer.text, current.start, escapes)
-            }
+            _ if current.is_savepoint() => of_savepoint(text, current.start, escapes),
             Word::Begin | Word::Start => Effect::Begin { read_only: current.read_only },
             _ if current.ends_transaction() => Effect::End,
             Word::Drop | Word::Close | Word::Unlisten => Effect::Unpin,

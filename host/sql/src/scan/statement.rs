@@ -22,6 +22,8 @@ pub(super) struct Current {
     pub(super) copy: bool,
     /// It may give advisory locks back.
     pub(super) unlocks: bool,
+    /// Where EXECUTE of a prepared statement begins in it.
+    pub(super) executes: Option<usize>,
     /// `BEGIN ATOMIC` of a function's body, and the CASEs in it, that have not ended.
     pub(super) atomic: u32,
     two_phase: bool,
@@ -55,6 +57,7 @@ impl Current {
             volatile: false,
             copy: false,
             unlocks: false,
+            executes: None,
             atomic: 0,
             two_phase: false,
             savepoint: false,
@@ -102,6 +105,7 @@ impl Current {
             Word::Listen => self.pin = Some(PinReason::Listen),
             Word::Load => self.pin = Some(PinReason::Load),
             Word::Copy => self.copy = true,
+            Word::Execute => self.executes = Some(token.start),
             Word::Prepare if next.word == Word::Transaction => {}
             Word::Prepare => self.pin = Some(PinReason::SqlPrepare),
             Word::Savepoint | Word::Release => self.savepoint = true,
@@ -173,6 +177,9 @@ impl Current {
             }
             (Word::Begin | Word::Start, Word::Only) => self.read_only = true,
             (Word::Begin | Word::Start, Word::Write) => self.read_only = false,
+            (Word::Create, Word::Execute) if previous.word == Word::As => {
+                self.executes = Some(token.start);
+            }
             (Word::Create, Word::Atomic) if previous.word == Word::Begin => self.atomic += 1,
             (Word::Create, Word::Case) if self.atomic > 0 => self.atomic += 1,
             (Word::Create, Word::End) if self.atomic > 0 => self.atomic -= 1,

@@ -1,0 +1,356 @@
+//! Random sessions: several clients share a few servers, and each sees what it would see if it had one of its own.
+//!
+//! `PROPTEST_CASES` says how many; a failure prints the shortest sequence that was found.
+#![allow(clippy::unwrap_used)]
+
+use bytes::BytesMut;
+use howdah_e2e::{RawClient, Running, cluster, policy, wait};
+use howdah_pgcluster::{Auth, Cluster};
+use howdah_wire::frontend::{Bind, Close, Describe, Execute, Parse, Query, Sync, Target};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+
+/// Clients that take turns.
+const CLIENTS: usize = 3;
+
+/// What a client does.
+#[derive(Clone, Debug)]
+enum Act {
+    /// A simple query, of one statement or several.
+    Query(Vec<String>),
+    /// Parse and Describe under a name, and Sync.
+    Prepare(usize, usize),
+    /// Bind and Execute of a name, and Sync.
+    Execute(usize),
+    /// Parse, Bind and Execute without a name, and Sync; `true`: followed by a second one in the same packet.
+    Unnamed(usize, bool),
+    /// Close of a name, and Sync.
+    Close(usize),
+    /// It leaves, and comes back as a new one.
+    Reconnect,
+}
+
+const NAMES: [&str; 2] = ["p", "q"];
+const PREPARED: [&str; 5] = [
+    "SELECT current_setting('work_mem'), current_user",
+    "SELECT count(*) FROM mine",
+    "INSERT INTO mine VALUES (7)",
+    "SELECT now()::date - now()::date, 1.5::float8, date '2024-02-03'",
+    "SELECT 1/0",
+];
+
+fn setting() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec![
+        "work_mem = '1MB'",
+        "work_mem = '2MB'",
+        "work_mem TO DEFAULT",
+        "search_path = other, public",
+        "search_path = public",
+        "datestyle = german",
+        "datestyle = 'ISO, DMY'",
+        "datestyle = ymd",
+        "timezone = 'Europe/Oslo'",
+        "TIME ZONE -3",
+        "TIME ZONE INTERVAL '-08:00' HOUR TO MINUTE",
+        "extra_float_digits = 0",
+        "application_name = 'x y'",
+        "bytea_output = 'escape'",
+        "app.user = 'alice'",
+        "app.user = 'bob'",
+        "app.\"Other\" = 'it''s'",
+        "default_transaction_isolation = 'serializable'",
+        "default_transaction_read_only = off",
+        "ROLE one",
+        "ROLE two",
+        "ROLE NONE",
+        "SESSION AUTHORIZATION one",
+        "SESSION AUTHORIZATION DEFAULT",
+        "NAMES 'latin1'",
+        "XML OPTION DOCUMENT",
+        "work_mem = 'nonsense'",
+        "nonsense = 1",
+    ])
+}
+
+fn statement() -> impl Strategy<Value = String> {
+    let fixed = prop::sample::select(vec![
+        "RESET ALL",
+        "RESET work_mem",
+        "RESET datestyle",
+        "RESET TIME ZONE",
+        "RESET ROLE",
+        "RESET SESSION AUTHORIZATION",
+        "SHOW work_mem",
+        "SHOW search_path",
+        "SHOW datestyle",
+        "SHOW timezone",
+        "SHOW application_name",
+        "SHOW default_transaction_isolation",
+        "SELECT current_user, session_user, current_setting('role')",
+        "SELECT nullif(current_setting('app.user', true), ''), nullif(current_setting('app.Other', true), '')",
+        "SELECT date '2024-02-03', 0.1::float8, '\\x41ff'::bytea",
+        "SELECT xmloption FROM (SELECT current_setting('xmloption') AS xmloption) x",
+        "SELECT set_config('work_mem', '3MB', false)",
+        "SELECT set_config('work_mem', '4MB', true)",
+        "BEGIN",
+        "BEGIN READ ONLY",
+        "COMMIT",
+        "COMMIT AND CHAIN",
+        "ROLLBACK",
+        "SAVEPOINT a",
+        "SAVEPOINT b",
+        "ROLLBACK TO a",
+        "ROLLBACK TO b",
+        "RELEASE a",
+        "SELECT 1/0",
+        "SELEC",
+        "",
+        "INSERT INTO mine VALUES (1)",
+        "SELECT count(*) FROM mine",
+        "DELETE FROM mine",
+        "PREPARE s AS SELECT current_setting('work_mem')",
+        "EXECUTE s",
+        "DEALLOCATE s",
+        "DEALLOCATE p",
+        "DEALLOCATE ALL",
+        "CREATE TEMP TABLE temporary (a int)",
+        "CREATE TEMP TABLE temporary ON COMMIT DROP AS SELECT 5 AS a",
+        "INSERT INTO temporary VALUES (2)",
+        "SELECT count(*) FROM temporary",
+        "DROP TABLE temporary",
+        "SELECT pg_try_advisory_lock(1)",
+        "SELECT pg_advisory_unlock(1)",
+        "SELECT pg_try_advisory_xact_lock(1)",
+        "SELECT pg_advisory_unlock_all()",
+        "DECLARE held CURSOR WITH HOLD FOR SELECT generate_series(1, 3)",
+        "DECLARE plain CURSOR FOR SELECT generate_series(1, 3)",
+        "FETCH held",
+        "FETCH plain",
+        "CLOSE held",
+        "CLOSE ALL",
+        "LISTEN c",
+        "UNLISTEN *",
+        "DISCARD ALL",
+        "DISCARD TEMP",
+        "DISCARD PLANS",
+    ]);
+    prop_oneof![
+        2 => setting().prop_map(|setting| format!("SET {setting}")),
+        1 => setting().prop_map(|setting| format!("SET LOCAL {setting}")),
+        1 => setting().prop_map(|setting| format!("SET SESSION {setting}")),
+        6 => fixed.prop_map(str::to_owned),
+    ]
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    let name = || 0..NAMES.len();
+    let sql = || 0..PREPARED.len();
+    prop_oneof![
+        10 => statement().prop_map(|one| Act::Query(vec![one])),
+        2 => prop::collection::vec(statement(), 2..4).prop_map(Act::Query),
+        1 => (name(), sql()).prop_map(|(name, sql)| Act::Prepare(name, sql)),
+        2 => name().prop_map(Act::Execute),
+        1 => (sql(), any::<bool>()).prop_map(|(sql, twice)| Act::Unnamed(sql, twice)),
+        1 => name().prop_map(Act::Close),
+        1 => Just(Act::Reconnect),
+    ]
+}
+
+/// What is sent for it, and how many ReadyForQuery come back. Tables and locks are the client's own: clients that wait
+/// for each other would wait for ever, because they take turns.
+fn bytes(client: usize, act: &Act) -> (BytesMut, usize) {
+    let mut out = BytesMut::new();
+    let own = |sql: &str| {
+        sql.replace("mine", &format!("mine{client}")).replace("lock(1)", &format!("lock({client})"))
+    };
+    let bind = |out: &mut BytesMut, statement: &str| {
+        let statement = statement.as_bytes();
+        Bind { portal: b"", statement, rest: b"\0\0\0\0\0\0" }.write(out);
+        Describe { target: Target::Portal, name: b"" }.write(out);
+        Execute { portal: b"", max_rows: 0 }.write(out);
+    };
+    let mut answers = 1;
+    match act {
+        Act::Query(statements) => {
+            Query { text: own(&statements.join("; ")).as_bytes() }.write(&mut out);
+            return (out, 1);
+        }
+        Act::Prepare(name, sql) => {
+            let (name, query) = (NAMES[*name].as_bytes(), own(PREPARED[*sql]));
+            Parse { name, query: query.as_bytes(), types: b"\0\0" }.write(&mut out);
+            Describe { target: Target::Statement, name }.write(&mut out);
+        }
+        Act::Execute(name) => bind(&mut out, NAMES[*name]),
+        Act::Unnamed(sql, twice) => {
+            for _ in 0..=usize::from(*twice) {
+                let query = own(PREPARED[*sql]);
+                Parse { name: b"", query: query.as_bytes(), types: b"\0\0" }.write(&mut out);
+                bind(&mut out, "");
+                if *twice && answers == 1 {
+                    Sync.write(&mut out);
+                    answers = 2;
+                }
+            }
+        }
+        Act::Close(name) => {
+            Close { target: Target::Statement, name: NAMES[*name].as_bytes() }.write(&mut out);
+        }
+        Act::Reconnect => {}
+    }
+    Sync.write(&mut out);
+    (out, answers)
+}
+
+/// A message, without the place in the server's source that an error comes from.
+fn shown(tag: u8, body: &[u8]) -> String {
+    let mut fields: Vec<&[u8]> = body.split_inclusive(|byte| *byte == 0).collect();
+    if matches!(tag, b'E' | b'N') {
+        fields.retain(|field| !matches!(field[0], b'F' | b'L' | b'R'));
+    }
+    format!("{} {}", tag as char, fields.concat().escape_ascii())
+}
+
+/// Clients of one database.
+struct World<'a> {
+    port: u16,
+    clients: Vec<RawClient>,
+    database: &'static str,
+    cluster: &'a Cluster,
+}
+
+impl World<'_> {
+    fn new<'a>(cluster: &'a Cluster, port: u16, database: &'static str) -> World<'a> {
+        let clients = (0..CLIENTS).map(|_| RawClient::login_to(port, database)).collect();
+        World { port, clients, database, cluster }
+    }
+
+    fn does(&mut self, client: usize, act: &Act) -> Vec<String> {
+        if let Act::Reconnect = act {
+            self.clients[client].send(b"X\0\0\0\x04");
+            while self.clients[client].message().is_some() {}
+            // The server is cleaned up behind its back.
+            let locks = format!(
+                "SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database \
+                 WHERE datname = current_database() AND locktype = 'advisory' AND objid = {client}"
+            );
+            wait("the locks of a client that has left to be gone", || {
+                self.cluster.primary().value(self.database, &locks).unwrap() == "0"
+            });
+            self.clients[client] = RawClient::login_to(self.port, self.database);
+            return Vec::new();
+        }
+        let (bytes, answers) = bytes(client, act);
+        self.clients[client].send(&bytes);
+        let seen = (0..answers).flat_map(|_| self.clients[client].until_ready());
+        seen.map(|(tag, body)| shown(tag, &body)).collect()
+    }
+}
+
+/// How often a failing sequence is made shorter. Each time takes long when the failure is that nothing comes.
+fn shrink() -> u32 {
+    std::env::var("PROPTEST_MAX_SHRINK_ITERS").ok().and_then(|n| n.parse().ok()).unwrap_or(200)
+}
+
+fn tables() -> Vec<String> {
+    let both = |i| [format!("public.mine{i}"), format!("other.mine{i}")];
+    (0..CLIENTS).flat_map(both).collect()
+}
+
+fn prepare(cluster: &Cluster) {
+    for sql in
+        ["CREATE ROLE one", "CREATE ROLE two", "CREATE DATABASE direct", "CREATE DATABASE pooled"]
+    {
+        cluster.primary().query("postgres", sql).unwrap();
+    }
+    for database in ["direct", "pooled"] {
+        for sql in ["CREATE SCHEMA other", "GRANT ALL ON SCHEMA public, other TO PUBLIC"] {
+            cluster.primary().query(database, sql).unwrap();
+        }
+        for table in tables() {
+            let sql = format!("CREATE TABLE {table} (a int); GRANT ALL ON {table} TO PUBLIC");
+            cluster.primary().query(database, &sql).unwrap();
+        }
+    }
+}
+
+/// Does the same with servers of their own for all, and with shared ones.
+fn same(cluster: &Cluster, more: &str, acts: &[(usize, Act)]) -> Result<(), TestCaseError> {
+    for database in ["direct", "pooled"] {
+        let sql = format!("TRUNCATE {}", tables().join(", "));
+        cluster.primary().query(database, &sql).unwrap();
+    }
+    let proxy = Running::start(&cluster.nodes(), more);
+    proxy.wait_up(1);
+    let mut direct = World::new(cluster, cluster.primary().port, "direct");
+    let mut pooled = World::new(cluster, proxy.port, "pooled");
+    for (number, (client, act)) in acts.iter().enumerate() {
+        let expected = direct.does(*client, act);
+        let found = pooled.does(*client, act);
+        prop_assert_eq!(found, expected, "at {}: client {}, {:?}", number, client, act);
+    }
+    Ok(())
+}
+
+/// Sequences that once went wrong.
+#[test]
+fn what_went_wrong_once_goes_right() {
+    let query = |texts: &[&str]| Act::Query(texts.iter().map(|t| (*t).to_owned()).collect());
+    let sequences = [
+        // A name prepared twice, then given back: the stray name was left on the server.
+        vec![
+            (0, Act::Prepare(0, 4)),
+            (0, query(&["SET TIME ZONE INTERVAL '-08:00' HOUR TO MINUTE"])),
+            (0, Act::Prepare(0, 4)),
+            (0, query(&["DEALLOCATE p"])),
+            (2, query(&["DEALLOCATE p"])),
+            (2, Act::Unnamed(0, false)),
+            (0, query(&["SELECT 1/0", "ROLLBACK"])),
+        ],
+        // The same in a transaction, which fails by it.
+        vec![
+            (1, query(&["BEGIN"])),
+            (1, Act::Prepare(0, 0)),
+            (1, Act::Prepare(0, 0)),
+            (1, Act::Close(0)),
+            (1, Act::Execute(0)),
+        ],
+        // One pin goes, but not the other.
+        vec![
+            (0, query(&["PREPARE s AS SELECT 1"])),
+            (0, query(&["SET TIME ZONE INTERVAL '-08:00' HOUR TO MINUTE"])),
+            (0, query(&["DEALLOCATE ALL"])),
+            (2, query(&["SHOW timezone"])),
+            (0, query(&["EXECUTE s"])),
+        ],
+        // What the protocol has prepared is named in a text of several statements.
+        vec![(1, Act::Prepare(0, 0)), (1, query(&["SET work_mem = '1MB'", "DEALLOCATE p"]))],
+    ];
+    let (cluster, more) = setting_up();
+    for acts in sequences {
+        same(&cluster, &more, &acts).unwrap();
+    }
+}
+
+/// A server, and the configuration of a proxy that shares a few connections to it.
+fn setting_up() -> (Cluster, String) {
+    let cluster = cluster(0, Auth::Trust);
+    prepare(&cluster);
+    let component = policy("primary-only");
+    let more =
+        format!("[pool]\nsize = {CLIENTS}\n[[policy]]\nname = \"primary\"\npath = {component:?}\n");
+    (cluster, more)
+}
+
+#[test]
+fn nobody_sees_that_servers_are_shared() {
+    let (cluster, more) = setting_up();
+    let config =
+        Config { max_shrink_iters: shrink(), failure_persistence: None, ..Config::default() };
+    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(60);
+    let mut runner = TestRunner::new(Config { cases, ..config });
+    let acts = prop::collection::vec((0..CLIENTS, act()), 1..60);
+    let outcome = runner.run(&acts, |acts| same(&cluster, &more, &acts));
+    if let Err(error) = outcome {
+        panic!("{error}");
+    }
+}
