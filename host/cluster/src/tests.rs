@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use howdah_decision::{Demands, Otherwise, Role};
-use howdah_sql::{Catalog as _, Volatility};
+use howdah_sql::{Catalog as _, PinReason, Volatility};
 
 use crate::{Balancer, Catalog, ClusterId, Failure, NodeId, NodeSpec, Observer, Pick, Sample};
 
@@ -93,6 +93,36 @@ fn reads_are_spread_over_replicas_that_qualify() {
     assert_eq!(pick(&zone("x", Otherwise::Refuse)), Pick::Refuse);
     let busy = |node| if node == NodeId(1) { 3 } else { 1 };
     assert_eq!(balancer.pick(&snapshot, MAIN, &any, busy), Pick::Node(NodeId(2)));
+}
+
+#[test]
+fn whoever_calls_what_leaves_something_behind_leaves_it_too() {
+    let own = |pairs: &[(&str, &str)]| {
+        pairs.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect::<Vec<_>>()
+    };
+    let bodies = own(&[
+        ("third", "SELECT second()"),
+        ("second", "BEGIN PERFORM first(); END"),
+        ("first", "BEGIN PERFORM set_config('a.b', 'c', false); END"),
+        ("long", &"SELECT 1;".repeat(10_000)),
+        ("harmless", "SELECT 1"),
+    ]);
+    let uses = own(&[("v", "third"), ("w", "harmless"), ("", "harmless")]);
+    let catalog = Catalog::default().with_bodies(bodies.into_iter(), uses.clone().into_iter());
+    for name in ["first", "second", "third"] {
+        assert_eq!(catalog.function_pins(None, name), Some(PinReason::Settings), "{name}");
+    }
+    assert_eq!(catalog.function_pins(None, "long"), Some(PinReason::Function));
+    assert_eq!(catalog.function_pins(None, "harmless"), None);
+    assert_eq!(catalog.relation_pins("v"), Some(PinReason::Settings));
+    assert_eq!(catalog.relation_pins("w"), None);
+    assert_eq!(catalog.writing_pins(), None);
+    assert!(!catalog.writing_reads_sequences());
+    let uses = own(&[("", "reads"), ("", "harmless")]);
+    let bodies = own(&[("harmless", "LISTEN c"), ("reads", "BEGIN RETURN lastval(); END")]);
+    let catalog = Catalog::default().with_bodies(bodies.into_iter(), uses.into_iter());
+    assert_eq!(catalog.writing_pins(), Some(PinReason::Listen));
+    assert!(catalog.writing_reads_sequences());
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use bytes::{Buf, BytesMut};
 use howdah_decision::{Decision, Facts, Kind, Refusal, Rewrite};
-use howdah_sql::Statement;
+use howdah_sql::{Effect, PinReason, Statement};
 use howdah_wire::backend::ErrorReport;
 use howdah_wire::frame::{self, Head};
 use howdah_wire::frontend::{Bind, Close, Describe, Parse, Query, Target, tag};
@@ -51,6 +51,8 @@ pub(crate) struct Batch<A> {
     pub(crate) replayable: bool,
     /// Every statement only reads.
     pub(crate) reads: bool,
+    /// It may begin a transaction, or read what sequences have given to the session.
+    reads_sequences: bool,
     /// It was routed before its end was seen.
     pub(crate) partial: bool,
     /// Its messages, by what they need: an Execute or a simple query, any server at all.
@@ -70,6 +72,7 @@ impl<A> Default for Batch<A> {
             answer: None,
             replayable: true,
             reads: true,
+            reads_sequences: false,
             partial: false,
             executes: false,
             needs_server: false,
@@ -88,6 +91,11 @@ impl<A> Batch<A> {
         let entry = self.entries.get(self.next)?;
         self.next += 1;
         Some(entry)
+    }
+
+    /// Whether it, or what follows in its transaction, may read what sequences have given to the session.
+    pub(crate) fn may_read_sequences(&self) -> bool {
+        self.reads_sequences || self.partial
     }
 
     /// It will be forwarded once more from its beginning.
@@ -122,6 +130,24 @@ impl<A> Batch<A> {
             _ => None,
         })
     }
+}
+
+/// Whether a statement, or what follows in its transaction, may read what sequences have given to the session.
+fn may_read_sequences(statement: &Statement) -> bool {
+    let reads =
+        |effect: &Effect| matches!(effect, Effect::Begin { .. } | Effect::Pin(PinReason::Sequence));
+    statement.facts.any(Facts::VOLATILE)
+        || statement.kind == Kind::Unknown
+        || statement.effects.iter().any(reads)
+}
+
+/// Whether a statement may draw a value from a sequence, itself or by a trigger or a default.
+pub(crate) fn may_draw(statement: &Statement) -> bool {
+    let never = matches!(
+        statement.kind,
+        Kind::Empty | Kind::Read | Kind::Begin | Kind::End | Kind::Session
+    );
+    !never || statement.facts.any(Facts::VOLATILE)
 }
 
 /// Whether a statement may be sent again when nothing of its result was delivered.
@@ -340,6 +366,7 @@ impl<A: AsRef<Decision>> Session<A> {
             tag::FUNCTION_CALL => {
                 self.batch.replayable = false;
                 self.batch.reads = false;
+                self.batch.reads_sequences = true;
                 self.to_primary = true;
                 self.batch.needs_server = true;
             }
@@ -368,6 +395,7 @@ impl<A: AsRef<Decision>> Session<A> {
         self.batch.needs_server = true;
         self.batch.replayable &= is_replayable(statement);
         self.batch.reads &= matches!(statement.kind, Kind::Read | Kind::Empty);
+        self.batch.reads_sequences |= may_read_sequences(statement);
         let stricter = match &self.batch.answer {
             None => true,
             Some(held) => rank((*answer).as_ref()) > rank((**held).as_ref()),
@@ -382,7 +410,10 @@ impl<A: AsRef<Decision>> Session<A> {
     fn flushed(&mut self) {
         if !self.batch.executes {
             self.batch.synced_by_us = true;
-        } else if matches!(self.decision(), Decision::Replica(_) | Decision::NoOpinion) {
+            return;
+        }
+        self.batch.reads_sequences = true;
+        if matches!(self.decision(), Decision::Replica(_) | Decision::NoOpinion) {
             self.to_primary = true;
         }
     }

@@ -12,7 +12,7 @@ use howdah_wire::backend::{ErrorReport, ReadyForQuery, TransactionStatus};
 use howdah_wire::frame::{self, Head};
 use howdah_wire::frontend::{Bind, Close, Describe, Execute, Parse, Query, Sync, Target, tag};
 
-use crate::batch::{Entry, Refused, malformed, most_gathered, peek_client};
+use crate::batch::{Entry, Refused, malformed, may_draw, most_gathered, peek_client};
 use crate::buffers::move_bytes;
 use crate::expect::{Expect, Reply};
 use crate::limits::{MAX_NAME, MAX_STATEMENT};
@@ -118,11 +118,13 @@ impl<A: AsRef<Decision>> Session<A> {
     ) -> Result<bool, Fault> {
         match head.tag {
             tag::COPY_DATA | tag::COPY_FAIL => {}
-            tag::FUNCTION_CALL if self.is_large(head) => self.sent_unseen(Expect::FunctionCall),
+            tag::FUNCTION_CALL if self.is_large(head) => {
+                self.sent_unseen(server, Expect::FunctionCall);
+            }
             tag::QUERY if self.is_large(head) => {
                 // Whatever it does to the session is not seen: nobody else gets this server.
                 server.tainted = true;
-                self.sent_unseen(Expect::Query(None));
+                self.sent_unseen(server, Expect::Query(None));
             }
             tag::BIND if self.is_large(head) && io.client_in.len() > MAX_NAME => {
                 return self.stream_bind(io, server, head).map(|()| true);
@@ -152,8 +154,9 @@ impl<A: AsRef<Decision>> Session<A> {
         self.batch.partial || head.len > most_gathered(head.tag)
     }
 
-    fn sent_unseen(&mut self, expect: Expect) {
+    fn sent_unseen(&mut self, server: &mut ServerState, expect: Expect) {
         if !self.skipping {
+            server.sequences.drawn_by(self.id);
             self.pending.push_back(expect);
             self.awaiting_ready = true;
         }
@@ -215,7 +218,7 @@ impl<A: AsRef<Decision>> Session<A> {
                 Ok(Passage::Verbatim)
             }
             tag::FUNCTION_CALL => {
-                self.sent_unseen(Expect::FunctionCall);
+                self.sent_unseen(server, Expect::FunctionCall);
                 Ok(Passage::Verbatim)
             }
             tag::COPY_DONE | tag::COPY_FAIL => {
@@ -279,7 +282,7 @@ impl<A: AsRef<Decision>> Session<A> {
                 }
             },
         };
-        self.touches(&statement);
+        self.touches(server, &statement);
         // A simple query drops the unnamed statement (postgres.c, exec_simple_query).
         server.unnamed = None;
         self.unnamed = None;
@@ -315,6 +318,9 @@ impl<A: AsRef<Decision>> Session<A> {
                 _ => continue,
             };
             let Some(prepared) = self.statements.get(name).cloned() else { continue };
+            if runs {
+                self.touches(server, &prepared.statement);
+            }
             let (query, types): (&[u8], &[u8]) =
                 if runs { (&prepared.query, &prepared.types) } else { (b"", b"\0\0") };
             Parse { name, query, types }.write(&mut io.server_out);
@@ -496,7 +502,7 @@ impl<A: AsRef<Decision>> Session<A> {
         let portal = self.portals.iter().find(|(name, _)| **name == *execute.portal);
         let statement = portal.map(|(_, statement)| Rc::clone(statement));
         if let Some(statement) = &statement {
-            self.touches(statement);
+            self.touches(server, statement);
             if !statement.effects.is_empty() {
                 self.flush_run(io, run);
                 self.lend_names(io, server, statement, false);
@@ -555,7 +561,10 @@ impl<A: AsRef<Decision>> Session<A> {
 
     /// A statement is about to run: what cannot follow the session pins it. Whether it really has left something
     /// behind is asked when it is done.
-    fn touches(&mut self, statement: &Statement) {
+    fn touches(&mut self, server: &mut ServerState, statement: &Statement) {
+        if may_draw(statement) {
+            server.sequences.drawn_by(self.id);
+        }
         for effect in &statement.effects {
             if let Effect::Pin(reason) = effect {
                 self.stay(*reason);

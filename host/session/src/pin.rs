@@ -12,12 +12,12 @@ pub enum Pin {
 }
 
 /// Whether the server still holds anything that cannot follow a client, except for what no query can tell. One row of
-/// one column, `t` or `f`. Outside of a transaction all advisory locks are those of the session, and all cursors are
+/// one column, `t` or `f`. All that is temporary depends on the session's own schema. Outside of a transaction all advisory locks are those of the session, and all cursors are
 /// `WITH HOLD`.
 pub(crate) const CHECK: &str = "SELECT \
-    EXISTS (SELECT FROM pg_catalog.pg_class WHERE relnamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()) \
-    OR EXISTS (SELECT FROM pg_catalog.pg_proc WHERE pronamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()) \
-    OR EXISTS (SELECT FROM pg_catalog.pg_type WHERE typnamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()) \
+    EXISTS (SELECT FROM pg_catalog.pg_depend \
+        WHERE refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_namespace'::pg_catalog.regclass \
+        AND refobjid OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()) \
     OR EXISTS (SELECT FROM pg_catalog.pg_locks WHERE locktype OPERATOR(pg_catalog.=) 'advisory' \
         AND pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid()) \
     OR EXISTS (SELECT FROM pg_catalog.pg_cursors) \
@@ -28,17 +28,17 @@ impl Pin {
     /// Whether [`CHECK`] can tell that the cause is gone.
     pub(crate) fn can_be_checked(&self) -> bool {
         match self {
-            Pin::State(reason) => {
-                !matches!(reason, PinReason::Load | PinReason::Settings | PinReason::Unseen)
-            }
+            Pin::State(reason) => reason.can_be_checked(),
             Pin::Mode | Pin::Policy(_) => false,
         }
     }
 
-    /// Whether DISCARD ALL takes the cause away. A library stays loaded, and what was not seen is not known.
+    /// Whether DISCARD ALL takes the cause away. A library stays loaded, and so may what a function keeps; what was not seen is not known.
     pub(crate) fn is_discarded(&self) -> bool {
         match self {
-            Pin::State(reason) => !matches!(reason, PinReason::Load | PinReason::Unseen),
+            Pin::State(reason) => {
+                !matches!(reason, PinReason::Load | PinReason::Function | PinReason::Unseen)
+            }
             Pin::Mode | Pin::Policy(_) => false,
         }
     }

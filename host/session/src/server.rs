@@ -6,6 +6,31 @@ use lru::LruCache;
 use crate::limits::MAX_SERVER_STATEMENTS;
 use crate::{Parameters, Settings, StatementId};
 
+/// Whose values a server's sequences have given since they were last forgotten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sequences {
+    Nobodys,
+    /// Those of one session.
+    Of(u64),
+    Several,
+}
+
+impl Sequences {
+    /// This session runs something that may draw a value.
+    pub(crate) fn drawn_by(&mut self, session: u64) {
+        *self = match *self {
+            Sequences::Nobodys => Sequences::Of(session),
+            Sequences::Of(other) if other != session => Sequences::Several,
+            same => same,
+        };
+    }
+
+    /// Whether another session than this one may have drawn.
+    pub(crate) fn are_strange_to(self, session: u64) -> bool {
+        self != Sequences::Nobodys && self != Sequences::Of(session)
+    }
+}
+
 /// What is known of the state of one server connection. It travels with the connection.
 pub struct ServerState {
     /// Prepared statements that exist there, by the names of [`StatementId::server_name`].
@@ -16,6 +41,8 @@ pub struct ServerState {
     pub(crate) strays: Vec<Box<[u8]>>,
     /// Settings made there beyond the server's own.
     pub(crate) settings: Arc<Settings>,
+    /// Whose values of sequences `lastval()` and `currval()` would give there.
+    pub(crate) sequences: Sequences,
     /// Something was left behind that is not tracked: it must not be reused.
     pub(crate) tainted: bool,
     /// The last reported parameters.
@@ -33,6 +60,7 @@ impl ServerState {
             unnamed: None,
             strays: Vec::new(),
             settings: Arc::default(),
+            sequences: Sequences::Nobodys,
             tainted: false,
             parameters: parameters.into_iter().collect(),
             standby: false,
@@ -44,6 +72,7 @@ impl ServerState {
         self.prepared.clear();
         self.unnamed = None;
         self.strays.clear();
+        self.sequences = Sequences::Nobodys;
         self.settings = Arc::default();
     }
 

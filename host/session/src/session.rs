@@ -12,6 +12,7 @@ use crate::carried::Carried;
 use crate::expect::Expect;
 use crate::limits::MAX_REROUTES;
 use crate::reply::Replied;
+use crate::server::Sequences;
 use crate::{Buffers, Guide, Parameters, Pin, Prepared, ServerState, Settings, pin};
 
 /// What a session needs next.
@@ -70,6 +71,8 @@ pub(crate) enum Phase {
 
 /// The life of one client after its start-up. See the crate's documentation.
 pub struct Session<A> {
+    /// Tells sessions apart that use the same server.
+    pub(crate) id: u64,
     pub(crate) phase: Phase,
     pub(crate) carried: Carried,
     /// Reported parameters as the client knows them.
@@ -114,9 +117,11 @@ pub struct Session<A> {
 }
 
 impl<A: AsRef<Decision>> Session<A> {
-    /// A session whose client has just been greeted, and told of these parameters.
-    pub fn new(mode: PoolMode, settings: Arc<Settings>, told: Parameters) -> Session<A> {
+    /// A session whose client has just been greeted, and told of these parameters. No two sessions of a process have
+    /// the same `id`.
+    pub fn new(id: u64, mode: PoolMode, settings: Arc<Settings>, told: Parameters) -> Session<A> {
         Session {
+            id,
             phase: Phase::Batch,
             carried: Carried::new(settings),
             told,
@@ -325,10 +330,15 @@ impl<A: AsRef<Decision>> Session<A> {
             self.pin.get_or_insert(Pin::Policy(reason));
         }
         let wanted = Arc::clone(self.carried.wanted());
-        let sql = match server.has_settings(&wanted) {
+        let mut sql = match server.has_settings(&wanted) {
             true => String::new(),
             false => wanted.difference(&server.settings),
         };
+        // What another session has drawn from sequences must not be read, now or later in this transaction.
+        if self.batch.may_read_sequences() && server.sequences.are_strange_to(self.id) {
+            server.sequences = Sequences::Nobodys;
+            sql.insert_str(0, "DISCARD SEQUENCES;");
+        }
         if sql.is_empty() {
             server.settings = wanted;
             self.carried.leased();

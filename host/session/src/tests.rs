@@ -78,7 +78,7 @@ struct Bench {
 
 impl Bench {
     fn new() -> Bench {
-        let session = Session::new(PoolMode::Transaction, Arc::default(), Parameters::default());
+        let session = Session::new(1, PoolMode::Transaction, Arc::default(), Parameters::default());
         Bench { session, io: Buffers::default(), guide: Policy::default() }
     }
 
@@ -206,7 +206,8 @@ fn settings_are_made_before_the_batch_goes() {
     let mut settings = Settings::default();
     settings.set("App.User", Value::Plain("alice".into())).unwrap();
     let mut bench = Bench::new();
-    bench.session = Session::new(PoolMode::Transaction, Arc::new(settings), Parameters::default());
+    bench.session =
+        Session::new(1, PoolMode::Transaction, Arc::new(settings), Parameters::default());
     let mut replica = server(true);
     bench.query("SELECT 1");
     bench.step(None);
@@ -225,7 +226,8 @@ fn sure_settings_do_not_wait() {
     let mut settings = Settings::default();
     settings.set("search_path", Value::Plain("a, b".into())).unwrap();
     let mut bench = Bench::new();
-    bench.session = Session::new(PoolMode::Transaction, Arc::new(settings), Parameters::default());
+    bench.session =
+        Session::new(1, PoolMode::Transaction, Arc::new(settings), Parameters::default());
     let mut replica = server(true);
     bench.query("SELECT 1");
     bench.step(None);

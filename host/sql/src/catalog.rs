@@ -1,3 +1,5 @@
+use crate::PinReason;
+
 /// How much a function may do (`pg_proc.provolatile`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Volatility {
@@ -21,6 +23,26 @@ pub trait Catalog {
 
     /// Whether an operator of this name calls a volatile function.
     fn operator_is_volatile(&self, symbol: &str) -> bool;
+
+    /// Why a session has to stay on its server after a call by this name.
+    fn function_pins(&self, _schema: Option<&str>, _name: &str) -> Option<PinReason> {
+        None
+    }
+
+    /// The same for whatever writes to any table, by triggers and defaults.
+    fn writing_pins(&self) -> Option<PinReason> {
+        None
+    }
+
+    /// Whether whatever writes may read what sequences have given to the session, by triggers and defaults.
+    fn writing_reads_sequences(&self) -> bool {
+        false
+    }
+
+    /// Why a session has to stay on its server after whatever names this relation, by rules and policies.
+    fn relation_pins(&self, _name: &str) -> Option<PinReason> {
+        None
+    }
 }
 
 /// Knows nothing: every function may write.

@@ -67,11 +67,21 @@ pub enum PinReason {
     Load,
     /// It has made settings in a way that is not tracked.
     Settings,
+    /// It has called a function that may keep something for later calls.
+    Function,
+    /// It reads what sequences have given to the session.
+    Sequence,
     /// It has sent what a scan does not understand: a text too large, or nested too deeply.
     Unseen,
 }
 
 impl PinReason {
+    /// Whether a question to the server can tell that the cause is gone.
+    pub fn can_be_checked(self) -> bool {
+        use PinReason::{AdvisoryLock, HoldCursor, Listen, SqlPrepare, TemporaryTable};
+        matches!(self, Listen | TemporaryTable | AdvisoryLock | HoldCursor | SqlPrepare)
+    }
+
     /// The words that operators see.
     pub fn name(self) -> &'static str {
         match self {
@@ -82,6 +92,8 @@ impl PinReason {
             PinReason::SqlPrepare => "prepared by SQL",
             PinReason::Load => "load",
             PinReason::Settings => "settings",
+            PinReason::Function => "function",
+            PinReason::Sequence => "sequence value",
             PinReason::Unseen => "not understood",
         }
     }

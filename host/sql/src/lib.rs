@@ -3,10 +3,10 @@
 //! The scan follows PostgreSQL's own lexer (scan.l); it does not parse. Where it cannot be sure it errs on
 //! the side of the primary: an unknown function counts as volatile, an unknown word as an unknown statement.
 //!
-//! What no scan of a text can see: what a function or a `DO` block does inside (locks, temporary tables,
-//! settings), a function that is called by field notation (`row.function`), and what a prepared statement
-//! of `EXECUTE` is.
+//! What a function does inside is known from its body, by way of the catalog. What no scan of a text can see: a function
+//! that is called by field notation (`row.function`), and what a prepared statement of `EXECUTE` is.
 
+mod body;
 mod catalog;
 mod comment;
 mod digest;
@@ -15,6 +15,7 @@ mod lex;
 mod scan;
 mod words;
 
+pub use body::{Body, body};
 pub use catalog::{Catalog, NoCatalog, Volatility};
 pub use comment::tag;
 pub use effect::{Effect, PinReason};

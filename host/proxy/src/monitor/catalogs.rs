@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use howdah_cluster::catalog::{FUNCTIONS, OPERATORS, VIEWS};
+use howdah_cluster::catalog::{BODIES, FUNCTIONS, OPERATORS, USES, VIEWS};
 use howdah_cluster::{Catalog, ClusterId, NodeId, Snapshot};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -18,6 +18,8 @@ const REFRESH: Duration = Duration::from_secs(60);
 const DEBOUNCE: Duration = Duration::from_millis(200);
 /// Longest time to load one.
 const DEADLINE: Duration = Duration::from_secs(30);
+/// Longest that a client waits for the first load of its database's catalog.
+const FIRST_LOAD: Duration = Duration::from_secs(2);
 /// Databases whose catalogs are kept.
 const MAX_DATABASES: usize = 1_000;
 
@@ -31,11 +33,12 @@ struct Entry {
 pub struct Catalogs {
     entries: Mutex<HashMap<(ClusterId, String), Entry>>,
     wanted: Notify,
+    loaded: Notify,
 }
 
 impl Catalogs {
     pub(super) fn new() -> Catalogs {
-        Catalogs { entries: Mutex::default(), wanted: Notify::new() }
+        Catalogs { entries: Mutex::default(), wanted: Notify::new(), loaded: Notify::new() }
     }
 
     pub(super) fn get(&self, cluster: ClusterId, database: &str) -> Arc<ArcSwap<Catalog>> {
@@ -52,12 +55,35 @@ impl Catalogs {
         catalog
     }
 
+    /// Waits until this catalog has been loaded once, or could not be: until then every function is unknown.
+    pub async fn ready(&self, cluster: ClusterId, database: &str) {
+        let key = (cluster, database.to_owned());
+        let ready = async {
+            loop {
+                let loaded = self.loaded.notified();
+                tokio::pin!(loaded);
+                loaded.as_mut().enable();
+                if self.entries.lock().get(&key).is_none_or(|entry| entry.loaded.is_some()) {
+                    return;
+                }
+                loaded.await;
+            }
+        };
+        // Without it the first statements are on the safe side: they go to the primary.
+        let _ = time::timeout(FIRST_LOAD, ready).await;
+    }
+
     /// DDL has been seen: functions may have changed.
     pub fn changed(&self, cluster: ClusterId, database: &str) {
         if let Some(entry) = self.entries.lock().get_mut(&(cluster, database.to_owned())) {
             entry.stale = true;
             self.wanted.notify_one();
         }
+    }
+
+    /// Whether a catalog has never been loaded.
+    fn is_new(&self) -> bool {
+        self.entries.lock().values().any(|entry| entry.loaded.is_none())
     }
 
     fn due(&self) -> Vec<(ClusterId, String)> {
@@ -79,6 +105,7 @@ impl Catalogs {
                 entry.catalog.store(Arc::new(catalog));
             }
         }
+        self.loaded.notify_waiters();
     }
 }
 
@@ -88,7 +115,11 @@ pub(super) async fn keep_loaded(monitor: Arc<Monitor>) {
     let mut number = 0;
     loop {
         tokio::select! {
-            () = monitor.catalogs.wanted.notified() => time::sleep(DEBOUNCE.min(REFRESH)).await,
+            () = monitor.catalogs.wanted.notified() => {
+                if !monitor.catalogs.is_new() {
+                    time::sleep(DEBOUNCE).await;
+                }
+            }
             _ = epochs.changed() => {}
             () = time::sleep(REFRESH) => {}
         }
@@ -128,7 +159,7 @@ async fn load(
         .await
         .map_err(|error| failed(&error))?;
     let mut rows = Vec::new();
-    for sql in [FUNCTIONS, VIEWS, OPERATORS] {
+    for sql in [FUNCTIONS, VIEWS, OPERATORS, BODIES, USES] {
         rows.push(client.query(sql, deadline).await.map_err(|error| failed(&error))?);
     }
     let mut tables = rows.into_iter().map(|rows| {
@@ -141,12 +172,13 @@ async fn load(
             Ok([schema, name, volatility]) => Some((schema, name, *volatility.as_bytes().first()?)),
             Err(_) => None,
         });
-    let views = views.into_iter().flatten().filter_map(|row| match <[String; 2]>::try_from(row) {
-        Ok([schema, name]) => Some((schema, name)),
-        Err(_) => None,
-    });
+    let pair = |row: Vec<String>| <[String; 2]>::try_from(row).ok().map(|[a, b]| (a, b));
+    let views = views.into_iter().flatten().filter_map(pair);
     let operators = operators.into_iter().flatten().filter_map(|row| row.into_iter().next());
-    Ok(Catalog::new(number, functions, views, operators))
+    let (bodies, uses) = (tables.next(), tables.next());
+    let bodies = bodies.into_iter().flatten().filter_map(pair);
+    let uses = uses.into_iter().flatten().filter_map(pair);
+    Ok(Catalog::new(number, functions, views, operators).with_bodies(bodies, uses))
 }
 
 /// The primary, else any node that is up.

@@ -148,8 +148,9 @@ async fn admit(
         chain,
         interest,
     };
+    ctx.shared.monitor.catalogs.ready(cluster, &database).await;
     let lessee = Lessee::new(ctx, cluster, user, database);
-    Guest::greet(ctx, hello, guide, lessee, mode, settings).await
+    Guest::greet(ctx, id, hello, guide, lessee, mode, settings).await
 }
 
 fn describe(id: u64, peer: Option<IpAddr>, hello: &ClientHello) -> Client {
@@ -182,6 +183,7 @@ fn database_of(ctx: &Ctx, cluster: ClusterId, name: &str) -> Rc<Database> {
 impl Guest {
     async fn greet(
         ctx: &Rc<Ctx>,
+        id: u64,
         hello: ClientHello,
         guide: SessionGuide,
         mut lessee: Lessee,
@@ -202,7 +204,7 @@ impl Guest {
         let waker = ctx.wakers.borrow_mut().insert(None);
         Ok(Guest {
             ctx: Rc::clone(ctx),
-            session: Session::new(mode, settings, greeting.parameters.clone()),
+            session: Session::new(id, mode, settings, greeting.parameters.clone()),
             guide,
             lessee,
             leased: None,

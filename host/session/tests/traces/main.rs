@@ -120,7 +120,7 @@ const NAMES: [&str; 2] = ["primary", "replica"];
 impl Stage {
     fn new(mode: PoolMode) -> Stage {
         Stage {
-            session: Session::new(mode, Arc::new(Settings::default()), Parameters::default()),
+            session: Session::new(1, mode, Arc::new(Settings::default()), Parameters::default()),
             io: Buffers::default(),
             policies: Policies::default(),
             servers: [fresh(0), fresh(1)],

@@ -38,7 +38,7 @@ impl Promise {
 /// What several statements are together.
 impl Scan<'_> {
     pub(super) fn end_statement(&mut self) {
-        let current = std::mem::replace(&mut self.current, Current::new());
+        let mut current = std::mem::replace(&mut self.current, Current::new());
         self.levels[0] = Level::outermost();
         self.depth = 0;
         self.configures = false;
@@ -46,6 +46,12 @@ impl Scan<'_> {
             return;
         }
         let kind = current.final_kind();
+        if matches!(kind, Kind::Write | Kind::Ddl | Kind::Unknown)
+            && let Some(reason) = self.catalog.writing_pins()
+        {
+            current.stay(reason);
+        }
+        current.volatile |= kind == Kind::Write && self.catalog.writing_reads_sequences();
         let effect = self.effect_of(&current);
         self.promise = self.promise.after(&current, kind);
         let flags = [

@@ -26,13 +26,35 @@ pub(super) fn is_construct_when_unknown(function: &str) -> bool {
 }
 
 /// Takes an advisory lock that outlives its transaction.
-pub(super) fn locks_session(function: &str) -> bool {
+pub(crate) fn locks_session(function: &str) -> bool {
     is_advisory(function) && !function.contains("_xact_") && !function.contains("unlock")
 }
 
 /// Gives such a lock back.
 pub(super) fn unlocks_session(function: &str) -> bool {
     function.starts_with("pg_advisory_unlock")
+}
+
+/// Keeps something for later calls of the same session, in a way that nothing but the end of the session clears for
+/// certain (func.sgml, dblink.sgml, pgtrgm.sgml).
+pub(crate) fn leaves_behind(function: &str) -> bool {
+    matches!(
+        function,
+        "setseed"
+            | "set_limit"
+            | "pg_backup_start"
+            | "pg_start_backup"
+            | "pg_replication_origin_session_setup"
+            | "pg_create_logical_replication_slot"
+            | "pg_create_physical_replication_slot"
+            | "pg_copy_logical_replication_slot"
+            | "pg_copy_physical_replication_slot"
+    ) || function.starts_with("dblink_connect")
+}
+
+/// Reads what sequences have given to the session.
+pub(super) fn reads_sequences(function: &str) -> bool {
+    matches!(function, "currval" | "lastval")
 }
 
 fn is_advisory(function: &str) -> bool {

@@ -3,22 +3,22 @@ use crate::words::Word;
 
 /// A level of parentheses in a statement; level 0 stands outside of them.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Level {
-    pub(super) region: Region,
+pub(crate) struct Level {
+    pub(crate) region: Region,
     /// No token has been seen in it.
-    pub(super) fresh: bool,
+    pub(crate) fresh: bool,
     /// In the list of WITH, before the main verb.
-    pub(super) with: bool,
+    pub(crate) with: bool,
     /// It holds a query: FROM begins a clause. In `extract(year FROM x)` it does not.
-    pub(super) query: bool,
+    pub(crate) query: bool,
     /// It holds the arguments of `set_config`, and these have been seen.
-    pub(super) configures: bool,
-    pub(super) arguments: Arguments,
+    pub(crate) configures: bool,
+    pub(crate) arguments: Arguments,
 }
 
 /// The clause of a query, as far as it changes what a name is.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum Region {
+pub(crate) enum Region {
     /// Names are columns and functions.
     #[default]
     Other,
@@ -32,7 +32,7 @@ pub(super) enum Region {
 
 /// What has been seen of the arguments of `set_config(name, value, is_local)`.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Arguments {
+pub(crate) struct Arguments {
     commas: u8,
     /// Tokens of the present argument.
     tokens: u8,
@@ -41,7 +41,7 @@ pub(super) struct Arguments {
 }
 
 impl Arguments {
-    pub(super) fn add(&mut self, token: Token, bytes: &[u8]) {
+    pub(crate) fn add(&mut self, token: Token, bytes: &[u8]) {
         if token.is(b',') {
             *self = Arguments { commas: self.commas.saturating_add(1), ..Arguments::default() };
             return;
@@ -51,25 +51,25 @@ impl Arguments {
     }
 
     /// Parentheses or brackets make it more than a constant.
-    pub(super) fn nest(&mut self) {
+    pub(crate) fn nest(&mut self) {
         self.tokens = self.tokens.saturating_add(1);
         self.truth = false;
     }
 
     /// Whether the third and last argument was the constant true.
-    pub(super) fn is_local(self) -> bool {
+    pub(crate) fn is_local(self) -> bool {
         self.commas == 2 && self.tokens == 1 && self.truth
     }
 }
 
 impl Level {
     /// The outermost level of a statement.
-    pub(super) fn outermost() -> Level {
+    pub(crate) fn outermost() -> Level {
         Level { query: true, fresh: true, ..Level::default() }
     }
 
     /// The level that `(` opens inside this one, after `previous`.
-    pub(super) fn inner(&self, previous: Token) -> Level {
+    pub(crate) fn inner(&self, previous: Token) -> Level {
         let joined = previous.is(b',')
             || previous.is(b'(')
             || matches!(previous.word, Word::From | Word::Join | Word::Lateral | Word::Only);
@@ -82,7 +82,7 @@ impl Level {
     }
 
     /// A keyword or a comma at this level may begin another clause.
-    pub(super) fn advance(&mut self, token: Token, previous: Token) {
+    pub(crate) fn advance(&mut self, token: Token, previous: Token) {
         if token.is(b',') && self.region == Region::On {
             self.region = Region::From;
         }

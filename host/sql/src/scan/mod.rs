@@ -1,8 +1,8 @@
 //! From tokens to kind, facts and effect: one pass over the text, with one token of foresight.
 
 mod batch;
-mod builtin;
-mod level;
+pub(crate) mod builtin;
+pub(crate) mod level;
 mod names;
 mod statement;
 
@@ -11,6 +11,7 @@ use howdah_decision::Facts;
 use self::batch::Promise;
 use self::level::{Level, Region};
 use self::statement::Current;
+use crate::body::body;
 use crate::comment::hints;
 use crate::digest::Digest;
 use crate::effect::{Effect, PinReason};
@@ -142,6 +143,7 @@ impl<'a> Scan<'a> {
             What::Punct(b')') => return self.close(),
             What::Punct(b'.') if self.previous.is_name() => self.schema = Some(self.previous),
             What::Word => self.word(token, next),
+            What::String if self.current.verb == Word::Do => self.block(token),
             What::Quoted | What::UnicodeQuoted => self.name(token, next),
             What::Operator => self.operator(token),
             What::Parameter => self.parameter(token),
@@ -178,6 +180,16 @@ impl<'a> Scan<'a> {
         }
     }
 
+    /// The body of a DO block.
+    fn block(&mut self, token: Token) {
+        self.current.volatile = true;
+        let body = body(self.lexer.bytes(token));
+        let called = body.calls.iter().filter_map(|name| self.catalog.function_pins(None, name));
+        for reason in body.pin.into_iter().chain(called) {
+            self.current.stay(reason);
+        }
+    }
+
     fn parameter(&mut self, token: Token) {
         let digits = self.lexer.bytes(token).get(1..).unwrap_or_default();
         let number = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
@@ -196,7 +208,7 @@ impl<'a> Scan<'a> {
     fn close(&mut self) {
         let level = *self.level();
         if level.configures && !level.arguments.is_local() {
-            self.current.pin = Some(PinReason::Settings);
+            self.current.stay(PinReason::Settings);
         }
         self.depth = self.depth.saturating_sub(1);
         self.level().fresh = false;

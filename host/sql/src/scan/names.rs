@@ -84,20 +84,32 @@ impl Scan<'_> {
         }
         if token.what == What::UnicodeQuoted {
             self.current.volatile = true;
-            self.current.pin = Some(PinReason::Unseen);
+            self.current.stay(PinReason::Unseen);
             return;
         }
         let name = self.lexer.folded(token);
         let schema = self.schema.map(|schema| self.lexer.folded(schema));
         let built_in = schema.as_deref().is_none_or(|schema| schema == "pg_catalog");
         if built_in && builtin::locks_session(&name) && self.current.atomic == 0 {
-            self.current.pin = Some(PinReason::AdvisoryLock);
+            self.current.stay(PinReason::AdvisoryLock);
+        }
+        if built_in && builtin::leaves_behind(&name) {
+            self.current.stay(PinReason::Function);
+        }
+        if built_in && builtin::reads_sequences(&name) && self.current.runs_functions() {
+            self.current.stay(PinReason::Sequence);
         }
         self.current.unlocks |= built_in && builtin::unlocks_session(&name);
         if built_in && &*name == "set_config" {
             self.configures = true;
         }
-        if self.current.volatile || !self.current.runs_functions() {
+        if !self.current.runs_functions() {
+            return;
+        }
+        if let Some(reason) = self.catalog.function_pins(schema.as_deref(), &name) {
+            self.current.stay(reason);
+        }
+        if self.current.volatile {
             return;
         }
         self.current.volatile = (built_in && builtin::is_always_volatile(&name))
@@ -111,7 +123,7 @@ impl Scan<'_> {
     }
 
     fn relation(&mut self, token: Token) {
-        if self.current.volatile || !self.current.runs_functions() {
+        if !self.current.runs_functions() {
             return;
         }
         if token.what == What::UnicodeQuoted {
@@ -119,6 +131,12 @@ impl Scan<'_> {
             return;
         }
         let name = self.lexer.folded(token);
+        if let Some(reason) = self.catalog.relation_pins(&name) {
+            self.current.stay(reason);
+        }
+        if self.current.volatile {
+            return;
+        }
         let schema = self.schema.map(|schema| self.lexer.folded(schema));
         self.current.volatile = self.catalog.relation_is_volatile(schema.as_deref(), &name);
     }

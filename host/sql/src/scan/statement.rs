@@ -102,12 +102,12 @@ impl Current {
         self.kind = token.word.kind();
         match token.word {
             Word::Explain => self.explained = Explained::Planned,
-            Word::Listen => self.pin = Some(PinReason::Listen),
-            Word::Load => self.pin = Some(PinReason::Load),
+            Word::Listen => self.stay(PinReason::Listen),
+            Word::Load => self.stay(PinReason::Load),
             Word::Copy => self.copy = true,
             Word::Execute => self.executes = Some(token.start),
             Word::Prepare if next.word == Word::Transaction => {}
-            Word::Prepare => self.pin = Some(PinReason::SqlPrepare),
+            Word::Prepare => self.stay(PinReason::SqlPrepare),
             Word::Savepoint | Word::Release => self.savepoint = true,
             Word::Start if next.word != Word::Transaction => self.kind = Kind::Unknown,
             _ => {}
@@ -132,7 +132,7 @@ impl Current {
             }
             Word::Into if self.makes_table() => self.writes = true,
             Word::Temp | Word::Temporary => self.temporary(previous),
-            Word::Schema if next.word == Word::PgTemp => self.pin = Some(PinReason::TemporaryTable),
+            Word::Schema if next.word == Word::PgTemp => self.stay(PinReason::TemporaryTable),
             _ => self.keyword_of_verb(token, previous, next),
         }
     }
@@ -165,7 +165,7 @@ impl Current {
         let created = matches!(previous.word, Word::Create | Word::Replace | Word::Into)
             || matches!(previous.word, Word::Local | Word::Global);
         if created && (self.verb == Word::Create || self.makes_table()) {
-            self.pin = Some(PinReason::TemporaryTable);
+            self.stay(PinReason::TemporaryTable);
         }
     }
 
@@ -184,7 +184,7 @@ impl Current {
             (Word::Create, Word::Case) if self.atomic > 0 => self.atomic += 1,
             (Word::Create, Word::End) if self.atomic > 0 => self.atomic -= 1,
             (Word::Declare, Word::Hold) if previous.word == Word::With => {
-                self.pin = Some(PinReason::HoldCursor);
+                self.stay(PinReason::HoldCursor);
             }
             (Word::Prepare, Word::Transaction) if next.what == What::String => {
                 self.two_phase = true;
@@ -192,7 +192,7 @@ impl Current {
             }
             // A statement with this name.
             (Word::Prepare, Word::Transaction) if previous.word == Word::Prepare => {
-                self.pin = Some(PinReason::SqlPrepare);
+                self.stay(PinReason::SqlPrepare);
             }
             (Word::Commit | Word::Rollback, Word::Prepared) => {
                 self.two_phase = true;
@@ -212,6 +212,13 @@ impl Current {
             Word::Copy if self.copy_out && !self.writes => Kind::Read,
             _ if self.writes => self.kind.max(Kind::Write),
             _ => self.kind,
+        }
+    }
+
+    /// The session must stay where it is. A reason that no question to the server can clear outlasts the others.
+    pub(super) fn stay(&mut self, reason: PinReason) {
+        if self.pin.is_none_or(PinReason::can_be_checked) {
+            self.pin = Some(reason);
         }
     }
 
@@ -249,7 +256,7 @@ impl Current {
         if token.word == Word::PgTemp
             || (token.what == What::Quoted && lexer.bytes(token) == b"\"pg_temp\"")
         {
-            self.pin = Some(PinReason::TemporaryTable);
+            self.stay(PinReason::TemporaryTable);
         }
     }
 }

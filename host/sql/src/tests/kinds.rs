@@ -62,7 +62,7 @@ const CASES: &[(&str, Kind, Facts)] = &[
     ("DELETE FROM t", Write, N),
     ("MERGE INTO t USING s ON t.a = s.a WHEN MATCHED THEN DELETE", Write, N),
     ("CALL p()", Write, V),
-    ("DO $$ BEGIN END $$", Write, N),
+    ("DO $$ BEGIN END $$", Write, V),
     ("LOCK TABLE t", Write, N),
     ("NOTIFY c, 'x'", Write, N),
     ("EXPLAIN SELECT 1", Read, N),

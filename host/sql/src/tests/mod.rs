@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
+mod bodies;
 mod digests;
 mod effects;
 mod kinds;
