@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use bytes::{Buf, BufMut};
 use howdah_decision::Decision;
-use howdah_sql::{Effect, Statement};
+use howdah_sql::{Effect, PinReason, Statement};
 use howdah_wire::backend::{ErrorReport, ReadyForQuery, TransactionStatus};
 use howdah_wire::frame::{self, Head};
 use howdah_wire::frontend::{Bind, Close, Describe, Execute, Parse, Query, Sync, Target, tag};
@@ -567,6 +567,7 @@ impl<A: AsRef<Decision>> Session<A> {
         }
         for effect in &statement.effects {
             if let Effect::Pin(reason) = effect {
+                self.temporary |= *reason == PinReason::TemporaryTable;
                 self.stay(*reason);
             }
         }

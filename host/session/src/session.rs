@@ -80,6 +80,8 @@ pub struct Session<A> {
     /// As of the last ReadyForQuery.
     pub(crate) status: TransactionStatus,
     pub(crate) pin: Option<Pin>,
+    /// It has made something temporary: its server keeps a schema for that, even when that is empty.
+    pub(crate) temporary: bool,
     pub(crate) statements: HashMap<Box<[u8]>, Rc<Prepared>>,
     pub(crate) unnamed: Option<Rc<Prepared>>,
     /// What keeps the session on its server may have gone, or may never have come: the server is to be asked.
@@ -129,6 +131,7 @@ impl<A: AsRef<Decision>> Session<A> {
             pin: (mode == PoolMode::Session).then_some(Pin::Mode),
             statements: HashMap::new(),
             unnamed: None,
+            temporary: false,
             pin_in_doubt: false,
             portals: Vec::new(),
             batch: Batch::default(),
@@ -242,6 +245,7 @@ impl<A: AsRef<Decision>> Session<A> {
             (Some(Pin::State(_)), _) if !self.pin.as_ref().is_some_and(Pin::is_discarded) => {
                 Disposition::Close
             }
+            (Some(Pin::Mode), _) if self.temporary => Disposition::Close,
             (Some(_), _) => Disposition::Reset,
             (None, TransactionStatus::Idle) => Disposition::Reuse,
             (None, _) => Disposition::Rollback,
