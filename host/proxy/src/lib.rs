@@ -7,6 +7,7 @@ pub mod demo;
 pub mod frontend;
 pub mod logging;
 pub mod monitor;
+pub mod peers;
 pub mod policies;
 pub mod run;
 pub mod upstream;

@@ -16,6 +16,7 @@ use tokio::task::{LocalSet, spawn_local};
 
 use crate::config::{Config, Source};
 use crate::monitor::{Monitor, Watch};
+use crate::peers::Peers;
 use crate::policies::{self, Swapper};
 use crate::upstream::{KeyCache, Login, Stream, Target};
 use crate::worker::{self, Message, Shared};
@@ -56,7 +57,8 @@ impl Proxy {
         let monitor = Monitor::new(watches(&config), specs(&config), Arc::clone(&keys));
         let (inboxes, workers): (Vec<_>, Vec<_>) =
             (0..config.workers).map(|_| mpsc::unbounded_channel()).map(|(tx, rx)| (rx, tx)).unzip();
-        let shared = Shared::new(config, registry, monitor, keys, workers);
+        let peers = Peers::find(&config.listen, &config.peers)?;
+        let shared = Shared::new(config, peers, registry, monitor, keys, workers);
         tell_policies(&shared);
         let mut threads = Vec::new();
         for (index, inbox) in inboxes.into_iter().enumerate() {

@@ -183,6 +183,46 @@ async fn a_client_that_waits_too_long_is_told_and_lives_on() {
     assert_eq!(value(&b, "/* howdah: primary */ SELECT 1").await, "1");
 }
 
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+#[test]
+fn a_cancel_request_finds_the_process_of_its_query() {
+    let cluster = howdah_e2e::cluster(0, howdah_pgcluster::Auth::Trust);
+    let ports = [free_port(), free_port()];
+    let peers = ports.map(|port| format!("127.0.0.1:{port}"));
+    let start = |listen: &str| {
+        let nodes = cluster.nodes();
+        let text = format!(
+            "listen = [{listen:?}]\npeers = {peers:?}\nworkers = 2\n[cluster.main]\nnodes = {nodes:?}\n"
+        );
+        Running::with_file(tempfile::tempdir().unwrap(), &text)
+    };
+    let proxies = [start(&peers[0]), start(&format!("0.0.0.0:{}", ports[1]))];
+    for (own, other) in [(0, 1), (1, 0)] {
+        proxies[own].wait_up(1);
+        let mut client = howdah_e2e::RawClient::login(ports[own]);
+        let key = client.key.clone().unwrap();
+        client.query("SELECT pg_sleep(30)");
+        howdah_e2e::wait("the query to run", || {
+            let sql = "SELECT count(*) FROM pg_stat_activity \
+                WHERE query = 'SELECT pg_sleep(30)' AND state = 'active'";
+            cluster.primary().value("postgres", sql).unwrap() == "1"
+        });
+        // One for a process that does not exist, and one that claims to have been passed on.
+        for pid in [63 << 25, key.0 | 1 << 31, key.0] {
+            let mut request = howdah_e2e::RawClient::connect(ports[other]);
+            let mut out = bytes::BytesMut::new();
+            startup::write_cancel(&mut out, pid, &key.1);
+            request.send(&out);
+            assert!(request.message().is_none());
+        }
+        let answer = client.until_ready();
+        assert_eq!(howdah_e2e::RawClient::error(&answer[answer.len() - 2]).unwrap().0, "57014");
+    }
+}
+
 #[tokio::test]
 async fn a_cancel_request_reaches_its_query_and_no_other() {
     let cluster = shared();

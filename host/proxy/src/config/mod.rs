@@ -46,6 +46,8 @@ pub struct Config {
     /// Where clients connect, at least one address. A host that begins with a slash is the directory of a Unix
     /// socket; port 0 is for the system to choose.
     pub listen: Vec<Target>,
+    /// The processes that clients reach under one address, this one included; at most [`crate::peers::MAX_PEERS`].
+    pub peers: Vec<Target>,
     /// Threads that serve clients, 1 to 128.
     pub workers: usize,
     /// How clients are let in.
@@ -119,6 +121,7 @@ impl Config {
     pub fn restart_needed(old: &Config, new: &Config) -> Vec<&'static str> {
         let differ = [
             ("listen", old.listen != new.listen),
+            ("peers", old.peers != new.peers),
             ("workers", old.workers != new.workers),
             ("log.format", old.log.format != new.log.format),
         ];

@@ -32,6 +32,7 @@ pub(super) fn config(
     };
     Ok(Config {
         listen: vec![written::default_listen().0],
+        peers: Vec::new(),
         workers: cores(),
         auth: Auth { method: AuthMethod::Trust, trust_remote: false },
         users: BTreeMap::new(),

@@ -29,6 +29,10 @@ section! {
         /// Where clients connect: `host:port`, or `/directory:port` for a Unix socket. Port 0 lets the system
         /// choose. A change needs a restart.
         listen: Vec<Listen> = vec![default_listen()];
+        /// Where the processes listen that share this file and that clients reach under one address, this one
+        /// included: a cancel request may come to another one than its query, and is passed on. At most 64. A
+        /// process knows itself by `listen`. A change needs a restart.
+        peers: Vec<At<Listen>> = Vec::new();
         /// Threads that serve clients; by default one per CPU core. A change needs a restart.
         workers: Option<usize> = None, in Some(1)..=Some(MAX_WORKERS);
     }

@@ -1,5 +1,5 @@
-//! Cancel requests. Clients get keys of the proxy's own: the process id names the worker and the slot of
-//! the session, the secret proves who asks. So a request needs no table that all workers share.
+//! Cancel requests. Clients get keys of the proxy's own: the process id names the process, the worker and the slot of
+//! the session, the secret proves who asks. So a request needs no table that workers or processes share.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -12,8 +12,11 @@ use tokio::time::Instant;
 
 use crate::upstream::{self, Target};
 
-/// Workers fit into the upper bits of a key's process id, below the sign bit; sessions into the rest.
-const SLOT_BITS: u32 = 24;
+/// A key's process id: below the sign bit six bits for the process, seven for the worker, the rest for the session.
+const SLOT_BITS: u32 = 18;
+const WORKER_BITS: u32 = 7;
+/// Set in a request that another process has passed on: it goes no further.
+const PASSED_ON: u32 = 1 << 31;
 /// Most sessions of one worker.
 pub(crate) const MAX_SLOTS: usize = 1 << SLOT_BITS;
 /// Secret of a key: protocol 3.0 has room for four bytes, 3.2 for 256, of which PostgreSQL uses 32.
@@ -76,8 +79,35 @@ impl ServerKey {
     }
 }
 
+/// Who a cancel request is for.
+pub(crate) enum Recipient {
+    /// This worker of this process.
+    Worker(usize),
+    /// The process of this number.
+    Peer(usize),
+}
+
+/// Who a request with this process id is for. One that was passed on is for this process in any case.
+pub(crate) fn recipient(pid: u32, own: usize) -> Recipient {
+    let process = ((pid & !PASSED_ON) >> (SLOT_BITS + WORKER_BITS)) as usize;
+    match process == own || pid & PASSED_ON != 0 {
+        true => Recipient::Worker((pid >> SLOT_BITS) as usize & ((1 << WORKER_BITS) - 1)),
+        false => Recipient::Peer(process),
+    }
+}
+
+/// Passes a request on to the process that it is for.
+pub(crate) async fn pass_on(peer: &Target, pid: u32, key: &[u8]) {
+    let deadline = Instant::now() + DEADLINE;
+    if let Err(error) = upstream::cancel(peer, pid | PASSED_ON, key, deadline).await {
+        let peer = peer.to_string();
+        tracing::warn!(peer, %error, "a cancel request could not be passed on");
+    }
+}
+
 /// The slots of one worker.
 pub(crate) struct Slots {
+    process: usize,
     worker: usize,
     slots: RefCell<Slab<Rc<Slot>>>,
 }
@@ -90,8 +120,8 @@ pub(crate) struct Place {
 }
 
 impl Slots {
-    pub(crate) fn new(worker: usize) -> Rc<Slots> {
-        Rc::new(Slots { worker, slots: RefCell::default() })
+    pub(crate) fn new(process: usize, worker: usize) -> Rc<Slots> {
+        Rc::new(Slots { process, worker, slots: RefCell::default() })
     }
 
     /// A place with a fresh secret. None when the worker has [`MAX_SLOTS`] sessions.
@@ -120,15 +150,11 @@ impl Slots {
     }
 }
 
-/// Which worker a key's process id belongs to.
-pub(crate) fn worker_of(pid: u32) -> usize {
-    (pid >> SLOT_BITS) as usize
-}
-
 impl Place {
     /// The process id that the client gets.
     pub(crate) fn pid(&self) -> u32 {
-        ((self.slots.worker as u32) << SLOT_BITS) | self.index as u32
+        let process = (self.slots.process as u32) << (SLOT_BITS + WORKER_BITS);
+        process | ((self.slots.worker as u32) << SLOT_BITS) | self.index as u32
     }
 
     /// The secret that the client gets.

@@ -16,14 +16,14 @@ use howdah_wire::backend::{BackendKeyData, ErrorReport, ReadyForQuery, Transacti
 use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, timeout_at};
 
-use super::cancel::{Place, worker_of};
+use super::cancel::{Place, Recipient, pass_on, recipient};
 use super::clean::give_back;
 use super::exchange::{self, News};
 use super::greeting::greeting;
 use super::guide::{Database, SessionGuide};
 use super::lease::Lessee;
 use super::server::Leased;
-use super::{Ctx, Message};
+use super::{Ctx, Message, Shared};
 use crate::frontend::{ClientHello, Opened, open};
 use crate::upstream::Stream;
 
@@ -36,13 +36,28 @@ pub(crate) async fn serve(ctx: Rc<Ctx>, mut stream: Stream, peer: Option<IpAddr>
     match open(&mut stream, peer, &*access, deadline).await {
         Opened::Gone => {}
         Opened::Cancel { pid, key } => {
-            if let Some(worker) = ctx.shared.workers.get(worker_of(pid)) {
+            cancel(&ctx.shared, pid, key).await;
+        }
+        Opened::Client(hello) => {
+            welcome(&ctx, stream, peer, hello).await;
+        }
+    }
+}
+
+/// A cancel request goes to the worker, or the process, that the session belongs to. The requester's connection stays
+/// open meanwhile, as with PostgreSQL.
+async fn cancel(shared: &Shared, pid: u32, key: Box<[u8]>) {
+    match recipient(pid, shared.peers.own()) {
+        Recipient::Worker(worker) => {
+            if let Some(worker) = shared.workers.get(worker) {
                 // A worker that has ended has no sessions.
                 let _ = worker.send(Message::Cancel(pid, key));
             }
         }
-        Opened::Client(hello) => {
-            welcome(&ctx, stream, peer, hello).await;
+        Recipient::Peer(number) => {
+            if let Some(peer) = shared.peers.other(number) {
+                pass_on(peer, pid, &key).await;
+            }
         }
     }
 }

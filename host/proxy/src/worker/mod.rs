@@ -95,7 +95,7 @@ pub fn run(index: usize, shared: Arc<Shared>, inbox: mpsc::UnboundedReceiver<Mes
         index,
         policies: shared.registry.worker(index),
         spare: buffers::Spare::default(),
-        slots: cancel::Slots::new(index),
+        slots: cancel::Slots::new(shared.peers.own(), index),
         balancer: RefCell::default(),
         in_use: (0..nodes).map(|_| Cell::new(0)).collect(),
         databases: RefCell::default(),

@@ -15,6 +15,7 @@ use super::server::ServerConn;
 use crate::access::Access;
 use crate::config::{Config, Node, Pool as PoolConfig};
 use crate::monitor::Monitor;
+use crate::peers::Peers;
 use crate::upstream::{Detached, KeyCache};
 
 /// Which pool: node, user on the server, database; and the user whose wishes it follows.
@@ -32,6 +33,8 @@ pub struct Shared {
     pub config: ArcSwap<Config>,
     /// Its rules.
     pub access: ArcSwap<Access>,
+    /// The other processes.
+    pub peers: Peers,
     /// Policies.
     pub registry: Arc<Registry>,
     /// Nodes.
@@ -82,6 +85,7 @@ impl Shared {
     /// What all threads share, before there are any.
     pub fn new(
         config: Config,
+        peers: Peers,
         registry: Arc<Registry>,
         monitor: Arc<Monitor>,
         keys: Arc<KeyCache>,
@@ -91,6 +95,7 @@ impl Shared {
         Arc::new(Shared {
             access: ArcSwap::from_pointee(Access::new(&config)),
             config: ArcSwap::from_pointee(config),
+            peers,
             registry,
             monitor,
             keys,

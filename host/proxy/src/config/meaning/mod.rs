@@ -14,6 +14,7 @@ use super::surroundings::Surroundings;
 use super::value::At;
 use super::written::{self, Written};
 use super::{Config, address, cores};
+use crate::peers::MAX_PEERS;
 
 /// The name of a database that stands for all others.
 pub(super) const ANY: &str = "*";
@@ -37,6 +38,7 @@ pub(super) fn meaning(
     let policies = step.policies(written.policies, &users, &clusters);
     let mut config = Config {
         listen: written.top.listen.into_iter().map(|listen| listen.0).collect(),
+        peers: written.top.peers.iter().map(|peer| peer.value.0.clone()).collect(),
         workers: written.top.workers.unwrap_or_else(cores),
         auth,
         users,
@@ -52,6 +54,9 @@ pub(super) fn meaning(
     };
     if config.listen.is_empty() {
         mistakes.add(0, "listen: must name at least one address");
+    }
+    if let Some(surplus) = written.top.peers.get(MAX_PEERS) {
+        mistakes.add(surplus.at, format!("peers: there are more than {MAX_PEERS}"));
     }
     config.warnings = warnings(&config);
     config
