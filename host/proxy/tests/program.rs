@@ -1,13 +1,16 @@
 //! The program itself, as operators run it: signals, logs, exit codes.
 #![allow(clippy::unwrap_used)]
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use howdah_pgcluster::{Auth, Cluster, Installation, Options};
+use howdah_wire::frontend::{CopyData, Query};
+use howdah_wire::{Version, startup};
 
 /// Longest wait for anything that must come true.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -145,6 +148,78 @@ fn psql_works_without_a_file_and_sigterm_lets_transactions_end() {
     assert!(text(&last.stderr).contains("terminating connection"), "{}", text(&last.stderr));
     let rows = cluster.primary().value("postgres", "SELECT count(*) FROM t").unwrap();
     assert_eq!(rows, "4", "the transaction has been committed");
+}
+
+/// A session that speaks to the proxy itself, and keeps nothing of what it is told.
+struct Drain(TcpStream);
+
+impl Drain {
+    fn login(port: u16) -> Drain {
+        let mut drain = Drain(TcpStream::connect(("127.0.0.1", port)).unwrap());
+        let mut out = bytes::BytesMut::new();
+        startup::write_startup(&mut out, Version::V3_0, [("user", "postgres")].into_iter());
+        drain.0.write_all(&out).unwrap();
+        drain.until(b"Z\0\0\0\x05I");
+        drain
+    }
+
+    fn query(&mut self, sql: &str) {
+        let mut out = bytes::BytesMut::new();
+        Query { text: sql.as_bytes() }.write(&mut out);
+        self.0.write_all(&out).unwrap();
+    }
+
+    /// Reads until this is the last that has come, and tells how much it was.
+    fn until(&mut self, end: &[u8]) -> usize {
+        let (mut total, mut last) = (0, Vec::new());
+        let mut chunk = vec![0; 1 << 18];
+        while !last.ends_with(end) {
+            let n = self.0.read(&mut chunk).unwrap();
+            assert_ne!(n, 0, "the connection has ended");
+            total += n;
+            last.extend_from_slice(&chunk[n.saturating_sub(end.len())..n]);
+            last.drain(..last.len().saturating_sub(end.len()));
+        }
+        total
+    }
+}
+
+/// Results, rows and copies of a gigabyte pass through a few buffers.
+#[test]
+fn a_gigabyte_passes_in_little_memory() {
+    const GIGABYTE: usize = 1_000_000_000;
+    const READY: &[u8] = b"Z\0\0\0\x05I";
+    let cluster = cluster();
+    let howdah = Howdah::start(&["--node", &cluster.nodes()[0], "--listen", "127.0.0.1:0"]);
+    let mut session = Drain::login(howdah.port);
+    for sql in [
+        "SELECT repeat('x', 1000000) FROM generate_series(1, 1000)",
+        "SELECT repeat('x', 1000000000)",
+        "COPY (SELECT repeat('x', 1000) FROM generate_series(1, 1000000)) TO STDOUT",
+    ] {
+        session.query(sql);
+        let total = session.until(READY);
+        assert!(total > GIGABYTE, "{sql}: {total}");
+    }
+    session.query("CREATE TABLE t (a text)");
+    session.until(READY);
+    session.query("COPY t FROM STDIN WHERE false");
+    session.until(b"G\0\0\0\x09\0\0\x01\0\0");
+    let row = [vec![b'x'; 9_999], vec![b'\n']].concat();
+    let mut packet = bytes::BytesMut::new();
+    for _ in 0..10 {
+        CopyData { data: &row }.write(&mut packet);
+    }
+    for _ in 0..GIGABYTE / row.len() / 10 {
+        session.0.write_all(&packet).unwrap();
+    }
+    session.0.write_all(b"c\0\0\0\x04").unwrap();
+    session.until(READY);
+    let status = std::fs::read_to_string(format!("/proc/{}/status", howdah.child.id())).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let peak: usize = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    println!("most memory: {peak} kB");
+    assert!(peak < 64 << 10, "{peak} kB");
 }
 
 #[test]

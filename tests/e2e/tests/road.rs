@@ -223,6 +223,52 @@ fn a_cancel_request_finds_the_process_of_its_query() {
     }
 }
 
+/// A cancel request may come when its session has long given the server to another one.
+#[test]
+fn a_late_cancel_request_hits_nobody_else() {
+    let cluster = howdah_e2e::cluster(0, howdah_pgcluster::Auth::Trust);
+    let proxy = Running::start(&cluster.nodes(), "[pool]\nsize = 1\n");
+    proxy.wait_up(1);
+    let port = proxy.port;
+    let mut hasty = howdah_e2e::RawClient::login(port);
+    let key = hasty.key.clone().unwrap();
+    let over = std::sync::atomic::AtomicBool::new(false);
+    let going_on = || !over.load(std::sync::atomic::Ordering::Relaxed);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while going_on() {
+                    let mut request = howdah_e2e::RawClient::connect(port);
+                    let mut out = bytes::BytesMut::new();
+                    startup::write_cancel(&mut out, key.0, &key.1);
+                    request.send(&out);
+                    request.message();
+                }
+            });
+        }
+        let cancelled = scope.spawn(|| {
+            let mut cancelled = 0;
+            while going_on() {
+                hasty.query("SELECT pg_sleep(0.002)");
+                cancelled += usize::from(hasty.until_ready().iter().any(|m| m.0 == b'E'));
+            }
+            cancelled
+        });
+        let mut other = howdah_e2e::RawClient::login(port);
+        for _ in 0..300 {
+            other.query("SELECT pg_sleep(0.001)");
+            let answer = other.until_ready();
+            let error = answer.iter().find_map(howdah_e2e::RawClient::error);
+            if error.is_some() {
+                over.store(true, std::sync::atomic::Ordering::Relaxed);
+            }
+            assert_eq!(error, None);
+        }
+        over.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert_ne!(cancelled.join().unwrap(), 0, "no request was in time");
+    });
+}
+
 #[tokio::test]
 async fn a_cancel_request_reaches_its_query_and_no_other() {
     let cluster = shared();
