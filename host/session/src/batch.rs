@@ -13,6 +13,7 @@ use howdah_wire::frame::{self, Head};
 use howdah_wire::frontend::{Bind, Close, Describe, Parse, Query, Target, tag};
 
 use crate::limits::{MAX_BATCH, MAX_CLIENT_STATEMENTS, MAX_STATEMENT};
+use crate::prepared::Named;
 use crate::session::{Fault, Phase, Session};
 use crate::{Buffers, Guide, Prepared};
 
@@ -44,7 +45,13 @@ pub(crate) struct Batch<A> {
     entries: VecDeque<Entry>,
     next: usize,
     /// Statements prepared earlier that it binds or describes.
-    bound: Vec<Rc<Prepared>>,
+    pub(crate) bound: Vec<Rc<Named>>,
+    /// The client knows parameters or columns of some of them.
+    pub(crate) told: bool,
+    /// Sync ended it.
+    pub(crate) synced: bool,
+    /// Its statements have been prepared anew for it.
+    pub(crate) again: bool,
     /// The strictest routing answer so far.
     pub(crate) answer: Option<Rc<A>>,
     /// Every statement may be sent again as long as nothing of its result was delivered.
@@ -69,6 +76,9 @@ impl<A> Default for Batch<A> {
             entries: VecDeque::new(),
             next: 0,
             bound: Vec::new(),
+            told: false,
+            synced: false,
+            again: false,
             answer: None,
             replayable: true,
             reads: true,
@@ -98,6 +108,20 @@ impl<A> Batch<A> {
         self.reads_sequences || self.partial
     }
 
+    /// Whether it uses prepared statements that a server may have from an earlier batch.
+    pub(crate) fn uses_prepared(&self) -> bool {
+        let named = |entry: &Entry| matches!(entry, Entry::Parse(name, _) if !name.is_empty());
+        !self.bound.is_empty() || self.entries.iter().any(named)
+    }
+
+    /// What it prepares.
+    pub(crate) fn parsed(&self) -> impl Iterator<Item = &Rc<Prepared>> {
+        self.entries.iter().filter_map(|entry| match entry {
+            Entry::Parse(_, prepared) => Some(prepared),
+            Entry::Query(..) => None,
+        })
+    }
+
     /// It will be forwarded once more from its beginning.
     pub(crate) fn rewind(&mut self) {
         self.next = 0;
@@ -120,7 +144,7 @@ impl<A> Batch<A> {
             Entry::Parse(_, prepared) => &*prepared.statement,
             Entry::Query(statement, _) => statement,
         });
-        own.chain(self.bound.iter().map(|prepared| &*prepared.statement))
+        own.chain(self.bound.iter().map(|named| &**named.statement()))
     }
 
     /// What the batch itself prepares under a name.
@@ -226,6 +250,7 @@ impl<A: AsRef<Decision>> Session<A> {
             let Some(head) = peek_client(rest)? else { return Ok(Gathered::More) };
             if self.batch.is_empty() {
                 guide.refresh();
+                self.edition = guide.edition();
                 if let Some(gathered) = self.outside_batch(io, head) {
                     return Ok(gathered);
                 }
@@ -251,7 +276,10 @@ impl<A: AsRef<Decision>> Session<A> {
                 }
             }
             match head.tag {
-                tag::QUERY | tag::FUNCTION_CALL | tag::SYNC => return Ok(self.batch_complete(io)),
+                tag::QUERY | tag::FUNCTION_CALL | tag::SYNC => {
+                    self.batch.synced = head.tag == tag::SYNC;
+                    return Ok(self.batch_complete(io));
+                }
                 tag::FLUSH => {
                     if self.batch.needs_server {
                         self.flushed();
@@ -337,25 +365,21 @@ impl<A: AsRef<Decision>> Session<A> {
                 let prepared = self.understand_parse(&parse, guide)?;
                 let needed = self.batch.needs_server;
                 self.route_prepared(&prepared, guide);
-                let twice = !parse.name.is_empty() && self.find_prepared(parse.name).is_some();
-                self.batch.needs_server = needed || twice || !prepared.proven.get();
+                let twice = !parse.name.is_empty() && self.knows(parse.name);
+                let proof = Some((self.copy_of(&prepared), self.edition));
+                self.batch.needs_server = needed || twice || prepared.proven.get() != proof;
                 // Known to the Bind that may follow in the same batch; forwarding makes it so for good.
                 self.batch.entries.push_back(Entry::Parse(parse.name.into(), prepared));
             }
             tag::BIND => {
                 let bind = Bind::read(body).map_err(malformed)?;
-                if let Some(prepared) = self.find_prepared(bind.statement) {
-                    self.route_prepared(&prepared, guide);
-                    self.batch.bound.push(prepared);
-                }
+                self.gather_use(bind.statement, guide);
                 self.batch.needs_server = true;
             }
             tag::DESCRIBE => {
                 let describe = Describe::read(body).map_err(malformed)?;
-                if describe.target == Target::Statement
-                    && let Some(prepared) = self.find_prepared(describe.name)
-                {
-                    self.route_prepared(&prepared, guide);
+                if describe.target == Target::Statement {
+                    self.gather_use(describe.name, guide);
                 }
                 self.batch.needs_server = true;
             }
@@ -379,9 +403,20 @@ impl<A: AsRef<Decision>> Session<A> {
         Ok(())
     }
 
-    /// A prepared statement by the client's name, those of the current batch first.
-    fn find_prepared(&self, name: &[u8]) -> Option<Rc<Prepared>> {
-        self.batch.find(name).or_else(|| self.defined(name))
+    /// The batch uses a prepared statement: one of its own, or an earlier one.
+    fn gather_use<G: Guide<Answer = A>>(&mut self, name: &[u8], guide: &mut G) {
+        if let Some(prepared) = self.batch.find(name) {
+            self.route_prepared(&prepared, guide);
+        } else if let Some(named) = self.defined(name) {
+            self.route_prepared(&named.prepared, guide);
+            self.batch.told |= named.told.get();
+            self.batch.bound.push(named);
+        }
+    }
+
+    /// Whether the client has, or will have, a prepared statement of this name.
+    fn knows(&self, name: &[u8]) -> bool {
+        self.batch.find(name).is_some() || self.defined(name).is_some()
     }
 
     fn route_prepared<G: Guide<Answer = A>>(&mut self, prepared: &Rc<Prepared>, guide: &mut G) {
@@ -438,14 +473,6 @@ impl<A: AsRef<Decision>> Session<A> {
                 Gathered::Done
             }
             _ => Gathered::Routed,
-        }
-    }
-
-    /// A prepared statement of the client.
-    pub(crate) fn defined(&self, name: &[u8]) -> Option<Rc<Prepared>> {
-        match name.is_empty() {
-            true => self.unnamed.clone(),
-            false => self.statements.get(name).cloned(),
         }
     }
 

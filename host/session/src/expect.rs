@@ -1,10 +1,11 @@
-use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use howdah_sql::Statement;
 
-use crate::{Prepared, Settings, StatementId};
+use crate::local::{CLOSE_COMPLETE, PARSE_COMPLETE};
+use crate::prepared::Named;
+use crate::{Settings, StatementId};
 
 /// Whether an answer is for the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,10 +15,9 @@ pub(crate) enum Reply {
 }
 
 /// What becomes of the answer to something that was sent upstream, in the order of sending.
-#[derive(Debug)]
 pub(crate) enum Expect {
     /// ParseComplete. `define` is the client's name for it, when the client asked.
-    Parse { reply: Reply, id: Option<StatementId>, define: Option<(Box<[u8]>, Rc<Prepared>)> },
+    Parse { reply: Reply, id: Option<StatementId>, define: Option<(Box<[u8]>, Rc<Named>)> },
     /// BindComplete.
     Bind,
     /// CloseComplete.
@@ -28,8 +28,12 @@ pub(crate) enum Expect {
     DescribePortal,
     /// CommandComplete, EmptyQueryResponse or PortalSuspended.
     Execute(Option<Rc<Statement>>),
+    /// Nothing from the server: ParseComplete for the client, which has this name now.
+    Defined(Box<[u8]>),
+    /// Nothing from the server: CloseComplete for the client, whose name for this is gone.
+    Undefined(Box<[u8]>, Option<Rc<Named>>),
     /// Nothing from the server: these bytes are for the client when their turn comes.
-    Local(Cow<'static, [u8]>),
+    Local(Box<[u8]>),
     /// ReadyForQuery after Sync.
     Sync(Reply),
     /// All up to ReadyForQuery, of a simple query.
@@ -40,6 +44,8 @@ pub(crate) enum Expect {
     Setup(Arc<Settings>),
     /// All up to ReadyForQuery, of the names that the server gets to know, or forgets, for the client's next message.
     Lend,
+    /// The rest up to ReadyForQuery of a batch that is going to be sent once more.
+    Refused,
     /// All up to ReadyForQuery, of the proxy's own question whether the session may leave its server.
     PinCheck,
 }
@@ -47,7 +53,17 @@ pub(crate) enum Expect {
 impl Expect {
     /// Whether it is the proxy's own, of which the client sees nothing.
     pub(crate) fn is_own(&self) -> bool {
-        matches!(self, Expect::Setup(_) | Expect::PinCheck | Expect::Lend)
+        matches!(self, Expect::Setup(_) | Expect::PinCheck | Expect::Lend | Expect::Refused)
+    }
+
+    /// What the client gets when the server is not asked.
+    pub(crate) fn local(&self) -> Option<&[u8]> {
+        match self {
+            Expect::Defined(_) => Some(PARSE_COMPLETE),
+            Expect::Undefined(..) => Some(CLOSE_COMPLETE),
+            Expect::Local(bytes) => Some(bytes),
+            _ => None,
+        }
     }
 
     /// Whether ReadyForQuery ends it.
@@ -60,6 +76,7 @@ impl Expect {
                 | Expect::Setup(_)
                 | Expect::PinCheck
                 | Expect::Lend
+                | Expect::Refused
         )
     }
 }

@@ -7,18 +7,17 @@ use std::rc::Rc;
 
 use bytes::{Buf, BufMut};
 use howdah_decision::Decision;
-use howdah_sql::{Effect, PinReason, Statement};
 use howdah_wire::backend::{ErrorReport, ReadyForQuery, TransactionStatus};
 use howdah_wire::frame::{self, Head};
 use howdah_wire::frontend::{Bind, Close, Describe, Execute, Parse, Query, Sync, Target, tag};
 
-use crate::batch::{Entry, Refused, malformed, may_draw, most_gathered, peek_client};
+use crate::batch::{Entry, Refused, malformed, most_gathered, peek_client};
 use crate::buffers::move_bytes;
 use crate::expect::{Expect, Reply};
 use crate::limits::{MAX_NAME, MAX_STATEMENT};
-use crate::local::{CLOSE_COMPLETE, PARSE_COMPLETE_REPLY};
+use crate::prepared::Named;
 use crate::session::{Fault, Phase, Session};
-use crate::{Buffers, Guide, Prepared, ServerState, StatementId};
+use crate::{Buffers, Guide, Prepared, ServerState};
 
 /// What becomes of the message at the front of the client's bytes.
 enum Passage {
@@ -36,6 +35,7 @@ impl<A: AsRef<Decision>> Session<A> {
         server: &mut ServerState,
         guide: &mut G,
     ) -> Result<(), Fault> {
+        self.edition = guide.edition();
         // Verbatim messages at the front of the buffer, to be moved together.
         let mut run = 0;
         loop {
@@ -180,8 +180,11 @@ impl<A: AsRef<Decision>> Session<A> {
         let (portal, name) = (Box::<[u8]>::from(bind.portal), Box::<[u8]>::from(bind.statement));
         io.client_in.advance(frame::HEADER_LEN + names);
         let server_name = match self.defined(&name) {
-            Some(prepared) => self.provide(io, server, &name, &prepared),
-            None => Cow::Owned(name.to_vec()),
+            Some(named) => self.provide(io, server, &name, &named),
+            None => {
+                self.lacks(io, server, &name);
+                Cow::Owned(name.to_vec())
+            }
         };
         let len = 4 + portal.len() + server_name.len() + 2 + left;
         io.server_out.put_u8(tag::BIND);
@@ -192,7 +195,7 @@ impl<A: AsRef<Decision>> Session<A> {
         }
         self.batch.partial = false;
         self.unsynced = true;
-        self.bound(portal, self.defined(&name).map(|p| Rc::clone(&p.statement)));
+        self.bound(portal, self.defined(&name));
         self.client_stream = (left, true);
         Ok(())
     }
@@ -298,44 +301,6 @@ impl<A: AsRef<Decision>> Session<A> {
         }
     }
 
-    /// `DEALLOCATE` and `EXECUTE` of statements that were prepared by the protocol, which servers know by other names:
-    /// for this once the server gets to know the client's. Before a simple query it is synced by itself, for an error
-    /// would make the server skip the query.
-    fn lend_names(
-        &mut self,
-        io: &mut Buffers,
-        server: &mut ServerState,
-        statement: &Statement,
-        simple: bool,
-    ) {
-        if statement.effects.is_empty() || self.status == TransactionStatus::Failed {
-            return;
-        }
-        for effect in &statement.effects {
-            let (name, runs) = match effect {
-                Effect::Deallocate(Some(name)) => (name.as_bytes(), false),
-                Effect::Execute(name) => (name.as_bytes(), true),
-                _ => continue,
-            };
-            let Some(prepared) = self.statements.get(name).cloned() else { continue };
-            if runs {
-                self.touches(server, &prepared.statement);
-            }
-            let (query, types): (&[u8], &[u8]) =
-                if runs { (&prepared.query, &prepared.types) } else { (b"", b"\0\0") };
-            Parse { name, query, types }.write(&mut io.server_out);
-            if simple {
-                Sync.write(&mut io.server_out);
-                self.pending.push_back(Expect::Lend);
-            } else {
-                let reply = Reply::Swallow;
-                self.pending.push_back(Expect::Parse { reply, id: None, define: None });
-            }
-            // Whether the name is gone afterwards is not followed.
-            server.tainted |= runs || statement.statements > 1;
-        }
-    }
-
     fn pass_parse<G: Guide<Answer = A>>(
         &mut self,
         io: &mut Buffers,
@@ -362,18 +327,18 @@ impl<A: AsRef<Decision>> Session<A> {
             self.provoke_duplicate(io, server, &parse);
             return Ok(Passage::Replaced);
         }
-        let define = Some((Box::from(parse.name), Rc::clone(&prepared)));
-        self.define(parse.name.into(), Rc::clone(&prepared));
-        let known = server.prepared.get(&prepared.id).is_some();
+        let named = self.define(parse.name.into(), prepared);
+        let known = server.has_prepared(named.copy, self.edition);
         if known && self.status != TransactionStatus::Failed {
-            self.pending.push_back(Expect::Local(Cow::Borrowed(PARSE_COMPLETE_REPLY)));
+            self.reused = true;
+            self.pending.push_back(Expect::Defined(parse.name.into()));
             return Ok(Passage::Replaced);
         }
-        let name = prepared.id.server_name();
-        Parse { name: &name, query: &prepared.query, types: parse.types }.write(&mut io.server_out);
-        let id = Some(prepared.id);
+        self.prepare(io, server, named.copy, &named.prepared);
+        let define = Some((Box::from(parse.name), Rc::clone(&named)));
+        let id = Some(named.copy);
         self.pending.push_back(Expect::Parse { reply: Reply::Forward, id, define });
-        self.keep(io, server, prepared.id);
+        self.keep(io, server, named.copy);
         Ok(Passage::Replaced)
     }
 
@@ -384,44 +349,16 @@ impl<A: AsRef<Decision>> Session<A> {
         parse: &Parse<'_>,
         prepared: Rc<Prepared>,
     ) -> Passage {
-        server.unnamed = Some(prepared.id);
-        let define = Some((Box::default(), Rc::clone(&prepared)));
-        self.pending.push_back(Expect::Parse { reply: Reply::Forward, id: None, define });
         let same = *prepared.query == *parse.query;
         if !same {
             Parse { name: b"", query: &prepared.query, types: parse.types }
                 .write(&mut io.server_out);
         }
-        self.unnamed = Some(prepared);
+        let named = self.define(Box::default(), prepared);
+        server.unnamed = Some((named.copy, self.edition));
+        let define = Some((Box::default(), named));
+        self.pending.push_back(Expect::Parse { reply: Reply::Forward, id: None, define });
         if same { Passage::Verbatim } else { Passage::Replaced }
-    }
-
-    /// The client prepares a name twice. The server itself shall say so, with its own words and after whatever else is
-    /// wrong, so it is made to know the client's name; it is not reused afterwards.
-    fn provoke_duplicate(&mut self, io: &mut Buffers, server: &mut ServerState, parse: &Parse<'_>) {
-        let first = Parse { name: parse.name, query: b"", types: b"\0\0" };
-        // In a failed transaction nothing can be prepared in any case.
-        if self.status != TransactionStatus::Failed {
-            first.write(&mut io.server_out);
-            let reply = Reply::Swallow;
-            self.pending.push_back(Expect::Parse { reply, id: None, define: None });
-            server.strays.push(parse.name.into());
-        }
-        parse.write(&mut io.server_out);
-        self.pending.push_back(Expect::Parse { reply: Reply::Forward, id: None, define: None });
-        server.tainted = true;
-    }
-
-    /// What has been left under a client's own name is taken away before anything else is sent.
-    fn close_strays(&mut self, io: &mut Buffers, server: &mut ServerState) {
-        if server.strays.is_empty() {
-            return;
-        }
-        for stray in std::mem::take(&mut server.strays) {
-            Close { target: Target::Statement, name: &stray }.write(&mut io.server_out);
-        }
-        Sync.write(&mut io.server_out);
-        self.pending.push_back(Expect::Lend);
     }
 
     fn pass_bind(
@@ -431,12 +368,13 @@ impl<A: AsRef<Decision>> Session<A> {
         body: &[u8],
     ) -> Result<Passage, Fault> {
         let bind = Bind::read(body).map_err(malformed)?;
-        let Some(prepared) = self.defined(bind.statement) else {
+        let Some(named) = self.defined(bind.statement) else {
+            self.lacks(io, server, bind.statement);
             self.bound(bind.portal.into(), None);
             return Ok(Passage::Verbatim);
         };
-        let name = self.provide(io, server, bind.statement, &prepared);
-        self.bound(bind.portal.into(), Some(Rc::clone(&prepared.statement)));
+        let name = self.provide(io, server, bind.statement, &named);
+        self.bound(bind.portal.into(), Some(named));
         if name.is_empty() {
             return Ok(Passage::Verbatim);
         }
@@ -444,12 +382,17 @@ impl<A: AsRef<Decision>> Session<A> {
         Ok(Passage::Replaced)
     }
 
-    fn bound(&mut self, portal: Box<[u8]>, statement: Option<Rc<Statement>>) {
+    fn bound(&mut self, portal: Box<[u8]>, statement: Option<Rc<Named>>) {
         self.pending.push_back(Expect::Bind);
         self.portals.retain(|(name, _)| *name != portal);
         if let Some(statement) = statement {
             self.portals.push((portal, statement));
         }
+    }
+
+    /// What a portal of the client executes.
+    fn portal(&self, name: &[u8]) -> Option<&Rc<Named>> {
+        self.portals.iter().find(|(portal, _)| **portal == *name).map(|(_, statement)| statement)
     }
 
     fn pass_describe(
@@ -460,12 +403,21 @@ impl<A: AsRef<Decision>> Session<A> {
     ) -> Result<Passage, Fault> {
         let describe = Describe::read(body).map_err(malformed)?;
         if describe.target == Target::Portal {
+            if let Some(named) = self.portal(describe.name) {
+                named.told.set(true);
+            }
             self.pending.push_back(Expect::DescribePortal);
             return Ok(Passage::Verbatim);
         }
         let name = match self.defined(describe.name) {
-            Some(prepared) => self.provide(io, server, describe.name, &prepared),
-            None => Cow::Borrowed(describe.name),
+            Some(named) => {
+                named.told.set(true);
+                self.provide(io, server, describe.name, &named)
+            }
+            None => {
+                self.lacks(io, server, describe.name);
+                Cow::Borrowed(describe.name)
+            }
         };
         self.pending.push_back(Expect::DescribeStatement);
         if *name == *describe.name {
@@ -483,8 +435,9 @@ impl<A: AsRef<Decision>> Session<A> {
                 Ok(Passage::Verbatim)
             }
             Target::Statement => {
+                let named = self.defined(close.name);
                 self.undefine(close.name);
-                self.pending.push_back(Expect::Local(Cow::Borrowed(CLOSE_COMPLETE)));
+                self.pending.push_back(Expect::Undefined(close.name.into(), named));
                 Ok(Passage::Replaced)
             }
         }
@@ -499,8 +452,7 @@ impl<A: AsRef<Decision>> Session<A> {
     ) -> Result<Passage, Fault> {
         let body = &io.client_in[*run + frame::HEADER_LEN..*run + head.len];
         let execute = Execute::read(body).map_err(malformed)?;
-        let portal = self.portals.iter().find(|(name, _)| **name == *execute.portal);
-        let statement = portal.map(|(_, statement)| Rc::clone(statement));
+        let statement = self.portal(execute.portal).map(|named| Rc::clone(named.statement()));
         if let Some(statement) = &statement {
             self.touches(server, statement);
             if !statement.effects.is_empty() {
@@ -512,72 +464,11 @@ impl<A: AsRef<Decision>> Session<A> {
         Ok(Passage::Verbatim)
     }
 
-    /// The name under which the server knows a statement; prepares it there when it does not.
-    fn provide(
-        &mut self,
-        io: &mut Buffers,
-        server: &mut ServerState,
-        client_name: &[u8],
-        prepared: &Prepared,
-    ) -> Cow<'static, [u8]> {
-        let inject = |session: &mut Self, io: &mut Buffers, name: &[u8], id| {
-            Parse { name, query: &prepared.query, types: &prepared.types }
-                .write(&mut io.server_out);
-            session.pending.push_back(Expect::Parse { reply: Reply::Swallow, id, define: None });
-        };
-        if client_name.is_empty() {
-            if server.unnamed != Some(prepared.id) {
-                inject(self, io, b"", None);
-                server.unnamed = Some(prepared.id);
-            }
-            return Cow::Borrowed(b"");
-        }
-        let name = prepared.id.server_name();
-        if server.prepared.get(&prepared.id).is_none() {
-            inject(self, io, &name, Some(prepared.id));
-            self.keep(io, server, prepared.id);
-        }
-        Cow::Owned(name.to_vec())
-    }
-
-    /// Notes that the server has a statement, and closes the least recently used one when it has too many.
-    fn keep(&mut self, io: &mut Buffers, server: &mut ServerState, id: StatementId) {
-        if let Some((old, ())) = server.prepared.push(id, ())
-            && old != id
-        {
-            Close { target: Target::Statement, name: &old.server_name() }.write(&mut io.server_out);
-            self.pending.push_back(Expect::Close(Reply::Swallow));
-        }
-    }
-
-    pub(crate) fn define(&mut self, name: Box<[u8]>, prepared: Rc<Prepared>) {
-        match name.is_empty() {
-            true => self.unnamed = Some(prepared),
-            false => {
-                self.statements.insert(name, prepared);
-            }
-        }
-    }
-
-    /// A statement is about to run: what cannot follow the session pins it. Whether it really has left something
-    /// behind is asked when it is done.
-    fn touches(&mut self, server: &mut ServerState, statement: &Statement) {
-        if may_draw(statement) {
-            server.sequences.drawn_by(self.id);
-        }
-        for effect in &statement.effects {
-            if let Effect::Pin(reason) = effect {
-                self.temporary |= *reason == PinReason::TemporaryTable;
-                self.stay(*reason);
-            }
-        }
-    }
-
     /// A policy refuses a statement of an extended-protocol batch that is already under way.
     fn refuse_statement(&mut self, report: &ErrorReport) {
         let mut bytes = bytes::BytesMut::new();
         report.write(&mut bytes);
-        self.pending.push_back(Expect::Local(Cow::Owned(bytes.to_vec())));
+        self.pending.push_back(Expect::Local(bytes[..].into()));
         self.skipping = true;
     }
 
@@ -586,6 +477,6 @@ impl<A: AsRef<Decision>> Session<A> {
         let mut bytes = bytes::BytesMut::new();
         report.write(&mut bytes);
         ReadyForQuery { status: self.status }.write(&mut bytes);
-        self.pending.push_back(Expect::Local(Cow::Owned(bytes.to_vec())));
+        self.pending.push_back(Expect::Local(bytes[..].into()));
     }
 }

@@ -27,6 +27,13 @@ pub trait Guide {
     /// What becomes of a statement's text.
     fn rewrite(&mut self, text: &[u8], statement: &Statement, extra: Facts) -> Rewrite;
 
+    /// Which edition of the database's schema is in force, from 1: what servers have prepared in an earlier one may be
+    /// out of date.
+    fn edition(&self) -> u64;
+
+    /// The schema has changed, or may have: another edition is in force from now on.
+    fn schema_changed(&mut self);
+
     /// A standby refused this statement because it writes: it, and all with its digest, are to be sent to the primary
     /// from now on.
     fn learn_write(&mut self, statement: &Statement);

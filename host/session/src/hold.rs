@@ -15,6 +15,20 @@ pub(crate) enum Verdict {
     Writes,
     /// The standby could not finish the read (recovery conflict, shutdown); nothing was delivered.
     Again,
+    /// A prepared statement is not there, or is not any more what it was; nothing has run. So many messages were
+    /// answered before.
+    Unprepared(Unprepared, usize),
+}
+
+/// What is wrong with a prepared statement.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unprepared {
+    /// The server does not have it (26000).
+    Missing,
+    /// The schema has changed: it would give other columns than before (plancache.c, `RevalidateCachedQuery`).
+    OtherColumns,
+    /// The server cannot take it any more, or has never been able to: an error of class 42.
+    Invalid,
 }
 
 /// `read_only_sql_transaction`: a hot standby refuses to write, before any effect.
@@ -25,7 +39,7 @@ const GIVEN_UP: [[u8; 5]; 4] = [*b"40001", *b"57P01", *b"57P02", *b"57P03"];
 
 /// Looks at a reply of which nothing has been delivered.
 pub(crate) fn judge(reply: &[u8], standby: bool) -> Verdict {
-    let mut at = 0;
+    let (mut at, mut answered, mut bound) = (0, 0, false);
     loop {
         let rest = reply.get(at..).unwrap_or_default();
         let Ok(Some(head)) = frame::peek(rest, howdah_wire::limits::MAX_FRAME_LEN) else {
@@ -43,21 +57,41 @@ pub(crate) fn judge(reply: &[u8], standby: bool) -> Verdict {
                 if at + head.len <= MAX_HELD_REPLY =>
             {
                 at += head.len;
+                bound |= head.tag == tag::BIND_COMPLETE;
+                let more = matches!(
+                    head.tag,
+                    tag::PARAMETER_DESCRIPTION | tag::NOTICE_RESPONSE | tag::PARAMETER_STATUS
+                );
+                answered += usize::from(!more);
             }
             tag::ERROR_RESPONSE if head.len <= MAX_REPLY_VIEW => {
                 let Some(frame) = rest.get(..head.len) else { return Verdict::More };
-                return judge_error(&frame[frame::HEADER_LEN..], standby);
+                return judge_error(
+                    &frame[frame::HEADER_LEN..],
+                    standby,
+                    (!bound).then_some(answered),
+                );
             }
             _ => return Verdict::Deliver,
         }
     }
 }
 
-fn judge_error(body: &[u8], standby: bool) -> Verdict {
-    let sqlstate = ErrorResponse::read(body).ok().and_then(|error| error.sqlstate());
-    match sqlstate {
-        Some(READ_ONLY) if standby => Verdict::Writes,
-        Some(state) if standby && GIVEN_UP.contains(&state) => Verdict::Again,
-        _ => Verdict::Deliver,
+/// `answered` is known when nothing of the batch has run.
+fn judge_error(body: &[u8], standby: bool, answered: Option<usize>) -> Verdict {
+    let Ok(error) = ErrorResponse::read(body) else { return Verdict::Deliver };
+    let Some(state) = error.sqlstate() else { return Verdict::Deliver };
+    if standby && state == READ_ONLY {
+        return Verdict::Writes;
     }
+    if standby && GIVEN_UP.contains(&state) {
+        return Verdict::Again;
+    }
+    let what = match &state {
+        b"26000" => Unprepared::Missing,
+        b"0A000" if error.field(b'R') == Some(b"RevalidateCachedQuery") => Unprepared::OtherColumns,
+        [b'4', b'2', ..] => Unprepared::Invalid,
+        _ => return Verdict::Deliver,
+    };
+    answered.map_or(Verdict::Deliver, |answered| Verdict::Unprepared(what, answered))
 }

@@ -23,6 +23,7 @@ mod reply;
 mod server;
 mod session;
 mod settings;
+mod statements;
 
 pub use buffers::Buffers;
 pub use guide::Guide;

@@ -17,15 +17,14 @@ use crate::{Buffers, Guide};
 
 /// OID of type text (pg_type.dat).
 const TEXT: u32 = 25;
-const PARSE_COMPLETE: &[u8] = b"1\0\0\0\x04";
+/// What a client gets for a Parse of a statement that the server has already.
+pub(crate) const PARSE_COMPLETE: &[u8] = b"1\0\0\0\x04";
 const BIND_COMPLETE: &[u8] = b"2\0\0\0\x04";
 const NO_DATA: &[u8] = b"n\0\0\0\x04";
 /// ParameterDescription of no parameters.
 const NO_PARAMETERS: &[u8] = b"t\0\0\0\x06\0\0";
 /// What a client gets for a Close of a statement, which never reaches a server.
 pub(crate) const CLOSE_COMPLETE: &[u8] = b"3\0\0\0\x04";
-/// What a client gets for a Parse of a statement that the server has already.
-pub(crate) const PARSE_COMPLETE_REPLY: &[u8] = PARSE_COMPLETE;
 
 /// What a locally answered batch produces.
 enum Produce<'a> {
@@ -208,7 +207,7 @@ impl<A: AsRef<Decision>> Session<A> {
                 tag::BIND => {
                     let bind = Bind::read(body).map_err(malformed)?;
                     match self.statements.get(bind.statement) {
-                        Some(prepared) => prepared.statement.clone(),
+                        Some(named) => Rc::clone(named.statement()),
                         None => continue,
                     }
                 }

@@ -14,13 +14,17 @@ pub struct StatementId(u128);
 impl StatementId {
     /// The identity of this text with these parameter types.
     pub fn of(query: &[u8], types: &[u8]) -> StatementId {
-        static KEY: OnceLock<[u8; 16]> = OnceLock::new();
-        let key = KEY.get_or_init(random_key);
-        let mut hasher = SipHasher13::new_with_key(key);
+        let mut hasher = hasher();
         hasher.write_usize(query.len());
         hasher.write(query);
         hasher.write(types);
         StatementId(hasher.finish128().as_u128())
+    }
+
+    /// The identity of the same where something else decides what it means: settings, or a session by itself
+    /// ([`crate::Settings::meaning`], [`own_meaning`]).
+    pub(crate) fn where_it_means(self, meaning: u128) -> StatementId {
+        StatementId(self.0 ^ meaning)
     }
 
     /// The name under which servers know it: 39 bytes, below PostgreSQL's NAMEDATALEN.
@@ -31,6 +35,21 @@ impl StatementId {
         }
         name
     }
+}
+
+/// A hash that nobody outside can foresee.
+pub(crate) fn hasher() -> SipHasher13 {
+    static KEY: OnceLock<[u8; 16]> = OnceLock::new();
+    SipHasher13::new_with_key(KEY.get_or_init(random_key))
+}
+
+/// What statements mean to one session alone; `occasion` tells the occasions apart on which the same text may mean
+/// different things to it.
+pub(crate) fn own_meaning(session: u64, occasion: u64) -> u128 {
+    let mut hasher = hasher();
+    hasher.write_u64(session);
+    hasher.write_u64(occasion);
+    hasher.finish128().as_u128()
 }
 
 /// The standard library's hasher keys are random per process; two of them make our key.
@@ -59,7 +78,25 @@ pub struct Prepared {
     pub types: Box<[u8]>,
     /// What it is.
     pub statement: Rc<Statement>,
-    /// A server has prepared it without an error: the next client that prepares the same need not wait for one.
-    /// Should it fail elsewhere, the error comes with Bind.
-    pub proven: Cell<bool>,
+    /// As what, and in which edition of the schema, a server has prepared it without an error: the next client that
+    /// prepares the same need not wait for one.
+    pub proven: Cell<Option<(StatementId, u64)>>,
+}
+
+/// A prepared statement of one client.
+pub(crate) struct Named {
+    pub(crate) prepared: Rc<Prepared>,
+    /// What it was when the client prepared it: the text with the settings of that moment.
+    pub(crate) copy: StatementId,
+    /// The edition of the schema in which the client prepared it ([`crate::Guide::edition`]): what a server has prepared
+    /// earlier is not what the client means.
+    pub(crate) since: Cell<u64>,
+    /// The client has been told its parameters or columns, and relies on them.
+    pub(crate) told: Cell<bool>,
+}
+
+impl Named {
+    pub(crate) fn statement(&self) -> &Rc<Statement> {
+        &self.prepared.statement
+    }
 }

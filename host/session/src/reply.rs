@@ -2,7 +2,7 @@
 //! swallowed, or preceded by answers of our own.
 
 use bytes::Buf;
-use howdah_decision::Decision;
+use howdah_decision::{Decision, Kind};
 use howdah_sql::{Effect, PinReason};
 use howdah_wire::backend::{
     CommandComplete, DataRow, ErrorReport, ErrorResponse, ParameterStatus, ReadyForQuery,
@@ -12,7 +12,7 @@ use howdah_wire::frame::{self, Head};
 
 use crate::buffers::move_bytes;
 use crate::expect::{Expect, Reply};
-use crate::hold::{self, Verdict};
+use crate::hold::{self, Unprepared, Verdict};
 use crate::limits::MAX_REPLY_VIEW;
 use crate::session::{Fault, Phase, Session};
 use crate::{Buffers, Guide, Pin, ServerState};
@@ -83,6 +83,9 @@ impl<A: AsRef<Decision>> Session<A> {
                     io.server_in.advance(head.len);
                 }
             }
+            if ready && !own {
+                self.schema_settled(guide);
+            }
             if ready && own {
                 if let Some(replied) = self.own_query_done(io, server)? {
                     return Ok(replied);
@@ -105,23 +108,65 @@ impl<A: AsRef<Decision>> Session<A> {
     /// Looks at the beginning of a reply that may have to come from another server. None: it is delivered.
     fn judge<G: Guide<Answer = A>>(
         &mut self,
-        io: &Buffers,
+        io: &mut Buffers,
         server: &mut ServerState,
         guide: &mut G,
     ) -> Option<Replied> {
         match hold::judge(&io.server_in, server.standby) {
             Verdict::More => Some(Replied::More),
-            Verdict::Deliver => {
-                self.retained = None;
-                None
-            }
             Verdict::Writes => {
                 self.learn(guide);
                 self.to_primary = true;
                 Some(self.reroute(server))
             }
             Verdict::Again => Some(self.reroute(server)),
+            Verdict::Unprepared(what, answered) if self.can_prepare_again(what, answered) => {
+                self.prepare_again(io, server, guide, what);
+                None
+            }
+            Verdict::Deliver | Verdict::Unprepared(..) => {
+                self.retained = None;
+                None
+            }
         }
+    }
+
+    /// Whether the batch can be sent once more to the same server, with its statements prepared anew. A client that
+    /// relies on what it was told of them shall know that it is not so any more.
+    fn can_prepare_again(&self, what: Unprepared, answered: usize) -> bool {
+        let told = self.batch.told && what != Unprepared::Missing;
+        let mut sent = self.pending.iter().filter(|expect| expect.local().is_none());
+        let uses = matches!(sent.nth(answered), Some(Expect::Bind | Expect::DescribeStatement));
+        uses && self.reused && self.batch.synced && self.unsent == 0 && !told && !self.batch.again
+    }
+
+    fn prepare_again<G: Guide<Answer = A>>(
+        &mut self,
+        io: &mut Buffers,
+        server: &mut ServerState,
+        guide: &mut G,
+        what: Unprepared,
+    ) {
+        if what == Unprepared::OtherColumns {
+            guide.schema_changed();
+            self.edition = guide.edition();
+        }
+        for named in &self.batch.bound {
+            server.distrust(named.copy);
+            server.distrust(self.copy_of(&named.prepared));
+            if what == Unprepared::OtherColumns {
+                named.since.set(self.edition);
+            }
+        }
+        for prepared in self.batch.parsed() {
+            server.distrust(self.copy_of(prepared));
+        }
+        self.batch.again = true;
+        let reply = std::mem::take(&mut io.server_in);
+        self.restore_batch(io);
+        io.server_in = reply;
+        self.pending.push_back(Expect::Refused);
+        self.phase = Phase::Setup;
     }
 
     /// The proxy's own query has been answered.
@@ -172,11 +217,10 @@ impl<A: AsRef<Decision>> Session<A> {
 
     /// Answers of our own whose turn has come.
     fn local_replies(&mut self, io: &mut Buffers, run: &mut usize) {
-        while let Some(Expect::Local(_)) = self.pending.front() {
+        while let Some(bytes) = self.pending.front().and_then(Expect::local) {
             move_bytes(&mut io.server_in, &mut io.client_out, std::mem::take(run));
-            if let Some(Expect::Local(bytes)) = self.pending.pop_front() {
-                io.client_out.extend_from_slice(&bytes);
-            }
+            io.client_out.extend_from_slice(bytes);
+            self.pending.pop_front();
         }
     }
 
@@ -188,8 +232,8 @@ impl<A: AsRef<Decision>> Session<A> {
             tag::PARSE_COMPLETE => match self.pending.pop_front() {
                 Some(Expect::Parse { reply: Reply::Swallow, .. }) => Ok(Fate::Drop),
                 Some(Expect::Parse { define, .. }) => {
-                    if let Some((_, prepared)) = define {
-                        prepared.proven.set(true);
+                    if let Some((_, named)) = define {
+                        named.prepared.proven.set(Some((named.copy, named.since.get())));
                     }
                     Ok(Fate::Forward)
                 }
@@ -268,6 +312,9 @@ impl<A: AsRef<Decision>> Session<A> {
             _ => return,
         };
         let Some(statement) = statement else { return };
+        if statement.kind == Kind::Ddl && statement.pin() != Some(PinReason::TemporaryTable) {
+            self.altered = (true, true);
+        }
         let effect = match statement.effect(number) {
             Effect::None | Effect::Pin(_) | Effect::Begin { .. } => return,
             effect => effect,
@@ -328,9 +375,11 @@ impl<A: AsRef<Decision>> Session<A> {
         let error =
             ErrorResponse::read(body).map_err(|_| Fault::Server("malformed ErrorResponse"))?;
         self.copying = false;
-        let asked = matches!(self.pending.front(), Some(Expect::PinCheck | Expect::Lend));
-        if asked && !error.is_fatal() {
-            // It cannot be told, so the session stays where it is; what names are missing will be said by the server.
+        let ignored =
+            matches!(self.pending.front(), Some(Expect::PinCheck | Expect::Lend | Expect::Refused));
+        if ignored && !error.is_fatal() {
+            // It cannot be told, so the session stays where it is; what names are missing will be said by the server;
+            // the batch will be sent once more.
             return Ok(Fate::Drop);
         }
         if own || error.is_fatal() || self.pending.is_empty() {
@@ -351,7 +400,7 @@ impl<A: AsRef<Decision>> Session<A> {
             }
             skipped.extend(self.pending.pop_front());
         }
-        for expect in skipped {
+        for expect in skipped.iter().rev() {
             self.undo(expect, server);
         }
         if !self.awaiting_ready {
@@ -363,17 +412,11 @@ impl<A: AsRef<Decision>> Session<A> {
     }
 
     /// Something that was sent has not happened.
-    fn undo(&mut self, expect: Expect, server: &mut ServerState) {
+    fn undo(&mut self, expect: &Expect, server: &mut ServerState) {
+        self.take_back(expect);
         match expect {
-            Expect::Parse { id, define, .. } => {
-                match id {
-                    Some(id) => drop(server.prepared.pop(&id)),
-                    None => server.unnamed = None,
-                }
-                if let Some((name, _)) = define {
-                    self.undefine(&name);
-                }
-            }
+            Expect::Parse { id: Some(id), .. } => drop(server.prepared.pop(id)),
+            Expect::Parse { id: None, .. } => server.unnamed = None,
             // Statements that were to be closed to make room are still there: forget which ones.
             Expect::Close(Reply::Swallow) => server.tainted = true,
             _ => {}
@@ -397,7 +440,7 @@ impl<A: AsRef<Decision>> Session<A> {
                 self.awaiting_ready = false;
                 return Ok(Fate::Drop);
             }
-            Some(Expect::Lend) => return Ok(Fate::Drop),
+            Some(Expect::Lend | Expect::Refused) => return Ok(Fate::Drop),
             Some(Expect::Sync(Reply::Swallow)) => {
                 if self.failed {
                     // The client's own Sync has still to come, and wants its ReadyForQuery.
@@ -418,6 +461,16 @@ impl<A: AsRef<Decision>> Session<A> {
         Ok(fate)
     }
 
+    /// Others see a change of the schema when its transaction has ended, the session itself at once.
+    fn schema_settled<G: Guide<Answer = A>>(&mut self, guide: &mut G) {
+        let (now, transaction) = self.altered;
+        let ended = self.status == TransactionStatus::Idle;
+        if now || (transaction && ended) {
+            guide.schema_changed();
+        }
+        self.altered = (false, transaction && !ended);
+    }
+
     /// A ReadyForQuery has come: what was done counts now, or not.
     fn settle(&mut self, server: &mut ServerState) {
         let failed = std::mem::take(&mut self.failed);
@@ -426,6 +479,7 @@ impl<A: AsRef<Decision>> Session<A> {
             self.carried.reported(server);
         }
         if self.status == TransactionStatus::Idle {
+            self.own_meaning = None;
             self.portals.clear();
             self.carried.ended(!failed);
             self.carried.settle(server);

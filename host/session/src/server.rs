@@ -33,10 +33,11 @@ impl Sequences {
 
 /// What is known of the state of one server connection. It travels with the connection.
 pub struct ServerState {
-    /// Prepared statements that exist there, by the names of [`StatementId::server_name`].
-    pub(crate) prepared: LruCache<StatementId, ()>,
-    /// What the unnamed statement is.
-    pub(crate) unnamed: Option<StatementId>,
+    /// Prepared statements that exist there, by the names of [`StatementId::server_name`], with the edition of the
+    /// schema in which they were prepared; 0 when that cannot be trusted.
+    pub(crate) prepared: LruCache<StatementId, u64>,
+    /// What the unnamed statement is, and since which edition.
+    pub(crate) unnamed: Option<(StatementId, u64)>,
     /// Statements that exist there by a client's own names, and should not.
     pub(crate) strays: Vec<Box<[u8]>>,
     /// Settings made there beyond the server's own.
@@ -64,6 +65,26 @@ impl ServerState {
             tainted: false,
             parameters: parameters.into_iter().collect(),
             standby: false,
+        }
+    }
+
+    /// Whether it has a prepared statement, and in no older edition of the schema than this.
+    pub(crate) fn has_prepared(&mut self, id: StatementId, since: u64) -> bool {
+        self.prepared.get(&id).is_some_and(|edition| *edition >= since)
+    }
+
+    /// Whether this is its unnamed statement, and in no older edition of the schema than that.
+    pub(crate) fn has_unnamed(&self, id: StatementId, since: u64) -> bool {
+        self.unnamed.is_some_and(|(there, edition)| there == id && edition >= since)
+    }
+
+    /// Whatever it has prepared of this is not to be used any more.
+    pub(crate) fn distrust(&mut self, id: StatementId) {
+        if let Some(edition) = self.prepared.peek_mut(&id) {
+            *edition = 0;
+        }
+        if self.unnamed.is_some_and(|(there, _)| there == id) {
+            self.unnamed = None;
         }
     }
 

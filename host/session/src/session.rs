@@ -11,9 +11,10 @@ use crate::batch::{Batch, Gathered};
 use crate::carried::Carried;
 use crate::expect::Expect;
 use crate::limits::MAX_REROUTES;
+use crate::prepared::Named;
 use crate::reply::Replied;
 use crate::server::Sequences;
-use crate::{Buffers, Guide, Parameters, Pin, Prepared, ServerState, Settings, pin};
+use crate::{Buffers, Guide, Parameters, Pin, ServerState, Settings, pin};
 
 /// What a session needs next.
 #[derive(Debug, PartialEq, Eq)]
@@ -82,12 +83,23 @@ pub struct Session<A> {
     pub(crate) pin: Option<Pin>,
     /// It has made something temporary: its server keeps a schema for that, even when that is empty.
     pub(crate) temporary: bool,
-    pub(crate) statements: HashMap<Box<[u8]>, Rc<Prepared>>,
-    pub(crate) unnamed: Option<Rc<Prepared>>,
+    pub(crate) statements: HashMap<Box<[u8]>, Rc<Named>>,
+    pub(crate) unnamed: Option<Rc<Named>>,
+    /// The edition of the database's schema, as of the last look.
+    pub(crate) edition: u64,
+    /// What the session prepares at the moment means this to itself, and to nobody else: its transaction has changed
+    /// settings or the schema.
+    pub(crate) own_meaning: Option<u128>,
+    /// How often what its literals mean has changed within a transaction.
+    pub(crate) occasions: u64,
+    /// The batch relies on what an earlier one has prepared on the server.
+    pub(crate) reused: bool,
+    /// The schema has been changed: since the last ReadyForQuery, in this transaction.
+    pub(crate) altered: (bool, bool),
     /// What keeps the session on its server may have gone, or may never have come: the server is to be asked.
     pub(crate) pin_in_doubt: bool,
     /// Portals of the current transaction, with what they execute.
-    pub(crate) portals: Vec<(Box<[u8]>, Rc<Statement>)>,
+    pub(crate) portals: Vec<(Box<[u8]>, Rc<Named>)>,
     pub(crate) batch: Batch<A>,
     pub(crate) pending: VecDeque<Expect>,
     /// A message that ReadyForQuery will answer has been sent.
@@ -102,8 +114,10 @@ pub struct Session<A> {
     pub(crate) failed: bool,
     /// Statements of the present simple query that have been completed.
     pub(crate) completed: usize,
-    /// The batch as the client sent it, while it may still be sent elsewhere.
+    /// The batch as the client sent it, while it may still be sent once more.
     pub(crate) retained: Option<BytesMut>,
+    /// It may be sent elsewhere when its server is lost: it can run twice, or a standby has got it.
+    pub(crate) resendable: bool,
     /// Bytes of the batch that are not yet forwarded.
     pub(crate) unsent: usize,
     pub(crate) reroutes: u8,
@@ -131,6 +145,11 @@ impl<A: AsRef<Decision>> Session<A> {
             pin: (mode == PoolMode::Session).then_some(Pin::Mode),
             statements: HashMap::new(),
             unnamed: None,
+            edition: 1,
+            own_meaning: None,
+            occasions: 0,
+            reused: false,
+            altered: (false, false),
             temporary: false,
             pin_in_doubt: false,
             portals: Vec::new(),
@@ -143,6 +162,7 @@ impl<A: AsRef<Decision>> Session<A> {
             failed: false,
             completed: 0,
             retained: None,
+            resendable: false,
             unsent: 0,
             reroutes: 0,
             to_primary: false,
@@ -263,7 +283,7 @@ impl<A: AsRef<Decision>> Session<A> {
         io.server_in.clear();
         io.server_out.clear();
         let cut = self.server_stream.0 > 0 && self.server_stream.1;
-        let retained = self.retained.is_some() && self.reroutes < MAX_REROUTES;
+        let retained = self.retained.is_some() && self.resendable && self.reroutes < MAX_REROUTES;
         let report = self.last_words.take();
         if retained || self.phase == Phase::Setup {
             self.reroutes += 1;
@@ -312,6 +332,8 @@ impl<A: AsRef<Decision>> Session<A> {
         self.failed = false;
         self.retained = None;
         self.unsent = 0;
+        self.own_meaning = None;
+        self.altered = (false, false);
         self.end_batch();
         self.server_stream = (0, true);
         if self.pin != Some(Pin::Mode) {
@@ -367,8 +389,10 @@ impl<A: AsRef<Decision>> Session<A> {
     pub(crate) fn start_batch(&mut self, io: &mut Buffers, server: &ServerState) {
         self.phase = Phase::Answers;
         self.unsent = self.batch.len;
-        let retain = (server.standby || self.batch.replayable) && !self.batch.partial;
-        if retain {
+        self.reused = false;
+        self.resendable = server.standby || self.batch.replayable;
+        let healable = self.batch.synced && self.batch.uses_prepared();
+        if (self.resendable || healable) && !self.batch.partial {
             self.retained = io.client_in.get(..self.batch.len).map(BytesMut::from);
         }
     }
@@ -487,7 +511,7 @@ impl<A: AsRef<Decision>> Session<A> {
     }
 
     /// Puts a retained batch back in front of what the client has sent since.
-    fn restore_batch(&mut self, io: &mut Buffers) {
+    pub(crate) fn restore_batch(&mut self, io: &mut Buffers) {
         if let Some(mut retained) = self.retained.take() {
             let sent = self.batch.len - self.unsent;
             retained.truncate(sent);
@@ -495,10 +519,8 @@ impl<A: AsRef<Decision>> Session<A> {
             io.client_in = retained;
             self.batch.rewind();
         }
-        for expect in std::mem::take(&mut self.pending) {
-            if let Expect::Parse { define: Some((name, _)), .. } = expect {
-                self.undefine(&name);
-            }
+        for expect in std::mem::take(&mut self.pending).iter().rev() {
+            self.take_back(expect);
         }
         self.unsent = 0;
         self.awaiting_ready = false;
@@ -506,6 +528,8 @@ impl<A: AsRef<Decision>> Session<A> {
         self.skipping = false;
         self.failed = false;
         self.completed = 0;
+        self.own_meaning = None;
+        self.altered = (false, false);
         self.carried.ended(false);
         self.portals.clear();
         self.server_stream = (0, true);
@@ -547,14 +571,6 @@ impl<A: AsRef<Decision>> Session<A> {
         }
         ErrorReport::error(b"08006", "the server was lost while it answered")
             .hint("Nothing was changed; run the statement again.")
-    }
-
-    pub(crate) fn undefine(&mut self, name: &[u8]) {
-        if name.is_empty() {
-            self.unnamed = None;
-        } else {
-            self.statements.remove(name);
-        }
     }
 
     /// Drops client messages up to Sync, which ReadyForQuery answers.

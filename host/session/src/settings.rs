@@ -1,7 +1,11 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::hash::Hash;
+
+use siphasher::sip128::Hasher128;
 
 use crate::limits::{MAX_SETTING, MAX_SETTINGS};
+use crate::prepared::hasher;
 
 /// A setting's value.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -30,6 +34,7 @@ pub enum SettingsError {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
     map: BTreeMap<Box<str>, Value>,
+    meaning: u128,
 }
 
 impl Settings {
@@ -70,6 +75,7 @@ impl Settings {
             return Err(SettingsError::TooMuch);
         }
         self.map.insert(name, value);
+        self.meaning = self.hash();
         Ok(())
     }
 
@@ -77,7 +83,23 @@ impl Settings {
     pub fn reset(&mut self, name: &str) {
         if let Ok(name) = canonical(name) {
             self.map.remove(&name);
+            self.meaning = self.hash();
         }
+    }
+
+    /// What a statement means under these settings: equal where it means the same, 0 where none of them matters.
+    pub fn meaning(&self) -> u128 {
+        self.meaning
+    }
+
+    fn hash(&self) -> u128 {
+        let mut hasher = hasher();
+        let mut none = true;
+        for setting in self.iter().filter(|(name, _)| bearing(name) != Bearing::None) {
+            setting.hash(&mut hasher);
+            none = false;
+        }
+        if none { 0 } else { hasher.finish128().as_u128() }
     }
 
     /// The value of one.
@@ -167,6 +189,58 @@ const SURE: [&str; 22] = [
     "timezone",
     "work_mem",
 ];
+
+/// What a setting has to do with the meaning of a prepared statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Bearing {
+    /// Nothing.
+    None,
+    /// The server looks at the statement again when it differs (plancache.c, `RevalidateCachedQuery`), or it only
+    /// decides how the statement is run.
+    Plan,
+    /// What the text says is decided by it once, when it is prepared: dates, numbers, strings.
+    Text,
+}
+
+/// What the setting of this name, in lower case, has to do with the meaning of a prepared statement. Those of
+/// extensions and applications have a dot in their names, and are read when a statement runs.
+pub(crate) fn bearing(name: &str) -> Bearing {
+    const NONE: [&str; 11] = [
+        "application_name",
+        "client_min_messages",
+        "idle_in_transaction_session_timeout",
+        "idle_session_timeout",
+        "lock_timeout",
+        "statement_timeout",
+        "synchronous_commit",
+        "transaction_deferrable",
+        "transaction_isolation",
+        "transaction_read_only",
+        "transaction_timeout",
+    ];
+    const PLAN: [&str; 9] = [
+        "hash_mem_multiplier",
+        "maintenance_work_mem",
+        "plan_cache_mode",
+        "role",
+        "row_security",
+        "search_path",
+        "session_authorization",
+        "session_replication_role",
+        "work_mem",
+    ];
+    let none = NONE.contains(&name)
+        || name.contains('.')
+        || ["default_transaction_", "log_"].iter().any(|start| name.starts_with(start));
+    let plan = PLAN.contains(&name)
+        || name.ends_with("_cost")
+        || ["enable_", "jit"].iter().any(|start| name.starts_with(start));
+    match (none, plan) {
+        (true, _) => Bearing::None,
+        (_, true) => Bearing::Plan,
+        _ => Bearing::Text,
+    }
+}
 
 fn assign(sql: &mut String, name: &str, value: &Value) {
     let _ = match value {

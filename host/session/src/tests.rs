@@ -31,6 +31,7 @@ impl AsRef<Decision> for Answer {
 #[derive(Default)]
 struct Policy {
     learned: usize,
+    edition: u64,
 }
 
 impl Guide for Policy {
@@ -48,7 +49,7 @@ impl Guide for Policy {
             query: query.into(),
             types: types.into(),
             statement: self.scan(query),
-            proven: Cell::new(false),
+            proven: Cell::new(None),
         })
     }
 
@@ -62,6 +63,14 @@ impl Guide for Policy {
 
     fn rewrite(&mut self, _: &[u8], _: &Statement, _: Facts) -> Rewrite {
         Rewrite::Unchanged
+    }
+
+    fn edition(&self) -> u64 {
+        self.edition + 1
+    }
+
+    fn schema_changed(&mut self) {
+        self.edition += 1;
     }
 
     fn learn_write(&mut self, _: &Statement) {

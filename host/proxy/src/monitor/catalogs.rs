@@ -1,5 +1,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -23,8 +24,23 @@ const FIRST_LOAD: Duration = Duration::from_secs(2);
 /// Databases whose catalogs are kept.
 const MAX_DATABASES: usize = 1_000;
 
+/// What is known of a database's schema, for all workers.
+#[derive(Default)]
+pub struct Schema {
+    /// As it was loaded last.
+    pub catalog: ArcSwap<Catalog>,
+    changes: AtomicU64,
+}
+
+impl Schema {
+    /// Which edition is in force, from 1.
+    pub fn edition(&self) -> u64 {
+        1 + self.changes.load(Ordering::Relaxed)
+    }
+}
+
 struct Entry {
-    catalog: Arc<ArcSwap<Catalog>>,
+    schema: Arc<Schema>,
     loaded: Option<Instant>,
     stale: bool,
 }
@@ -41,18 +57,18 @@ impl Catalogs {
         Catalogs { entries: Mutex::default(), wanted: Notify::new(), loaded: Notify::new() }
     }
 
-    pub(super) fn get(&self, cluster: ClusterId, database: &str) -> Arc<ArcSwap<Catalog>> {
+    pub(super) fn get(&self, cluster: ClusterId, database: &str) -> Arc<Schema> {
         let mut entries = self.entries.lock();
         if let Some(entry) = entries.get(&(cluster, database.to_owned())) {
-            return Arc::clone(&entry.catalog);
+            return Arc::clone(&entry.schema);
         }
-        let catalog = Arc::<ArcSwap<Catalog>>::default();
+        let schema = Arc::<Schema>::default();
         if entries.len() < MAX_DATABASES {
-            let entry = Entry { catalog: Arc::clone(&catalog), loaded: None, stale: false };
+            let entry = Entry { schema: Arc::clone(&schema), loaded: None, stale: false };
             entries.insert((cluster, database.to_owned()), entry);
             self.wanted.notify_one();
         }
-        catalog
+        schema
     }
 
     /// Waits until this catalog has been loaded once, or could not be: until then every function is unknown.
@@ -73,8 +89,9 @@ impl Catalogs {
         let _ = time::timeout(FIRST_LOAD, ready).await;
     }
 
-    /// DDL has been seen: functions may have changed.
-    pub fn changed(&self, cluster: ClusterId, database: &str) {
+    /// DDL has been seen, or its traces: functions and columns may have changed.
+    pub fn changed(&self, cluster: ClusterId, database: &str, schema: &Schema) {
+        schema.changes.fetch_add(1, Ordering::Relaxed);
         if let Some(entry) = self.entries.lock().get_mut(&(cluster, database.to_owned())) {
             entry.stale = true;
             self.wanted.notify_one();
@@ -102,7 +119,7 @@ impl Catalogs {
         if let Some(entry) = self.entries.lock().get_mut(key) {
             entry.loaded = Some(Instant::now());
             if let Some(catalog) = catalog {
-                entry.catalog.store(Arc::new(catalog));
+                entry.schema.catalog.store(Arc::new(catalog));
             }
         }
         self.loaded.notify_waiters();

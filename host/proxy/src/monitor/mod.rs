@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use howdah_cluster::{Catalog, ClusterId, NodeId, NodeSpec, Observer, Snapshot};
+use howdah_cluster::{ClusterId, NodeId, NodeSpec, Observer, Snapshot};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
 use crate::upstream::{KeyCache, Login, Target};
-pub use catalogs::Catalogs;
+pub use catalogs::{Catalogs, Schema};
 
 /// How a cluster is watched.
 #[derive(Clone, Debug)]
@@ -73,8 +73,8 @@ impl Monitor {
         }
     }
 
-    /// The catalog of a database. Empty until it has been loaded, which this call sets going.
-    pub fn catalog(&self, cluster: ClusterId, database: &str) -> Arc<ArcSwap<Catalog>> {
+    /// The schema of a database. Its catalog is empty until it has been loaded, which this call sets going.
+    pub fn schema(&self, cluster: ClusterId, database: &str) -> Arc<Schema> {
         self.catalogs.get(cluster, database)
     }
 

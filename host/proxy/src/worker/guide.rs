@@ -4,16 +4,16 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use hashbrown::{DefaultHashBuilder, HashTable};
-use howdah_cluster::{Catalog, ClusterId};
-use howdah_decision::{Facts, Kind, Rewrite};
+use howdah_cluster::ClusterId;
+use howdah_decision::{Facts, Rewrite};
 use howdah_policy::{Answer, Chain, Interest, Question, Who};
 use howdah_session::{Guide, Prepared, StatementId};
 use howdah_sql::{ScanOptions, Statement};
 use std::hash::BuildHasher;
 
 use super::Ctx;
+use crate::monitor::Schema;
 
 /// Statements of one database that a worker keeps, by text. When full it is emptied.
 const MAX_STATEMENTS: usize = 8_192;
@@ -24,7 +24,7 @@ const MAX_TEXT: usize = 4_096;
 pub(crate) struct Database {
     pub(crate) cluster: ClusterId,
     pub(crate) name: String,
-    catalog: Arc<ArcSwap<Catalog>>,
+    schema: Arc<Schema>,
     hasher: DefaultHashBuilder,
     known: RefCell<Known>,
 }
@@ -38,11 +38,11 @@ struct Known {
 
 impl Database {
     pub(crate) fn new(ctx: &Ctx, cluster: ClusterId, name: &str) -> Rc<Database> {
-        let catalog = ctx.shared.monitor.catalog(cluster, name);
+        let schema = ctx.shared.monitor.schema(cluster, name);
         Rc::new(Database {
             cluster,
             name: name.to_owned(),
-            catalog,
+            schema,
             hasher: DefaultHashBuilder::default(),
             known: RefCell::default(),
         })
@@ -51,12 +51,12 @@ impl Database {
     fn scan(&self, text: &[u8]) -> Rc<Statement> {
         // Clients that turn standard_conforming_strings off are scanned as if it were on: a backslash then ends a
         // string too early, which can only make a read look like something else.
-        Rc::new(howdah_sql::scan(text, ScanOptions::default(), &**self.catalog.load()))
+        Rc::new(howdah_sql::scan(text, ScanOptions::default(), &**self.schema.catalog.load()))
     }
 
     fn prepare(&self, query: &[u8], types: &[u8]) -> Rc<Prepared> {
         let mut known = self.known.borrow_mut();
-        let epoch = self.catalog.load().epoch;
+        let epoch = self.schema.catalog.load().epoch;
         if known.epoch != epoch {
             *known = Known { epoch, ..Known::default() };
         }
@@ -70,7 +70,7 @@ impl Database {
             query: query.into(),
             types: types.into(),
             statement: self.scan(query),
-            proven: Cell::new(false),
+            proven: Cell::new(None),
         });
         if query.len() <= MAX_TEXT {
             if known.statements.len() >= MAX_STATEMENTS {
@@ -130,9 +130,6 @@ impl Guide for SessionGuide {
     }
 
     fn route(&mut self, text: &[u8], statement: &Statement, extra: Facts) -> Rc<Answer> {
-        if statement.kind == Kind::Ddl {
-            self.ctx.shared.monitor.catalogs.changed(self.database.cluster, &self.database.name);
-        }
         let text = String::from_utf8_lossy(text);
         self.ctx.policies.route(&self.chain, &self.question(&text, statement, extra))
     }
@@ -144,6 +141,15 @@ impl Guide for SessionGuide {
         let Ok(text) = std::str::from_utf8(text) else { return Rewrite::Unchanged };
         let scan = |text: &str| self.database.scan(text.as_bytes());
         self.ctx.policies.rewrite(&self.chain, &self.question(text, statement, extra), &scan)
+    }
+
+    fn edition(&self) -> u64 {
+        self.database.schema.edition()
+    }
+
+    fn schema_changed(&mut self) {
+        let Database { cluster, name, schema, .. } = &*self.database;
+        self.ctx.shared.monitor.catalogs.changed(*cluster, name, schema);
     }
 
     fn learn_write(&mut self, statement: &Statement) {

@@ -37,6 +37,7 @@ impl AsRef<Decision> for Answer {
 struct Policies {
     asked: Vec<String>,
     prepared: Vec<Rc<Prepared>>,
+    edition: u64,
 }
 
 impl Guide for Policies {
@@ -58,7 +59,7 @@ impl Guide for Policies {
             query: query.into(),
             types: types.into(),
             statement: self.scan(query),
-            proven: Cell::new(false),
+            proven: Cell::new(None),
         });
         self.prepared.push(Rc::clone(&prepared));
         prepared
@@ -88,6 +89,14 @@ impl Guide for Policies {
         } else {
             Rewrite::Unchanged
         }
+    }
+
+    fn edition(&self) -> u64 {
+        self.edition + 1
+    }
+
+    fn schema_changed(&mut self) {
+        self.edition += 1;
     }
 
     fn learn_write(&mut self, statement: &Statement) {

@@ -1,0 +1,263 @@
+//! A client's prepared statements, and what servers have of them. Servers know a statement by a name of the proxy, which
+//! is the same for all clients that mean the same by the same text.
+
+use std::borrow::Cow;
+use std::cell::Cell;
+use std::rc::Rc;
+
+use howdah_decision::{Decision, Kind};
+use howdah_sql::{Effect, PinReason, Statement};
+use howdah_wire::backend::TransactionStatus;
+use howdah_wire::frontend::{Close, Parse, Sync, Target};
+
+use crate::batch::may_draw;
+use crate::expect::{Expect, Reply};
+use crate::prepared::{Named, own_meaning};
+use crate::session::Session;
+use crate::settings::{Bearing, bearing};
+use crate::{Buffers, Pin, Prepared, ServerState, StatementId};
+
+impl<A: AsRef<Decision>> Session<A> {
+    /// The client has prepared this.
+    pub(crate) fn define(&mut self, name: Box<[u8]>, prepared: Rc<Prepared>) -> Rc<Named> {
+        let named = Rc::new(Named {
+            copy: self.copy_of(&prepared),
+            prepared,
+            since: Cell::new(self.edition),
+            told: Cell::new(false),
+        });
+        match name.is_empty() {
+            true => self.unnamed = Some(Rc::clone(&named)),
+            false => drop(self.statements.insert(name, Rc::clone(&named))),
+        }
+        named
+    }
+
+    /// A prepared statement of the client.
+    pub(crate) fn defined(&self, name: &[u8]) -> Option<Rc<Named>> {
+        match name.is_empty() {
+            true => self.unnamed.clone(),
+            false => self.statements.get(name).cloned(),
+        }
+    }
+
+    pub(crate) fn undefine(&mut self, name: &[u8]) {
+        if name.is_empty() {
+            self.unnamed = None;
+        } else {
+            self.statements.remove(name);
+        }
+    }
+
+    /// `DEALLOCATE` and `EXECUTE` of statements that were prepared by the protocol, which servers know by other names:
+    /// for this once the server gets to know the client's. Before a simple query it is synced by itself, for an error
+    /// would make the server skip the query.
+    pub(crate) fn lend_names(
+        &mut self,
+        io: &mut Buffers,
+        server: &mut ServerState,
+        statement: &Statement,
+        simple: bool,
+    ) {
+        if statement.effects.is_empty() || self.status == TransactionStatus::Failed {
+            return;
+        }
+        for effect in &statement.effects {
+            let (name, runs) = match effect {
+                Effect::Deallocate(Some(name)) => (name.as_bytes(), false),
+                Effect::Execute(name) => (name.as_bytes(), true),
+                _ => continue,
+            };
+            let Some(named) = self.statements.get(name).cloned() else { continue };
+            if runs {
+                self.touches(server, named.statement());
+            }
+            let (query, types): (&[u8], &[u8]) =
+                if runs { (&named.prepared.query, &named.prepared.types) } else { (b"", b"\0\0") };
+            Parse { name, query, types }.write(&mut io.server_out);
+            if simple {
+                Sync.write(&mut io.server_out);
+                self.pending.push_back(Expect::Lend);
+            } else {
+                let reply = Reply::Swallow;
+                self.pending.push_back(Expect::Parse { reply, id: None, define: None });
+            }
+            // Whether the name is gone afterwards is not followed.
+            server.tainted |= runs || statement.statements > 1;
+        }
+    }
+
+    /// The client prepares a name twice. The server itself shall say so, with its own words and after whatever else is
+    /// wrong, so it is made to know the client's name; it is not reused afterwards.
+    pub(crate) fn provoke_duplicate(
+        &mut self,
+        io: &mut Buffers,
+        server: &mut ServerState,
+        parse: &Parse<'_>,
+    ) {
+        let first = Parse { name: parse.name, query: b"", types: b"\0\0" };
+        // In a failed transaction nothing can be prepared in any case.
+        if self.status != TransactionStatus::Failed {
+            first.write(&mut io.server_out);
+            let reply = Reply::Swallow;
+            self.pending.push_back(Expect::Parse { reply, id: None, define: None });
+            server.strays.push(parse.name.into());
+        }
+        parse.write(&mut io.server_out);
+        self.pending.push_back(Expect::Parse { reply: Reply::Forward, id: None, define: None });
+        server.tainted = true;
+    }
+
+    /// What has been left under a client's own name is taken away before anything else is sent.
+    pub(crate) fn close_strays(&mut self, io: &mut Buffers, server: &mut ServerState) {
+        if server.strays.is_empty() {
+            return;
+        }
+        for stray in std::mem::take(&mut server.strays) {
+            Close { target: Target::Statement, name: &stray }.write(&mut io.server_out);
+        }
+        Sync.write(&mut io.server_out);
+        self.pending.push_back(Expect::Lend);
+    }
+
+    /// The name under which the server knows a statement; prepares it there when it does not.
+    pub(crate) fn provide(
+        &mut self,
+        io: &mut Buffers,
+        server: &mut ServerState,
+        client_name: &[u8],
+        named: &Named,
+    ) -> Cow<'static, [u8]> {
+        let (unnamed, since) = (client_name.is_empty(), named.since.get());
+        // As it was when the client prepared it, or else as it would be prepared now.
+        let now = self.copy_of(&named.prepared);
+        for copy in [named.copy, now] {
+            if unnamed && server.has_unnamed(copy, since) {
+                self.reused = true;
+                return Cow::Borrowed(b"");
+            }
+            if !unnamed && server.has_prepared(copy, since) {
+                self.reused = true;
+                return Cow::Owned(copy.server_name().to_vec());
+            }
+        }
+        let (reply, define) = (Reply::Swallow, None);
+        if unnamed {
+            let Prepared { query, types, .. } = &*named.prepared;
+            Parse { name: b"", query, types }.write(&mut io.server_out);
+            self.pending.push_back(Expect::Parse { reply, id: None, define });
+            server.unnamed = Some((now, self.edition));
+            return Cow::Borrowed(b"");
+        }
+        self.prepare(io, server, now, &named.prepared);
+        self.pending.push_back(Expect::Parse { reply, id: Some(now), define });
+        self.keep(io, server, now);
+        Cow::Owned(now.server_name().to_vec())
+    }
+
+    /// The client uses a statement that it has not prepared. The server shall say so, and not give it the unnamed
+    /// statement of another client.
+    pub(crate) fn lacks(&mut self, io: &mut Buffers, server: &mut ServerState, client_name: &[u8]) {
+        if client_name.is_empty() {
+            Close { target: Target::Statement, name: b"" }.write(&mut io.server_out);
+            self.pending.push_back(Expect::Close(Reply::Swallow));
+            server.unnamed = None;
+        }
+    }
+
+    /// Has the server prepare a statement by its own name, in the place of an outdated one.
+    pub(crate) fn prepare(
+        &mut self,
+        io: &mut Buffers,
+        server: &mut ServerState,
+        id: StatementId,
+        prepared: &Prepared,
+    ) {
+        let name = id.server_name();
+        if server.prepared.contains(&id) {
+            self.close(io, id);
+        }
+        Parse { name: &name, query: &prepared.query, types: &prepared.types }
+            .write(&mut io.server_out);
+    }
+
+    fn close(&mut self, io: &mut Buffers, id: StatementId) {
+        Close { target: Target::Statement, name: &id.server_name() }.write(&mut io.server_out);
+        self.pending.push_back(Expect::Close(Reply::Swallow));
+    }
+
+    /// Notes that the server has a statement, and closes the least recently used one when it has too many.
+    pub(crate) fn keep(&mut self, io: &mut Buffers, server: &mut ServerState, id: StatementId) {
+        if let Some((old, _)) = server.prepared.push(id, self.edition)
+            && old != id
+        {
+            self.close(io, old);
+        }
+    }
+
+    /// What was sent, or would have been, has not happened: the client's statements are as before.
+    pub(crate) fn take_back(&mut self, expect: &Expect) {
+        match expect {
+            Expect::Parse { define: Some((name, _)), .. } | Expect::Defined(name) => {
+                self.undefine(name);
+            }
+            Expect::Undefined(name, Some(named)) if !name.is_empty() => {
+                self.statements.insert(name.clone(), Rc::clone(named));
+            }
+            Expect::Undefined(_, Some(named)) => self.unnamed = Some(Rc::clone(named)),
+            _ => {}
+        }
+    }
+
+    /// What a statement is that is prepared now.
+    pub(crate) fn copy_of(&self, prepared: &Prepared) -> StatementId {
+        let meaning = match (&self.own_meaning, &self.pin) {
+            (Some(meaning), _) => *meaning,
+            (None, Some(Pin::State(_))) => own_meaning(self.id, 0),
+            (None, _) => self.carried.wanted().meaning(),
+        };
+        prepared.id.where_it_means(meaning)
+    }
+
+    /// A statement is about to run: what cannot follow the session pins it. Whether it really has left something
+    /// behind is asked when it is done.
+    pub(crate) fn touches(&mut self, server: &mut ServerState, statement: &Statement) {
+        if may_draw(statement) {
+            server.sequences.drawn_by(self.id);
+        }
+        if statement.kind == Kind::Ddl {
+            self.alters();
+        }
+        for effect in &statement.effects {
+            match effect {
+                Effect::Pin(reason) => {
+                    self.temporary |= *reason == PinReason::TemporaryTable;
+                    self.stay(*reason);
+                }
+                Effect::Set { name, .. } | Effect::SetLocal { name } | Effect::Reset { name } => {
+                    self.sets(bearing(name));
+                }
+                Effect::ResetAll | Effect::DiscardAll => self.sets(Bearing::Text),
+                _ => {}
+            }
+        }
+    }
+
+    /// The schema changes: until the transaction ends, what the session prepares means that to nobody else.
+    fn alters(&mut self) {
+        self.own_meaning.get_or_insert_with(|| own_meaning(self.id, 0));
+    }
+
+    /// Settings change: until the transaction ends, what the session prepares means that to nobody else, and dates and
+    /// the like mean it this once.
+    fn sets(&mut self, bearing: Bearing) {
+        match bearing {
+            Bearing::None => {}
+            Bearing::Plan => self.alters(),
+            Bearing::Text => {
+                self.occasions += 1;
+                self.own_meaning = Some(own_meaning(self.id, self.occasions));
+            }
+        }
+    }
+}
