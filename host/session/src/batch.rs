@@ -409,7 +409,7 @@ impl<A: AsRef<Decision>> Session<A> {
             self.route_prepared(&prepared, guide);
         } else if let Some(named) = self.defined(name) {
             self.route_prepared(&named.prepared, guide);
-            self.batch.told |= named.told.get();
+            self.batch.told |= named.told.get().is_some();
             self.batch.bound.push(named);
         }
     }

@@ -2,6 +2,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use howdah_sql::Statement;
+use howdah_wire::backend::ErrorReport;
 
 use crate::local::{CLOSE_COMPLETE, PARSE_COMPLETE};
 use crate::prepared::Named;
@@ -23,9 +24,9 @@ pub(crate) enum Expect {
     /// CloseComplete.
     Close(Reply),
     /// ParameterDescription, then RowDescription or NoData.
-    DescribeStatement,
+    DescribeStatement(Option<Rc<Named>>),
     /// RowDescription or NoData.
-    DescribePortal,
+    DescribePortal(Option<Rc<Named>>),
     /// CommandComplete, EmptyQueryResponse or PortalSuspended.
     Execute(Option<Rc<Statement>>),
     /// Nothing from the server: ParseComplete for the client, which has this name now.
@@ -46,6 +47,11 @@ pub(crate) enum Expect {
     Lend,
     /// The rest up to ReadyForQuery of a batch that is going to be sent once more.
     Refused,
+    /// All up to ReadyForQuery, of the proxy's own question whether a statement still has the columns that the client
+    /// was told. An error is the client's.
+    Verify(Rc<Named>),
+    /// An error, in the place of which the client gets this one.
+    Instead(Box<ErrorReport>),
     /// All up to ReadyForQuery, of the proxy's own question whether the session may leave its server.
     PinCheck,
 }
@@ -53,7 +59,14 @@ pub(crate) enum Expect {
 impl Expect {
     /// Whether it is the proxy's own, of which the client sees nothing.
     pub(crate) fn is_own(&self) -> bool {
-        matches!(self, Expect::Setup(_) | Expect::PinCheck | Expect::Lend | Expect::Refused)
+        matches!(
+            self,
+            Expect::Setup(_)
+                | Expect::PinCheck
+                | Expect::Lend
+                | Expect::Refused
+                | Expect::Verify(_)
+        )
     }
 
     /// What the client gets when the server is not asked.
@@ -77,6 +90,7 @@ impl Expect {
                 | Expect::PinCheck
                 | Expect::Lend
                 | Expect::Refused
+                | Expect::Verify(_)
         )
     }
 }

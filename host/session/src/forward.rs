@@ -25,6 +25,8 @@ enum Passage {
     Verbatim,
     /// Something else was written in its place, or nothing.
     Replaced,
+    /// It has to wait for an answer.
+    Held,
 }
 
 impl<A: AsRef<Decision>> Session<A> {
@@ -69,6 +71,7 @@ impl<A: AsRef<Decision>> Session<A> {
             match self.pass(io, server, guide, head, &mut run)? {
                 Passage::Verbatim => run += head.len,
                 Passage::Replaced => io.client_in.advance(head.len),
+                Passage::Held => break,
             }
             self.batch.partial = false;
             match head.tag {
@@ -92,7 +95,8 @@ impl<A: AsRef<Decision>> Session<A> {
     /// Whether the next client message may go now: not after something that ReadyForQuery will answer, and
     /// not beyond a batch that may still be sent elsewhere.
     fn may_forward(&self) -> bool {
-        let held_back = self.retained.is_some() && self.unsent == 0 && !self.copying;
+        let held_back = self.retained.is_some() && self.unsent == 0 && !self.copying
+            || matches!(self.pending.back(), Some(Expect::Verify(_)));
         (!self.awaiting_ready || self.copying) && !held_back
     }
 
@@ -180,7 +184,10 @@ impl<A: AsRef<Decision>> Session<A> {
         let (portal, name) = (Box::<[u8]>::from(bind.portal), Box::<[u8]>::from(bind.statement));
         io.client_in.advance(frame::HEADER_LEN + names);
         let server_name = match self.defined(&name) {
-            Some(named) => self.provide(io, server, &name, &named),
+            Some(named) => {
+                self.recall(io, server, &name, &named);
+                self.provide(io, server, &name, &named)
+            }
             None => {
                 self.lacks(io, server, &name);
                 Cow::Owned(name.to_vec())
@@ -373,6 +380,14 @@ impl<A: AsRef<Decision>> Session<A> {
             self.bound(bind.portal.into(), None);
             return Ok(Passage::Verbatim);
         };
+        if self.verify(io, server, bind.statement, &named) {
+            return Ok(Passage::Held);
+        }
+        if named.outdated.get() {
+            self.refuse_outdated(io);
+            return Ok(Passage::Replaced);
+        }
+        self.recall(io, server, bind.statement, &named);
         let name = self.provide(io, server, bind.statement, &named);
         self.bound(bind.portal.into(), Some(named));
         if name.is_empty() {
@@ -403,23 +418,29 @@ impl<A: AsRef<Decision>> Session<A> {
     ) -> Result<Passage, Fault> {
         let describe = Describe::read(body).map_err(malformed)?;
         if describe.target == Target::Portal {
-            if let Some(named) = self.portal(describe.name) {
-                named.told.set(true);
-            }
-            self.pending.push_back(Expect::DescribePortal);
+            let named = self.portal(describe.name).cloned();
+            self.pending.push_back(Expect::DescribePortal(named));
             return Ok(Passage::Verbatim);
         }
-        let name = match self.defined(describe.name) {
+        let named = self.defined(describe.name);
+        let name = match &named {
             Some(named) => {
-                named.told.set(true);
-                self.provide(io, server, describe.name, &named)
+                if self.verify(io, server, describe.name, named) {
+                    return Ok(Passage::Held);
+                }
+                if named.outdated.get() {
+                    self.refuse_outdated(io);
+                    return Ok(Passage::Replaced);
+                }
+                self.recall(io, server, describe.name, named);
+                self.provide(io, server, describe.name, named)
             }
             None => {
                 self.lacks(io, server, describe.name);
                 Cow::Borrowed(describe.name)
             }
         };
-        self.pending.push_back(Expect::DescribeStatement);
+        self.pending.push_back(Expect::DescribeStatement(named));
         if *name == *describe.name {
             return Ok(Passage::Verbatim);
         }

@@ -1,10 +1,13 @@
 use std::cell::Cell;
-use std::hash::Hasher;
+use std::hash::{Hash, Hasher};
 use std::rc::Rc;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use howdah_sql::Statement;
+use howdah_wire::backend::RowDescription;
 use siphasher::sip128::{Hasher128, SipHasher13};
+
+use crate::Settings;
 
 /// The identity of a prepared statement on any server: a keyed hash of its text and parameter types.
 /// The key is chosen at start-up, so that nobody can make two statements meet on purpose.
@@ -88,11 +91,32 @@ pub(crate) struct Named {
     pub(crate) prepared: Rc<Prepared>,
     /// What it was when the client prepared it: the text with the settings of that moment.
     pub(crate) copy: StatementId,
+    /// The settings of that moment, unless what it meant was for the session alone.
+    pub(crate) under: Option<Arc<Settings>>,
     /// The edition of the schema in which the client prepared it ([`crate::Guide::edition`]): what a server has prepared
     /// earlier is not what the client means.
     pub(crate) since: Cell<u64>,
-    /// The client has been told its parameters or columns, and relies on them.
-    pub(crate) told: Cell<bool>,
+    /// The columns that the client has been told and relies on, and in which edition of the schema it has them.
+    pub(crate) told: Cell<Option<Told>>,
+    /// They have changed since, and so the client cannot use it any more.
+    pub(crate) outdated: Cell<bool>,
+}
+
+/// Columns of a statement that a client knows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Told {
+    pub(crate) edition: u64,
+    pub(crate) columns: u128,
+}
+
+/// Tells columns apart as PostgreSQL does when a plan has to be made anew (tupdesc.c, `equalTupleDescs`).
+pub(crate) fn columns(description: Option<RowDescription<'_>>) -> u128 {
+    let mut hasher = hasher();
+    for column in description.iter().flat_map(RowDescription::columns) {
+        column.name.hash(&mut hasher);
+        (column.type_oid, column.modifier).hash(&mut hasher);
+    }
+    hasher.finish128().as_u128()
 }
 
 impl Named {

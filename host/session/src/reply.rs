@@ -6,7 +6,7 @@ use howdah_decision::{Decision, Kind};
 use howdah_sql::{Effect, PinReason};
 use howdah_wire::backend::{
     CommandComplete, DataRow, ErrorReport, ErrorResponse, ParameterStatus, ReadyForQuery,
-    TransactionStatus, tag,
+    RowDescription, TransactionStatus, tag,
 };
 use howdah_wire::frame::{self, Head};
 
@@ -14,6 +14,7 @@ use crate::buffers::move_bytes;
 use crate::expect::{Expect, Reply};
 use crate::hold::{self, Unprepared, Verdict};
 use crate::limits::MAX_REPLY_VIEW;
+use crate::prepared::{Told, columns};
 use crate::session::{Fault, Phase, Session};
 use crate::{Buffers, Guide, Pin, ServerState};
 
@@ -32,6 +33,8 @@ pub(crate) enum Replied {
 enum Fate {
     Forward,
     Drop,
+    /// The client gets this in its place.
+    Instead(Box<ErrorReport>),
 }
 
 impl<A: AsRef<Decision>> Session<A> {
@@ -81,6 +84,11 @@ impl<A: AsRef<Decision>> Session<A> {
                 Fate::Drop => {
                     move_bytes(&mut io.server_in, &mut io.client_out, std::mem::take(&mut run));
                     io.server_in.advance(head.len);
+                }
+                Fate::Instead(report) => {
+                    move_bytes(&mut io.server_in, &mut io.client_out, std::mem::take(&mut run));
+                    io.server_in.advance(head.len);
+                    report.write(&mut io.client_out);
                 }
             }
             if ready && !own {
@@ -136,7 +144,7 @@ impl<A: AsRef<Decision>> Session<A> {
     fn can_prepare_again(&self, what: Unprepared, answered: usize) -> bool {
         let told = self.batch.told && what != Unprepared::Missing;
         let mut sent = self.pending.iter().filter(|expect| expect.local().is_none());
-        let uses = matches!(sent.nth(answered), Some(Expect::Bind | Expect::DescribeStatement));
+        let uses = matches!(sent.nth(answered), Some(Expect::Bind | Expect::DescribeStatement(_)));
         uses && self.reused && self.batch.synced && self.unsent == 0 && !told && !self.batch.again
     }
 
@@ -228,7 +236,7 @@ impl<A: AsRef<Decision>> Session<A> {
     fn reply(&mut self, tag: u8, body: &[u8], server: &mut ServerState) -> Result<Fate, Fault> {
         let own = self.awaits_own();
         match tag {
-            tag::PARSE_COMPLETE | tag::CLOSE_COMPLETE if own => Ok(Fate::Drop),
+            tag::PARSE_COMPLETE | tag::BIND_COMPLETE | tag::CLOSE_COMPLETE if own => Ok(Fate::Drop),
             tag::PARSE_COMPLETE => match self.pending.pop_front() {
                 Some(Expect::Parse { reply: Reply::Swallow, .. }) => Ok(Fate::Drop),
                 Some(Expect::Parse { define, .. }) => {
@@ -249,11 +257,7 @@ impl<A: AsRef<Decision>> Session<A> {
                 _ => Err(Fault::Server("unexpected CloseComplete")),
             },
             tag::ROW_DESCRIPTION | tag::NO_DATA => {
-                if let Some(Expect::DescribeStatement | Expect::DescribePortal) =
-                    self.pending.front()
-                {
-                    self.pending.pop_front();
-                }
+                self.described(tag, body)?;
                 Ok(drop_if(own))
             }
             tag::COMMAND_COMPLETE => {
@@ -295,6 +299,29 @@ impl<A: AsRef<Decision>> Session<A> {
             }
             _ => Ok(drop_if(own)),
         }
+    }
+
+    /// Columns, or none.
+    fn described(&mut self, tag: u8, body: &[u8]) -> Result<(), Fault> {
+        let found = || match tag {
+            tag::ROW_DESCRIPTION => RowDescription::read(body)
+                .map(|description| columns(Some(description)))
+                .map_err(|_| Fault::Server("malformed RowDescription")),
+            _ => Ok(columns(None)),
+        };
+        match self.pending.front() {
+            Some(Expect::Verify(_)) => self.verified(found()?),
+            Some(Expect::DescribeStatement(named) | Expect::DescribePortal(named)) => {
+                if let Some(named) = named
+                    && named.told.get().is_none_or(|told| told.edition != self.edition)
+                {
+                    named.told.set(Some(Told { edition: self.edition, columns: found()? }));
+                }
+                self.pending.pop_front();
+            }
+            _ => {}
+        }
+        Ok(())
     }
 
     /// A statement has run.
@@ -345,6 +372,10 @@ impl<A: AsRef<Decision>> Session<A> {
         if self.carried.completed(effect, tag).is_err() {
             self.stay(PinReason::Settings);
         }
+        if *effect == Effect::End {
+            // Another transaction may follow at once (AND CHAIN), of which the server may be set free.
+            self.carried.settle(server);
+        }
     }
 
     /// The answer to the question whether the session may leave its server.
@@ -382,7 +413,8 @@ impl<A: AsRef<Decision>> Session<A> {
             // the batch will be sent once more.
             return Ok(Fate::Drop);
         }
-        if own || error.is_fatal() || self.pending.is_empty() {
+        let unasked = own && !matches!(self.pending.front(), Some(Expect::Verify(_)));
+        if unasked || error.is_fatal() || self.pending.is_empty() {
             // Last words: the end of the connection follows, and the client is told then.
             self.last_words = Some(ErrorReport::from_response(&error));
             server.tainted = true;
@@ -392,6 +424,11 @@ impl<A: AsRef<Decision>> Session<A> {
         if matches!(self.pending.front(), Some(Expect::Query(_) | Expect::FunctionCall)) {
             return Ok(Fate::Forward);
         }
+        self.retained = None;
+        let fate = match self.pending.front() {
+            Some(Expect::Instead(report)) => Fate::Instead(report.clone()),
+            _ => Fate::Forward,
+        };
         // The server skips to Sync, and so do the expectations.
         let mut skipped = Vec::new();
         while let Some(expect) = self.pending.front() {
@@ -408,7 +445,7 @@ impl<A: AsRef<Decision>> Session<A> {
             // must not leave expectations.
             self.skipping = true;
         }
-        Ok(Fate::Forward)
+        Ok(fate)
     }
 
     /// Something that was sent has not happened.
@@ -440,7 +477,7 @@ impl<A: AsRef<Decision>> Session<A> {
                 self.awaiting_ready = false;
                 return Ok(Fate::Drop);
             }
-            Some(Expect::Lend | Expect::Refused) => return Ok(Fate::Drop),
+            Some(Expect::Lend | Expect::Refused | Expect::Verify(_)) => return Ok(Fate::Drop),
             Some(Expect::Sync(Reply::Swallow)) => {
                 if self.failed {
                     // The client's own Sync has still to come, and wants its ReadyForQuery.

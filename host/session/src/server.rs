@@ -4,6 +4,7 @@ use std::sync::Arc;
 use lru::LruCache;
 
 use crate::limits::MAX_SERVER_STATEMENTS;
+use crate::prepared::Named;
 use crate::{Parameters, Settings, StatementId};
 
 /// Whose values a server's sequences have given since they were last forgotten.
@@ -76,6 +77,16 @@ impl ServerState {
     /// Whether this is its unnamed statement, and in no older edition of the schema than that.
     pub(crate) fn has_unnamed(&self, id: StatementId, since: u64) -> bool {
         self.unnamed.is_some_and(|(there, edition)| there == id && edition >= since)
+    }
+
+    /// Whether it has prepared this no later than in that edition, so that it notices by itself that the columns are
+    /// other ones.
+    pub(crate) fn would_notice(&self, named: &Named, unnamed: bool, edition: u64) -> bool {
+        let there = match unnamed {
+            true => self.unnamed.filter(|(id, _)| *id == named.copy).map(|(_, edition)| edition),
+            false => self.prepared.peek(&named.copy).copied(),
+        };
+        there.is_some_and(|there| there >= named.since.get() && there <= edition)
     }
 
     /// Whatever it has prepared of this is not to be used any more.

@@ -94,6 +94,8 @@ pub struct Session<A> {
     pub(crate) occasions: u64,
     /// The batch relies on what an earlier one has prepared on the server.
     pub(crate) reused: bool,
+    /// The server has just been asked whether a statement is as the client knows it.
+    pub(crate) verified: bool,
     /// The schema has been changed: since the last ReadyForQuery, in this transaction.
     pub(crate) altered: (bool, bool),
     /// What keeps the session on its server may have gone, or may never have come: the server is to be asked.
@@ -149,6 +151,7 @@ impl<A: AsRef<Decision>> Session<A> {
             own_meaning: None,
             occasions: 0,
             reused: false,
+            verified: false,
             altered: (false, false),
             temporary: false,
             pin_in_doubt: false,

@@ -124,30 +124,37 @@ impl Settings {
     /// the rights of the user that logged in.
     pub fn difference(&self, have: &Settings) -> String {
         let mut sql = String::new();
+        self.steps(have, |step| {
+            let _ = write!(sql, "{step};");
+        });
+        sql
+    }
+
+    /// The statements of [`Settings::difference`], one by one.
+    pub(crate) fn steps(&self, have: &Settings, mut step: impl FnMut(std::fmt::Arguments<'_>)) {
         if self == have {
-            return sql;
+            return;
         }
         for name in IDENTITY.iter().rev().filter(|name| have.map.contains_key(**name)) {
-            let _ = write!(sql, "RESET {};", quote_name(name));
+            step(format_args!("RESET {}", quote_name(name)));
         }
         let plain = |name: &str| !IDENTITY.contains(&name);
         for (name, _) in have.iter().filter(|(name, _)| !self.map.contains_key(*name)) {
             if plain(name) {
-                let _ = write!(sql, "RESET {};", quote_name(name));
+                step(format_args!("RESET {}", quote_name(name)));
             }
         }
         for (name, value) in self.iter().filter(|(name, value)| have.map.get(*name) != Some(value))
         {
             if plain(name) {
-                assign(&mut sql, name, value);
+                assign(name, value, &mut step);
             }
         }
         for name in IDENTITY {
             if let Some(value) = self.map.get(name) {
-                assign(&mut sql, name, value);
+                assign(name, value, &mut step);
             }
         }
-        sql
     }
 
     /// Whether a server cannot refuse to become what these settings are, coming from `have`: whatever differs depends on
@@ -242,16 +249,15 @@ pub(crate) fn bearing(name: &str) -> Bearing {
     }
 }
 
-fn assign(sql: &mut String, name: &str, value: &Value) {
-    let _ = match value {
-        Value::Plain(text) => write!(
-            sql,
-            "SELECT pg_catalog.set_config({}, {}, false);",
+fn assign(name: &str, value: &Value, step: &mut impl FnMut(std::fmt::Arguments<'_>)) {
+    match value {
+        Value::Plain(text) => step(format_args!(
+            "SELECT pg_catalog.set_config({}, {}, false)",
             quote_text(name),
             quote_text(text)
-        ),
-        Value::Sql(text) => write!(sql, "SET {} TO {text};", quote_name(name)),
-    };
+        )),
+        Value::Sql(text) => step(format_args!("SET {} TO {text}", quote_name(name))),
+    }
 }
 
 /// Names are letters, digits, `_` and `$`, with dots between (guc.c); they compare without case.

@@ -4,15 +4,16 @@
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use howdah_decision::{Decision, Kind};
 use howdah_sql::{Effect, PinReason, Statement};
-use howdah_wire::backend::TransactionStatus;
-use howdah_wire::frontend::{Close, Parse, Sync, Target};
+use howdah_wire::backend::{ErrorReport, TransactionStatus};
+use howdah_wire::frontend::{Bind, Close, Describe, Execute, Parse, Sync, Target};
 
 use crate::batch::may_draw;
 use crate::expect::{Expect, Reply};
-use crate::prepared::{Named, own_meaning};
+use crate::prepared::{Named, Told, own_meaning};
 use crate::session::Session;
 use crate::settings::{Bearing, bearing};
 use crate::{Buffers, Pin, Prepared, ServerState, StatementId};
@@ -20,11 +21,14 @@ use crate::{Buffers, Pin, Prepared, ServerState, StatementId};
 impl<A: AsRef<Decision>> Session<A> {
     /// The client has prepared this.
     pub(crate) fn define(&mut self, name: Box<[u8]>, prepared: Rc<Prepared>) -> Rc<Named> {
+        let shared = self.means_to_itself().is_none();
         let named = Rc::new(Named {
             copy: self.copy_of(&prepared),
+            under: shared.then(|| Arc::clone(self.carried.wanted())),
             prepared,
             since: Cell::new(self.edition),
-            told: Cell::new(false),
+            told: Cell::new(None),
+            outdated: Cell::new(false),
         });
         match name.is_empty() {
             true => self.unnamed = Some(Rc::clone(&named)),
@@ -120,6 +124,99 @@ impl<A: AsRef<Decision>> Session<A> {
         self.pending.push_back(Expect::Lend);
     }
 
+    /// The client has prepared this under other settings than it has now, and the server does not know it: to mean the
+    /// same there, it is prepared under those, which is undone in the same packet. That is possible at the beginning of
+    /// a batch, with settings that no server refuses.
+    pub(crate) fn recall(
+        &mut self,
+        io: &mut Buffers,
+        server: &mut ServerState,
+        client_name: &[u8],
+        named: &Named,
+    ) {
+        let Some(then) = &named.under else { return };
+        let now = Arc::clone(self.carried.wanted());
+        let unnamed = client_name.is_empty();
+        if then.meaning() == now.meaning()
+            || (unnamed && server.has_unnamed(named.copy, named.since.get()))
+            || (!unnamed && server.has_prepared(named.copy, named.since.get()))
+        {
+            return;
+        }
+        let possible = self.means_to_itself().is_none()
+            && self.carried.is_there()
+            && self.status != TransactionStatus::Failed
+            && !self.unsynced
+            && self.pending.iter().all(Expect::is_own);
+        if !possible || !then.differs_surely(&now) || !now.differs_surely(then) {
+            return;
+        }
+        if unnamed {
+            server.unnamed = Some((named.copy, self.edition));
+        } else {
+            if server.prepared.contains(&named.copy) {
+                self.close(io, named.copy);
+            }
+            self.keep(io, server, named.copy);
+        }
+        then.steps(&now, |step| run_unseen(io, step));
+        let Prepared { query, types, .. } = &*named.prepared;
+        let name = named.copy.server_name();
+        Parse { name: if unnamed { b"" } else { &name }, query, types }.write(&mut io.server_out);
+        now.steps(then, |step| run_unseen(io, step));
+        Sync.write(&mut io.server_out);
+        self.pending.push_back(Expect::Lend);
+    }
+
+    /// The client was told the columns of this before the schema changed, and the server would not notice: it has to be
+    /// asked first. True: what follows waits for its answer. That is possible at the beginning of a batch.
+    pub(crate) fn verify(
+        &mut self,
+        io: &mut Buffers,
+        server: &mut ServerState,
+        client_name: &[u8],
+        named: &Rc<Named>,
+    ) -> bool {
+        let Some(told) = named.told.get() else { return false };
+        let verified = std::mem::take(&mut self.verified);
+        let first = !self.unsynced && self.pending.iter().all(Expect::is_own);
+        if told.edition == self.edition
+            || named.outdated.get()
+            || verified
+            || !first
+            || self.status == TransactionStatus::Failed
+            || server.would_notice(named, client_name.is_empty(), told.edition)
+        {
+            return false;
+        }
+        let name = self.provide(io, server, client_name, named);
+        Describe { target: Target::Statement, name: &name }.write(&mut io.server_out);
+        Sync.write(&mut io.server_out);
+        self.pending.push_back(Expect::Verify(Rc::clone(named)));
+        true
+    }
+
+    /// The answer to that question.
+    pub(crate) fn verified(&mut self, found: u128) {
+        if let Some(Expect::Verify(named)) = self.pending.front()
+            && let Some(told) = named.told.get()
+        {
+            named.outdated.set(told.columns != found);
+            named.told.set(Some(Told { edition: self.edition, ..told }));
+            self.verified = true;
+        }
+    }
+
+    /// The client uses a statement whose columns are not those any more that it was told. The server, which does not
+    /// know what the client was told, is made to say something else, so that its transaction fails.
+    pub(crate) fn refuse_outdated(&mut self, io: &mut Buffers) {
+        let report = ErrorReport::error(b"0A000", "cached plan must not change result type")
+            .routine("RevalidateCachedQuery");
+        Bind { portal: b"", statement: b"howdah_outdated", rest: b"\0\0\0\0\0\0" }
+            .write(&mut io.server_out);
+        self.pending.push_back(Expect::Instead(Box::new(report)));
+    }
+
     /// The name under which the server knows a statement; prepares it there when it does not.
     pub(crate) fn provide(
         &mut self,
@@ -211,12 +308,14 @@ impl<A: AsRef<Decision>> Session<A> {
 
     /// What a statement is that is prepared now.
     pub(crate) fn copy_of(&self, prepared: &Prepared) -> StatementId {
-        let meaning = match (&self.own_meaning, &self.pin) {
-            (Some(meaning), _) => *meaning,
-            (None, Some(Pin::State(_))) => own_meaning(self.id, 0),
-            (None, _) => self.carried.wanted().meaning(),
-        };
-        prepared.id.where_it_means(meaning)
+        let shared = || self.carried.wanted().meaning();
+        prepared.id.where_it_means(self.means_to_itself().unwrap_or_else(shared))
+    }
+
+    /// What statements mean to this session alone at the moment.
+    fn means_to_itself(&self) -> Option<u128> {
+        let pinned = matches!(self.pin, Some(Pin::State(_)));
+        self.own_meaning.or_else(|| pinned.then(|| own_meaning(self.id, 0)))
     }
 
     /// A statement is about to run: what cannot follow the session pins it. Whether it really has left something
@@ -260,4 +359,15 @@ impl<A: AsRef<Decision>> Session<A> {
             }
         }
     }
+}
+
+/// A statement of the proxy's own between others of a batch: it leaves nothing.
+fn run_unseen(io: &mut Buffers, sql: std::fmt::Arguments<'_>) {
+    const NAME: &[u8] = b"howdah_setting";
+    let (out, query) = (&mut io.server_out, sql.to_string());
+    Parse { name: NAME, query: query.as_bytes(), types: b"\0\0" }.write(out);
+    Bind { portal: NAME, statement: NAME, rest: b"\0\0\0\0\0\0" }.write(out);
+    Execute { portal: NAME, max_rows: 0 }.write(out);
+    Close { target: Target::Portal, name: NAME }.write(out);
+    Close { target: Target::Statement, name: NAME }.write(out);
 }

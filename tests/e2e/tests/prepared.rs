@@ -105,9 +105,13 @@ fn settings_decide_for_their_own_client_only_what_a_statement_means() {
         assert_eq!([run(&mut first, name), run(&mut second, name)], ["1", "one,2"], "{name:?}");
         assert_eq!([run(&mut first, name), run(&mut second, name)], ["1", "one,2"], "{name:?}");
     }
-    // As in PostgreSQL, a statement keeps what its text meant when it was prepared.
+    // As in PostgreSQL, a statement keeps what its text meant when it was prepared, even where a server has to prepare
+    // it anew.
     assert_eq!(ask(&mut first, "SET datestyle TO mdy"), "");
     assert_eq!(run(&mut first, "dates"), "1");
+    assert_eq!(ask(&mut second, "DEALLOCATE ALL"), "");
+    assert_eq!(run(&mut first, "dates"), "1");
+    assert_eq!(ask(&mut first, "SHOW datestyle"), "ISO, MDY");
     // What is meant within a transaction only is nobody else's either.
     let time = "SELECT '2026-11-24 12:00'::timestamptz AT TIME ZONE 'UTC'";
     assert_eq!(ask(&mut first, "BEGIN; SET LOCAL timezone TO 'Asia/Tokyo'"), "");
@@ -155,6 +159,13 @@ fn a_statement_is_prepared_anew_when_the_schema_has_changed() {
     prepare(&mut ignorant, "s5", query);
     assert_eq!(Batch::default().describe("s5").run("s5").sync(&mut ignorant), "1,2");
     assert_eq!(run(&mut ignorant, "s5"), "1,2");
+    // The server has it as it is now, and would not notice that somebody relies on more columns.
+    assert_eq!(run(&mut relies, "s2"), "0A000");
+    assert_eq!(Batch::default().parse("s3", query).describe("s3").sync(&mut relies), "");
+    assert_eq!(ask(&mut fresh, "CREATE TABLE another (a int)"), "");
+    prepare(&mut fresh, "s6", query);
+    assert_eq!(run(&mut fresh, "s6"), "1,2");
+    assert_eq!(run(&mut relies, "s3"), "1,2", "another table is not its business");
     // A column has another type: what was known of the parameter is out of date.
     prepare(&mut fresh, "by a", "SELECT a FROM t WHERE a = '1'");
     assert_eq!(run(&mut fresh, "by a"), "1");

@@ -31,11 +31,13 @@ enum Act {
 }
 
 const NAMES: [&str; 2] = ["p", "q"];
-const PREPARED: [&str; 5] = [
+const PREPARED: [&str; 7] = [
     "SELECT current_setting('work_mem'), current_user",
     "SELECT count(*) FROM mine",
     "INSERT INTO mine VALUES (7)",
     "SELECT now()::date - now()::date, 1.5::float8, date '2024-02-03'",
+    "SELECT date '1/2/2024', timestamptz '2024-01-02 12:00' AT TIME ZONE 'UTC', 0.1::float4::text",
+    "SELECT * FROM mine UNION ALL SELECT * FROM mine LIMIT 1",
     "SELECT 1/0",
 ];
 
@@ -108,6 +110,8 @@ fn statement() -> impl Strategy<Value = String> {
         "INSERT INTO mine VALUES (1)",
         "SELECT count(*) FROM mine",
         "DELETE FROM mine",
+        "ALTER TABLE mine ADD b int DEFAULT 3",
+        "ALTER TABLE mine DROP b",
         "PREPARE s AS SELECT current_setting('work_mem')",
         "EXECUTE s",
         "DEALLOCATE s",
@@ -321,6 +325,13 @@ fn what_went_wrong_once_goes_right() {
             (0, query(&["DEALLOCATE ALL"])),
             (2, query(&["SHOW timezone"])),
             (0, query(&["EXECUTE s"])),
+        ],
+        // What was set has been committed when the client leaves in the transaction that followed at once.
+        vec![
+            (0, query(&["BEGIN"])),
+            (0, query(&["SET datestyle = german", "COMMIT AND CHAIN"])),
+            (0, Act::Reconnect),
+            (2, query(&["SET work_mem = '1MB'"])),
         ],
         // What the protocol has prepared is named in a text of several statements.
         vec![(1, Act::Prepare(0, 0)), (1, query(&["SET work_mem = '1MB'", "DEALLOCATE p"]))],

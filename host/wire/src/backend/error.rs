@@ -76,6 +76,7 @@ pub struct ErrorReport {
     message: Box<str>,
     detail: Option<Box<str>>,
     hint: Option<Box<str>>,
+    routine: Option<&'static str>,
 }
 
 impl ErrorReport {
@@ -86,6 +87,7 @@ impl ErrorReport {
             message: clean(message),
             detail: None,
             hint: None,
+            routine: None,
         }
     }
 
@@ -114,6 +116,7 @@ impl ErrorReport {
             message: text(b'M').unwrap_or_default(),
             detail: text(b'D'),
             hint: text(b'H'),
+            routine: None,
         }
     }
 
@@ -128,6 +131,13 @@ impl ErrorReport {
     #[must_use]
     pub fn hint(mut self, hint: &str) -> ErrorReport {
         self.hint = Some(clean(hint));
+        self
+    }
+
+    /// The function of PostgreSQL that reports the same: drivers know some errors by it.
+    #[must_use]
+    pub fn routine(mut self, routine: &'static str) -> ErrorReport {
+        self.routine = Some(routine);
         self
     }
 
@@ -183,6 +193,9 @@ impl ErrorReport {
             }
             if let Some(hint) = &self.hint {
                 field(b'H', hint.as_bytes());
+            }
+            if let Some(routine) = self.routine {
+                field(b'R', routine.as_bytes());
             }
             out.put_u8(0);
         });
