@@ -207,7 +207,8 @@ fn hba(auth: Auth) -> String {
         Auth::Password => "password",
     };
     format!(
-        "local all all trust\nlocal replication all trust\nhost all all 127.0.0.1/32 {method}\n"
+        "local all all trust\nlocal replication all trust\nhost all all 127.0.0.1/32 {method}\n\
+         host replication all 127.0.0.1/32 {method}\n"
     )
 }
 

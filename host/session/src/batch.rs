@@ -330,8 +330,7 @@ impl<A: AsRef<Decision>> Session<A> {
                 Ok(Gathered::Routed)
             }
             tag::PARSE if head.len > MAX_STATEMENT => {
-                let report = ErrorReport::error(b"54000", "statement is too large to be prepared")
-                    .detail(&format!("The limit is {MAX_STATEMENT} bytes."));
+                let report = too_large();
                 self.fail_batch(io, &report);
                 Ok(Gathered::Done)
             }
@@ -542,6 +541,13 @@ impl From<Fault> for Refused {
     fn from(fault: Fault) -> Refused {
         Refused::Fault(fault)
     }
+}
+
+/// A Parse is too large to be kept.
+pub(crate) fn too_large() -> ErrorReport {
+    ErrorReport::error(b"54000", "statement is too large to be prepared")
+        .detail(&format!("The limit is {MAX_STATEMENT} bytes."))
+        .hint("Pass long values as parameters, or send the statement as a simple query.")
 }
 
 /// A policy's refusal as the client sees it.

@@ -11,7 +11,7 @@ use howdah_wire::backend::{ErrorReport, ReadyForQuery, TransactionStatus};
 use howdah_wire::frame::{self, Head};
 use howdah_wire::frontend::{Bind, Close, Describe, Execute, Parse, Query, Sync, Target, tag};
 
-use crate::batch::{Entry, Refused, malformed, most_gathered, peek_client};
+use crate::batch::{Entry, Refused, malformed, most_gathered, peek_client, too_large};
 use crate::buffers::move_bytes;
 use crate::expect::{Expect, Reply};
 use crate::limits::{MAX_NAME, MAX_STATEMENT};
@@ -134,8 +134,7 @@ impl<A: AsRef<Decision>> Session<A> {
                 return self.stream_bind(io, server, head).map(|()| true);
             }
             tag::PARSE if head.len > MAX_STATEMENT => {
-                let report = ErrorReport::error(b"54000", "statement is too large to be prepared")
-                    .detail(&format!("The limit is {MAX_STATEMENT} bytes."));
+                let report = too_large();
                 self.refuse_statement(&report);
                 self.client_stream = (head.len, false);
                 return Ok(true);

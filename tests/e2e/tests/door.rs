@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use howdah_e2e::{RawClient, Running, cluster, connect, shared, try_connect, value};
-use howdah_pgcluster::Auth;
+use howdah_pgcluster::{Auth, Installation};
 
 #[tokio::test]
 async fn clients_prove_who_they_are_by_scram() {
@@ -141,4 +141,52 @@ async fn start_up_parameters_are_judged_by_the_server() {
         assert_eq!((error.code().code(), error.severity()), (state, "FATAL"), "{options}");
     }
     assert_eq!(value(&client, "SELECT 1").await, "1");
+}
+
+/// A whole base backup comes through a proxy in session mode, its WAL over a second connection at the same time.
+#[tokio::test]
+async fn replication_passes_in_session_mode() {
+    let backup = |port: u16, directory: &std::path::Path| {
+        std::process::Command::new(Installation::find().unwrap().bin.join("pg_basebackup"))
+            .args(["-h", "127.0.0.1", "-U", "postgres", "-X", "stream", "-c", "fast", "-p"])
+            .arg(port.to_string())
+            .arg("-D")
+            .arg(directory.join("backup"))
+            .output()
+            .unwrap()
+    };
+    let proxy = Running::start(&shared().nodes(), "[pool]\nmode = \"session\"\n");
+    proxy.wait_up(3);
+    let directory = tempfile::tempdir().unwrap();
+    let output = backup(proxy.port, directory.path());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let verify =
+        std::process::Command::new(Installation::find().unwrap().bin.join("pg_verifybackup"))
+            .arg(directory.path().join("backup"))
+            .output()
+            .unwrap();
+    assert!(verify.status.success(), "{}", String::from_utf8_lossy(&verify.stderr));
+    let proxy = Running::start(&shared().nodes(), "");
+    proxy.wait_up(3);
+    let output = backup(proxy.port, directory.path());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("replication connections are not possible in transaction"), "{said}");
+    assert!(said.contains("mode = \"session\""), "{said}");
+}
+
+#[tokio::test]
+async fn servers_see_who_their_clients_are() {
+    let proxy = Running::start(&shared().nodes(), "[pool]\nshow_client_address = true\n");
+    proxy.wait_up(3);
+    let long = "x".repeat(70);
+    for (name, seen) in [
+        ("shop", "shop - 127.0.0.1".to_owned()),
+        ("", "127.0.0.1".to_owned()),
+        (&long, format!("{} - 127.0.0.1", &long[..51])),
+    ] {
+        let dsn = format!("host=127.0.0.1 port={} user=postgres dbname=postgres", proxy.port);
+        let client = try_connect_owned(format!("{dsn} application_name='{name}'")).await.unwrap();
+        let sql = "SELECT application_name FROM pg_stat_activity WHERE pid = pg_backend_pid()";
+        assert_eq!(value(&client, sql).await, seen);
+    }
 }

@@ -216,6 +216,10 @@ section! {
         lifetime: Duration = HOUR, in SECOND..=30 * DAY;
         /// Longest time for connecting and logging in to a server.
         connect_timeout: Duration = 5 * SECOND, in MILLISECOND..=HOUR;
+        /// Whether servers see a client's address behind its application_name, as in `app - 10.0.0.7`, unless it sets
+        /// that by a statement. Clients from different addresses then have different settings, which costs one more
+        /// statement in the same packet whenever a connection goes from one to the other.
+        show_client_address: bool = false;
     }
 }
 

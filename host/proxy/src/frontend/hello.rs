@@ -16,6 +16,8 @@ pub struct ClientHello {
     pub database: String,
     /// All further start-up parameters.
     pub parameters: Vec<(String, String)>,
+    /// What it asks for instead of queries: the value of the parameter `replication`, unless that means "no".
+    pub replication: Option<String>,
     /// What it speaks.
     pub version: Version,
     /// What it has sent already.
@@ -28,6 +30,7 @@ struct Asked<'a> {
     user: &'a str,
     database: &'a str,
     parameters: Vec<(String, String)>,
+    replication: Option<&'a str>,
     /// Names of protocol options, none of which we know.
     options: Vec<&'a [u8]>,
 }
@@ -39,21 +42,24 @@ pub(super) fn hello(startup: &Startup<'_>) -> Result<(ClientHello, BytesMut), Er
         let message = format!("unsupported frontend protocol {asked}: server supports 3.0 to 3.2");
         return Err(ErrorReport::fatal(b"0A000", &message));
     };
-    let Asked { user, database, parameters, options: unknown } = sort(startup)?;
+    let Asked { user, database, parameters, replication, options: unknown } = sort(startup)?;
     if user.is_empty() {
         let message = "no PostgreSQL user name specified in startup packet";
         return Err(ErrorReport::fatal(b"28000", message));
     }
     let database = if database.is_empty() { user } else { database };
     if user.len() > MAX_NAME || database.len() > MAX_NAME {
-        return Err(ErrorReport::fatal(b"42622", "the name of the user or database is too long"));
+        return Err(ErrorReport::fatal(b"42622", "the name of the user or database is too long")
+            .detail(&format!("The limit is {MAX_NAME} bytes, as in PostgreSQL.")));
     }
     let mut answer = BytesMut::new();
     if asked != version || !unknown.is_empty() {
         NegotiateProtocolVersion { version: version.code(), unknown }.write(&mut answer);
     }
     let (user, database) = (user.to_owned(), database.to_owned());
-    Ok((ClientHello { user, database, parameters, version, input: BytesMut::new() }, answer))
+    let replication = replication.map(str::to_owned);
+    let input = BytesMut::new();
+    Ok((ClientHello { user, database, parameters, replication, version, input }, answer))
 }
 
 fn sort<'a>(startup: &Startup<'a>) -> Result<Asked<'a>, ErrorReport> {
@@ -65,13 +71,7 @@ fn sort<'a>(startup: &Startup<'a>) -> Result<Asked<'a>, ErrorReport> {
         match text {
             "user" => asked.user = value,
             "database" => asked.database = value,
-            "replication" if is_off(value) => {}
-            "replication" => {
-                let message = "replication connections are not supported";
-                return Err(
-                    ErrorReport::fatal(b"0A000", message).hint("Connect to the server itself.")
-                );
-            }
+            "replication" => asked.replication = Some(value).filter(|value| !is_off(value)),
             _ if !text.starts_with("_pq_.") => {
                 asked.parameters.push((text.to_owned(), value.to_owned()));
             }

@@ -10,18 +10,19 @@ use std::task::Poll;
 use howdah_cluster::ClusterId;
 use howdah_decision::{Admission, Client, PoolMode, SessionDecision};
 use howdah_policy::{Answer, Who};
-use howdah_session::{Buffers, Session, Settings, Step};
+use howdah_session::{Buffers, Session, Settings, Step, Value};
 use howdah_wire::Version;
 use howdah_wire::backend::{BackendKeyData, ErrorReport, ReadyForQuery, TransactionStatus};
 use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, timeout_at};
 
-use super::cancel::{Place, Recipient, pass_on, recipient};
+use super::cancel::{MAX_SLOTS, Place, Recipient, pass_on, recipient};
 use super::clean::give_back;
 use super::exchange::{self, News};
 use super::greeting::greeting;
 use super::guide::{Database, SessionGuide};
 use super::lease::Lessee;
+use super::replication;
 use super::server::Leased;
 use super::{Ctx, Message, Shared};
 use crate::frontend::{ClientHello, Opened, open};
@@ -80,12 +81,18 @@ impl Drop for Counted {
 /// A client that has authenticated: policies are asked, it is greeted, and then served.
 async fn welcome(ctx: &Rc<Ctx>, mut stream: Stream, peer: Option<IpAddr>, hello: ClientHello) {
     let id = ctx.shared.next_client.fetch_add(1, Ordering::Relaxed);
-    match admit(ctx, id, peer, hello).await {
-        Ok(mut guest) => {
-            let served = guest.run(&mut stream).await;
-            ctx.policies.closed(&guest.guide.chain, id);
-            tracing::debug!(client = id, end = served, "client gone");
-        }
+    let outcome = async {
+        let admitted = admit(ctx, id, peer, &hello).await?;
+        let chain = Rc::clone(&admitted.guide.chain);
+        let served = match &hello.replication {
+            None => Ok(Guest::greet(ctx, id, hello, admitted).await?.run(&mut stream).await),
+            Some(_) => replication::serve(ctx, &mut stream, hello, admitted).await,
+        };
+        ctx.policies.closed(&chain, id);
+        served
+    };
+    match outcome.await {
+        Ok(end) => tracing::debug!(client = id, end, "client gone"),
         Err(report) => {
             ctx.counters().refused.fetch_add(1, Ordering::Relaxed);
             tracing::info!(client = id, reason = %report, "client refused");
@@ -109,26 +116,39 @@ struct Guest {
     waker: usize,
 }
 
+/// A client whom the policies have let in.
+pub(super) struct Admitted {
+    pub(super) guide: SessionGuide,
+    pub(super) lessee: Lessee,
+    pub(super) mode: PoolMode,
+    pub(super) settings: Arc<Settings>,
+}
+
 async fn admit(
     ctx: &Rc<Ctx>,
     id: u64,
     peer: Option<IpAddr>,
-    hello: ClientHello,
-) -> Result<Guest, ErrorReport> {
+    hello: &ClientHello,
+) -> Result<Admitted, ErrorReport> {
     let config = ctx.shared.config.load_full();
     if ctx.shared.clients() > config.limits.max_clients {
-        return Err(ErrorReport::fatal(b"53300", "sorry, too many clients already"));
+        let most = config.limits.max_clients;
+        return Err(ErrorReport::fatal(b"53300", "sorry, too many clients already")
+            .detail(&format!("The proxy takes {most} clients."))
+            .hint("Raise limits.max_clients."));
     }
     if ctx.draining.get() {
         return Err(ErrorReport::fatal(b"57P03", "the proxy is shutting down"));
     }
     let no_database = || {
         let message = format!("database \"{}\" does not exist", hello.database);
-        ErrorReport::fatal(b"3D000", &message).detail("No cluster of the configuration has it.")
+        ErrorReport::fatal(b"3D000", &message)
+            .detail("No cluster of the configuration has it.")
+            .hint("Add it to the databases of a cluster.")
     };
     let home = config.cluster_of(&hello.database).ok_or_else(no_database)?;
     let home = config.clusters.get(home).map(|c| c.name.clone()).ok_or_else(no_database)?;
-    let client = describe(id, peer, &hello);
+    let client = describe(id, peer, hello);
     let chain = ctx.policies.chain();
     let admission = match ctx.policies.open(&chain, &client, &home) {
         SessionDecision::Accept(admission) => admission,
@@ -142,11 +162,16 @@ async fn admit(
             b"3D000",
             &format!("a policy chose cluster \"{cluster_name}\", which does not exist"),
         )
+        .hint("Check the policy's settings against the clusters of the configuration.")
     })?;
-    let settings = settings(&hello, &admission)?;
+    let mut settings = settings(hello, &admission)?;
     let database = admission.database.clone().unwrap_or_else(|| hello.database.clone());
     let user = admission.user.clone().unwrap_or_else(|| hello.user.clone());
-    let mode = admission.pool_mode.unwrap_or_else(|| config.pool_for(&user, &database).mode);
+    let pool = config.pool_for(&user, &database);
+    let mode = admission.pool_mode.unwrap_or(pool.mode);
+    if pool.show_client_address {
+        show_address(Arc::make_mut(&mut settings), &client.address);
+    }
     let cluster = ClusterId(cluster as u16);
     let who = Arc::new(Who {
         user: client.user,
@@ -165,7 +190,7 @@ async fn admit(
     };
     ctx.shared.monitor.catalogs.ready(cluster, &database).await;
     let lessee = Lessee::new(ctx, cluster, user, database);
-    Guest::greet(ctx, id, hello, guide, lessee, mode, settings).await
+    Ok(Admitted { guide, lessee, mode, settings })
 }
 
 fn describe(id: u64, peer: Option<IpAddr>, hello: &ClientHello) -> Client {
@@ -187,6 +212,21 @@ fn settings(hello: &ClientHello, admission: &Admission) -> Result<Arc<Settings>,
         .map_err(|error| ErrorReport::fatal(b"22023", &error.to_string()))
 }
 
+/// Puts the client's address behind its application_name. PostgreSQL cuts that at NAMEDATALEN − 1 = 63 bytes, so the
+/// name makes room.
+fn show_address(settings: &mut Settings, address: &str) {
+    const MOST: usize = 63;
+    let name = match settings.get("application_name") {
+        Some(Value::Plain(name) | Value::Sql(name)) => &**name,
+        None => "",
+    };
+    let end = format!(" - {address}");
+    let name = &name[..name.floor_char_boundary(MOST.saturating_sub(end.len()))];
+    let shown = format!("{name}{end}");
+    // A name and an address are neither malformed nor too long; one setting too many is not worth a refusal.
+    let _ = settings.set("application_name", Value::Plain(shown.trim_start_matches(" - ").into()));
+}
+
 fn database_of(ctx: &Ctx, cluster: ClusterId, name: &str) -> Rc<Database> {
     let mut databases = ctx.databases.borrow_mut();
     let database = databases
@@ -200,17 +240,12 @@ impl Guest {
         ctx: &Rc<Ctx>,
         id: u64,
         hello: ClientHello,
-        guide: SessionGuide,
-        mut lessee: Lessee,
-        mode: PoolMode,
-        settings: Arc<Settings>,
+        admitted: Admitted,
     ) -> Result<Guest, ErrorReport> {
+        let Admitted { guide, mut lessee, mode, settings } = admitted;
         let fatal = |report: ErrorReport| report.into_fatal();
         let greeting = greeting(ctx, &mut lessee, &settings).await.map_err(fatal)?;
-        let place = ctx
-            .slots
-            .occupy(hello.version >= Version::V3_2)
-            .ok_or_else(|| ErrorReport::fatal(b"53300", "sorry, too many clients already"))?;
+        let place = ctx.slots.occupy(hello.version >= Version::V3_2).ok_or_else(too_many)?;
         let mut io = Buffers { client_in: hello.input, ..Buffers::default() };
         let out = &mut io.client_out;
         out.extend_from_slice(&greeting.messages);
@@ -356,6 +391,13 @@ async fn gone(client: &Stream) {
         Poll::Pending => Poll::Pending,
     })
     .await;
+}
+
+/// The worker has no place for another session.
+pub(super) fn too_many() -> ErrorReport {
+    ErrorReport::fatal(b"53300", "sorry, too many clients already")
+        .detail(&format!("A worker serves {MAX_SLOTS} clients."))
+        .hint("Raise workers, or run another proxy.")
 }
 
 fn shutting_down() -> ErrorReport {

@@ -13,7 +13,7 @@ use super::Ctx;
 use super::server::{Leased, ServerConn};
 use super::shared::{PoolKey, configured};
 use crate::config::Pool as PoolConfig;
-use crate::upstream::{ConnectError, Stream, connect};
+use crate::upstream::{ConnectError, Connected, Stream, connect};
 
 /// Between two attempts when a node that should be up cannot be reached.
 const RETRY: Duration = Duration::from_millis(20);
@@ -98,7 +98,8 @@ impl Lessee {
                 Some(cluster) => primary(cluster),
                 None => Place::Refuse(
                     ErrorReport::error(b"3D000", &format!("cluster \"{name}\" does not exist"))
-                        .detail("A policy sent this statement there."),
+                        .detail("A policy sent this statement there.")
+                        .hint("Check the policy's settings against the clusters of the configuration."),
                 ),
             },
             _ => primary(self.cluster),
@@ -178,21 +179,56 @@ impl Lessee {
         permit: Permit<ServerConn>,
         settings: &PoolConfig,
     ) -> Result<Option<Leased>, ErrorReport> {
+        let connected = self.connect(node, settings, &[]).await?;
+        Ok(connected.and_then(|connected| {
+            let conn = ServerConn::new(connected, node);
+            self.lent(permit.fill(conn, self.ctx.index))
+        }))
+    }
+
+    /// A connection to the primary that belongs to no pool, with these start-up parameters. Cancel safe.
+    pub(crate) async fn connect_apart(
+        &self,
+        parameters: &[(String, String)],
+    ) -> Result<Connected, ErrorReport> {
+        let settings = self.ctx.shared.config.load().pool_for(&self.user, &self.database);
+        let deadline = Instant::now() + settings.wait_timeout;
+        let mut epochs = self.ctx.shared.monitor.epochs();
+        loop {
+            epochs.mark_unchanged();
+            if let Place::Node(node) = self.place(&Decision::Primary)
+                && let Some(connected) = self.connect(node, &settings, parameters).await?
+            {
+                return Ok(connected);
+            }
+            if Instant::now() >= deadline {
+                return Err(nowhere(&Decision::Primary));
+            }
+            let _ = timeout_at(deadline.min(Instant::now() + LOOK_AGAIN), epochs.changed()).await;
+        }
+    }
+
+    /// A new connection to this node. None: it could not be reached.
+    async fn connect(
+        &self,
+        node: NodeId,
+        settings: &PoolConfig,
+        parameters: &[(String, String)],
+    ) -> Result<Option<Connected>, ErrorReport> {
         let shared = &self.ctx.shared;
         let config = shared.config.load_full();
         let Some(spec) = configured(&config, node) else { return Ok(None) };
-        let Some(login) = config.login(&self.user, &self.database, spec) else {
+        let Some(mut login) = config.login(&self.user, &self.database, spec) else {
             return Err(ErrorReport::error(
                 b"28000",
                 &format!("user \"{}\" may not come in any more", self.user),
-            ));
+            )
+            .hint("The configuration has changed since the client came."));
         };
+        login.parameters.extend_from_slice(parameters);
         let deadline = Instant::now() + settings.connect_timeout;
         match connect(&spec.address, &login, deadline, &shared.keys).await {
-            Ok(connected) => {
-                let conn = ServerConn::new(connected, node);
-                Ok(self.lent(permit.fill(conn, self.ctx.index)))
-            }
+            Ok(connected) => Ok(Some(connected)),
             Err(error) if error.blames_node() => {
                 tracing::warn!(node = spec.name, %error, "a connection to a server failed");
                 shared.monitor.hint(node);

@@ -11,6 +11,7 @@ mod exchange;
 mod greeting;
 mod guide;
 mod lease;
+mod replication;
 mod server;
 mod shared;
 

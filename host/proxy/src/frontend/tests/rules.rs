@@ -16,9 +16,6 @@ async fn each_broken_rule_has_its_error() {
     assert_eq!(sent_away(&v3(&[("database", "d")])).await, "28000");
     assert_eq!(sent_away(&v3(&[("user", &long)])).await, "42622");
     assert_eq!(sent_away(&v3(&[("user", "me"), ("database", &long)])).await, "42622");
-    for value in ["true", "database", "on", ""] {
-        assert_eq!(sent_away(&v3(&[("user", "me"), ("replication", value)])).await, "0A000");
-    }
     for major in [0, 2, 4] {
         let version = Version { major, minor: 0 };
         assert_eq!(sent_away(&startup(version, &[("user", "me")])).await, "0A000");
@@ -31,14 +28,24 @@ async fn each_broken_rule_has_its_error() {
 }
 
 #[tokio::test]
-async fn replication_may_be_declined() {
-    for value in ["false", "off", "NO", "0"] {
+async fn replication_is_asked_for_or_not() {
+    for (value, asked) in [
+        ("false", None),
+        ("off", None),
+        ("NO", None),
+        ("0", None),
+        ("true", Some("true")),
+        ("database", Some("database")),
+        ("on", Some("on")),
+    ] {
         let hello = let_in(async |mut peer| {
             let parameters = [("user", "me"), ("replication", value)];
             peer.send(&startup(Version::V3_0, &parameters)).await;
             peer.gone().await;
         });
-        assert!(hello.await.parameters.is_empty());
+        let hello = hello.await;
+        assert!(hello.parameters.is_empty());
+        assert_eq!(hello.replication.as_deref(), asked);
     }
 }
 

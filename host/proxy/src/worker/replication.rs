@@ -1,0 +1,74 @@
+//! Replication connections. Their protocol is streaming in both directions at once, and their server does nothing else,
+//! so they pass as they are, over a connection of their own that no pool counts: only with `pool.mode = "session"`.
+
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::Poll;
+
+use bytes::BytesMut;
+use howdah_decision::PoolMode;
+use howdah_session::Parameters;
+use howdah_wire::Version;
+use howdah_wire::backend::{BackendKeyData, ErrorReport, ReadyForQuery, TransactionStatus};
+use tokio::io::{AsyncWriteExt, copy, split};
+
+use super::Ctx;
+use super::cancel::ServerKey;
+use super::client::{Admitted, too_many};
+use crate::frontend::ClientHello;
+use crate::upstream::Stream;
+
+/// Serves until the end, and says what that was.
+pub(super) async fn serve(
+    ctx: &Rc<Ctx>,
+    client: &mut Stream,
+    hello: ClientHello,
+    admitted: Admitted,
+) -> Result<&'static str, ErrorReport> {
+    if admitted.mode != PoolMode::Session {
+        let message = "replication connections are not possible in transaction pooling";
+        return Err(ErrorReport::fatal(b"0A000", message).hint(
+            "Set mode = \"session\" for this user or database, or connect to the server itself.",
+        ));
+    }
+    let mut parameters = hello.parameters;
+    parameters.extend(hello.replication.map(|value| ("replication".to_owned(), value)));
+    let connected = admitted.lessee.connect_apart(&parameters).await;
+    let mut connected = connected.map_err(ErrorReport::into_fatal)?;
+    let place = ctx.slots.occupy(hello.version >= Version::V3_2).ok_or_else(too_many)?;
+    place.uses(Some(ServerKey::new(connected.peer, connected.pid, connected.key)));
+    let mut greeting = BytesMut::new();
+    connected.parameters.into_iter().collect::<Parameters>().greet(&mut greeting);
+    BackendKeyData { pid: place.pid(), key: place.secret() }.write(&mut greeting);
+    ReadyForQuery { status: TransactionStatus::Idle }.write(&mut greeting);
+    if client.write_all(&greeting).await.is_err()
+        || connected.stream.write_all(&hello.input).await.is_err()
+    {
+        return Ok("connection closed");
+    }
+    let (mut client_reads, mut client_writes) = split(client);
+    let (mut server_reads, mut server_writes) = split(&mut connected.stream);
+    // Whoever ends first has said all, and it has been passed on.
+    let waker = ctx.wakers.borrow_mut().insert(None);
+    let end = tokio::select! {
+        _ = copy(&mut server_reads, &mut client_writes) => "the server closed the connection",
+        _ = copy(&mut client_reads, &mut server_writes) => "connection closed",
+        () = drained(ctx, waker) => "drained",
+    };
+    ctx.wakers.borrow_mut().try_remove(waker);
+    Ok(end)
+}
+
+/// Returns when the worker drains.
+async fn drained(ctx: &Ctx, waker: usize) {
+    poll_fn(|cx| {
+        if ctx.draining.get() {
+            return Poll::Ready(());
+        }
+        if let Some(place) = ctx.wakers.borrow_mut().get_mut(waker) {
+            *place = Some(cx.waker().clone());
+        }
+        Poll::Pending
+    })
+    .await;
+}
