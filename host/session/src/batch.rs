@@ -48,7 +48,7 @@ pub(crate) struct Batch<A> {
     pub(crate) bound: Vec<Rc<Named>>,
     /// The client knows parameters or columns of some of them.
     pub(crate) told: bool,
-    /// Sync ended it.
+    /// ReadyForQuery ends its answer.
     pub(crate) synced: bool,
     /// Its statements have been prepared anew for it.
     pub(crate) again: bool,
@@ -62,8 +62,9 @@ pub(crate) struct Batch<A> {
     reads_sequences: bool,
     /// It was routed before its end was seen.
     pub(crate) partial: bool,
-    /// Its messages, by what they need: an Execute or a simple query, any server at all.
+    /// It does something, or begins to.
     executes: bool,
+    /// It cannot be answered without a server.
     needs_server: bool,
     /// Flush ended it, and it only defines things: the proxy adds the Sync that sets the server free.
     pub(crate) synced_by_us: bool,
@@ -277,7 +278,7 @@ impl<A: AsRef<Decision>> Session<A> {
             }
             match head.tag {
                 tag::QUERY | tag::FUNCTION_CALL | tag::SYNC => {
-                    self.batch.synced = head.tag == tag::SYNC;
+                    self.batch.synced = true;
                     return Ok(self.batch_complete(io));
                 }
                 tag::FLUSH => {
@@ -373,6 +374,8 @@ impl<A: AsRef<Decision>> Session<A> {
             tag::BIND => {
                 let bind = Bind::read(body).map_err(malformed)?;
                 self.gather_use(bind.statement, guide);
+                // Its portal is there until Sync.
+                self.batch.executes = true;
                 self.batch.needs_server = true;
             }
             tag::DESCRIBE => {
@@ -444,6 +447,7 @@ impl<A: AsRef<Decision>> Session<A> {
     fn flushed(&mut self) {
         if !self.batch.executes {
             self.batch.synced_by_us = true;
+            self.batch.synced = true;
             return;
         }
         self.batch.reads_sequences = true;

@@ -297,6 +297,8 @@ impl<A: AsRef<Decision>> Session<A> {
             tag::COPY_BOTH_RESPONSE | tag::AUTHENTICATION | tag::BACKEND_KEY_DATA => {
                 Err(Fault::Server("a message that has no place here"))
             }
+            // Whatever is asked at the moment, it is for the client.
+            tag::NOTIFICATION_RESPONSE => Ok(Fate::Forward),
             _ => Ok(drop_if(own)),
         }
     }

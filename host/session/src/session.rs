@@ -394,8 +394,7 @@ impl<A: AsRef<Decision>> Session<A> {
         self.unsent = self.batch.len;
         self.reused = false;
         self.resendable = server.standby || self.batch.replayable;
-        let healable = self.batch.synced && self.batch.uses_prepared();
-        if (self.resendable || healable) && !self.batch.partial {
+        if (self.resendable || self.batch.uses_prepared()) && self.batch.synced {
             self.retained = io.client_in.get(..self.batch.len).map(BytesMut::from);
         }
     }
