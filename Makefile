@@ -17,6 +17,7 @@ setup:
 
 lint: setup
 	cargo fmt --all --check
+	cargo fmt --check --manifest-path tests/drivers/rust/Cargo.toml
 	cargo clippy --workspace --all-targets --locked -- --deny warnings
 
 unit: setup
