@@ -12,8 +12,8 @@ import time
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--target", required=True, help="where the programs are built")
 parser.add_argument("--source", required=True, help="PostgreSQL's src/test/regress")
-parser.add_argument("--mode", action="append", choices=["direct", "session", "transaction"],
-                    help="may be given several times; all three when it is not given")
+parser.add_argument("--mode", action="append", choices=["direct", "session-close", "session", "transaction"],
+                    help="may be given several times; all when it is not given. session-close: reset = \"close\"")
 parser.add_argument("--schedule", help="a schedule instead of PostgreSQL's own")
 parser.add_argument("--servers", type=int, default=12, help="servers of the pool in transaction pooling")
 parser.add_argument("--keep", help="a folder where the differences are kept")
@@ -68,10 +68,11 @@ class Howdah:
         self.directory = tempfile.mkdtemp(prefix="howdah-regress-")
         self.port = free_port()
         size = options.servers if mode == "transaction" else 60
+        mode, _, reset = mode.partition("-")
         with open(f"{self.directory}/howdah.toml", "w") as f:
             f.write(
                 f'listen = ["127.0.0.1:{self.port}"]\n[auth]\nmethod = "trust"\n'
-                f'[pool]\nmode = "{mode}"\nsize = {size}\nwait_timeout = "300s"\n'
+                f'[pool]\nmode = "{mode}"\nreset = "{reset or "discard-all"}"\nsize = {size}\nwait_timeout = "300s"\n'
                 f'[cluster.main]\nnodes = ["{cluster.address}"]\n')
         self.log = open(f"{self.directory}/log", "w")
         self.process = subprocess.Popen(
@@ -133,7 +134,7 @@ def reasons():
 
 
 def main():
-    modes = options.mode or ["direct", "session", "transaction"]
+    modes = options.mode or ["direct", "session-close", "session", "transaction"]
     known = reasons()
     failed = False
     table = []
@@ -145,7 +146,8 @@ def main():
                 howdah.stop()
         lost = sorted(name for name, verdict in verdicts.items() if verdict != "ok")
         passed = len(verdicts) - len(lost)
-        table.append((mode, passed, len(verdicts), lost))
+        outputs = {name: open(f"{out}/results/{name}.out", "rb").read() for name in lost}
+        table.append((mode, passed, len(verdicts), outputs))
         print(f"{mode}: {passed} of {len(verdicts)} pass", file=sys.stderr)
         if options.keep:
             os.makedirs(options.keep, exist_ok=True)
@@ -156,11 +158,13 @@ def main():
     print("| | pass | of |\n|---|---|---|")
     for mode, passed, total, _ in table:
         print(f"| {mode} | {passed} | {total} |")
-    direct = next((lost for mode, _, _, lost in table if mode == "direct"), [])
-    for mode, _, _, lost in table:
-        for name in lost:
-            if mode == "direct" or name in direct:
-                reason = "fails directly too"
+    direct = next((outputs for mode, _, _, outputs in table if mode == "direct"), {})
+    for mode, _, _, outputs in table:
+        for name, output in outputs.items():
+            if mode == "direct":
+                reason = "another minor version than the suite's"
+            elif name in direct:
+                reason = "as directly" if output == direct[name] else "fails directly too, but not in the same way"
             else:
                 reason = known.get(name)
                 failed |= reason is None

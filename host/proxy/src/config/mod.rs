@@ -32,7 +32,7 @@ pub(crate) use address::show as show_address;
 pub use mistake::Mistake;
 pub use parts::{
     Auth, AuthMethod, Cluster, Grant, Limits, Log, LogFormat, LogLevel, Monitor, Node, OnFailure,
-    Others, Policy, PolicyLimits, PolicySource, Pool, PoolChanges, User,
+    Others, Policy, PolicyLimits, PolicySource, Pool, PoolChanges, Reset, User,
 };
 use passwords::Passwords;
 pub use reference::reference;

@@ -29,6 +29,15 @@ pub struct Auth {
     pub trust_remote: bool,
 }
 
+/// What is done with a server connection whose client had it to itself and leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reset {
+    /// `DISCARD ALL`.
+    DiscardAll,
+    /// It is closed.
+    Close,
+}
+
 /// What becomes of users that are not listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Others {
@@ -172,6 +181,11 @@ impl Word for PoolMode {
         &[("session", PoolMode::Session), ("transaction", PoolMode::Transaction)];
 }
 
+impl Word for Reset {
+    const WORDS: &'static [(&'static str, Reset)] =
+        &[("discard-all", Reset::DiscardAll), ("close", Reset::Close)];
+}
+
 impl Word for OnFailure {
     const WORDS: &'static [(&'static str, OnFailure)] = &[
         ("fallback", OnFailure::Fallback),
@@ -204,6 +218,10 @@ section! {
         /// When a client gives its server connection back: `transaction`, at the end of each transaction;
         /// `session`, when it disconnects.
         mode: PoolMode = PoolMode::Transaction;
+        /// What is done with a connection whose client had it to itself and leaves: `discard-all` runs DISCARD ALL, so
+        /// that another client can have it; `close` closes it, for DISCARD ALL leaves loaded libraries and what
+        /// procedural languages remember.
+        reset: Reset = Reset::DiscardAll;
         /// Most connections of a pool.
         size: usize = 20, in 1..=MAX_POOL_SIZE;
         /// Most clients that wait for a connection of a pool; further ones get an error at once.

@@ -10,7 +10,7 @@ use std::task::Poll;
 use howdah_cluster::ClusterId;
 use howdah_decision::{Admission, Client, PoolMode, SessionDecision};
 use howdah_policy::{Answer, Who};
-use howdah_session::{Buffers, Session, Settings, Step, Value};
+use howdah_session::{Buffers, Disposition, Session, Settings, Step, Value};
 use howdah_wire::Version;
 use howdah_wire::backend::{BackendKeyData, ErrorReport, ReadyForQuery, TransactionStatus};
 use tokio::io::AsyncWriteExt;
@@ -25,6 +25,7 @@ use super::lease::Lessee;
 use super::replication;
 use super::server::Leased;
 use super::{Ctx, Message, Shared};
+use crate::config::Reset;
 use crate::frontend::{ClientHello, Opened, open};
 use crate::upstream::Stream;
 
@@ -374,7 +375,14 @@ impl Drop for Guest {
         self.ctx.wakers.borrow_mut().try_remove(self.waker);
         self.place.uses(None);
         if let Some(leased) = self.leased.take() {
-            give_back(leased, self.session.disposition());
+            let pool = self.lessee.pool_settings();
+            give_back(
+                leased,
+                match self.session.disposition() {
+                    Disposition::Reset if pool.reset == Reset::Close => Disposition::Close,
+                    disposition => disposition,
+                },
+            );
         }
         self.ctx.spare.reclaim(&mut self.io);
     }

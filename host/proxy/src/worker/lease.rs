@@ -55,7 +55,7 @@ impl Lessee {
         {
             return Ok(leased);
         }
-        let settings = self.ctx.shared.config.load().pool_for(&self.user, &self.database);
+        let settings = self.pool_settings();
         let deadline = Instant::now() + settings.wait_timeout;
         let mut epochs = self.ctx.shared.monitor.epochs();
         loop {
@@ -125,6 +125,11 @@ impl Lessee {
         login.map(|login| login.user)
     }
 
+    /// How its pools are at the moment.
+    pub(crate) fn pool_settings(&self) -> PoolConfig {
+        self.ctx.shared.config.load().pool_for(&self.user, &self.database)
+    }
+
     fn pool(&mut self, node: NodeId, settings: &PoolConfig) -> Pool<ServerConn> {
         if let Some((_, pool)) = self.pools.iter().find(|(n, _)| *n == node) {
             return pool.clone();
@@ -191,7 +196,7 @@ impl Lessee {
         &self,
         parameters: &[(String, String)],
     ) -> Result<Connected, ErrorReport> {
-        let settings = self.ctx.shared.config.load().pool_for(&self.user, &self.database);
+        let settings = self.pool_settings();
         let deadline = Instant::now() + settings.wait_timeout;
         let mut epochs = self.ctx.shared.monitor.epochs();
         loop {
