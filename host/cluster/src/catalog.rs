@@ -41,25 +41,61 @@ pub const BODIES: &str = "SELECT p.proname, CASE \
     FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_language l ON l.oid = p.prolang \
     WHERE p.oid >= 16384 AND l.lanname NOT IN ('internal', 'c') LIMIT 20000";
 
-/// Lists functions that are called without being named: what names or does it, and the function. An empty name stands
-/// for all that writes: triggers, defaults, constraints, indexes. Else it is a relation with a rule or a policy.
-pub const USES: &str = "SELECT '', p.proname FROM pg_catalog.pg_trigger t \
-      JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid WHERE p.oid >= 16384 \
-    UNION SELECT '', p.proname FROM pg_catalog.pg_event_trigger t JOIN pg_catalog.pg_proc p ON p.oid = t.evtfoid \
-    UNION SELECT '', 'currval' FROM pg_catalog.pg_attrdef \
-      WHERE pg_catalog.pg_get_expr(adbin, adrelid) ~ '(curr|last)val\\(' \
-    UNION SELECT '', 'currval' FROM pg_catalog.pg_constraint \
-      WHERE contype = 'c' AND pg_catalog.pg_get_constraintdef(oid) ~ '(curr|last)val\\(' \
-    UNION SELECT coalesce(r.relname, q.relname, ''), p.proname FROM pg_catalog.pg_depend d \
+/// Lists what uses what without its being named: user, used. Users are operators, aggregates, and relations by their rules
+/// and policies. An empty name stands for all that writes, by triggers, defaults, constraints and indexes, and a dot for all
+/// that runs at all, by casts, types and the like. Built-in functions are found by name, for `pg_depend` does not know
+/// who uses them.
+pub const USES: &str = "WITH depends AS ( \
+    SELECT t.relname AS class, d.objid, p.proname AS used FROM pg_catalog.pg_depend d \
+      JOIN pg_catalog.pg_class t ON t.oid = d.classid \
       JOIN pg_catalog.pg_proc p ON p.oid = d.refobjid \
-      LEFT JOIN pg_catalog.pg_rewrite w ON d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass AND w.oid = d.objid \
-      LEFT JOIN pg_catalog.pg_class r ON r.oid = w.ev_class \
-      LEFT JOIN pg_catalog.pg_policy y ON d.classid = 'pg_catalog.pg_policy'::pg_catalog.regclass AND y.oid = d.objid \
-      LEFT JOIN pg_catalog.pg_class q ON q.oid = y.polrelid \
-      WHERE d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND p.oid >= 16384 AND d.classid IN ( \
-        'pg_catalog.pg_rewrite'::pg_catalog.regclass, 'pg_catalog.pg_policy'::pg_catalog.regclass, \
-        'pg_catalog.pg_attrdef'::pg_catalog.regclass, 'pg_catalog.pg_constraint'::pg_catalog.regclass, \
-        'pg_catalog.pg_class'::pg_catalog.regclass)";
+      WHERE d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND p.oid >= 16384 \
+    UNION ALL SELECT t.relname, d.objid, o.oprname FROM pg_catalog.pg_depend d \
+      JOIN pg_catalog.pg_class t ON t.oid = d.classid \
+      JOIN pg_catalog.pg_operator o ON o.oid = d.refobjid \
+      WHERE d.refclassid = 'pg_catalog.pg_operator'::pg_catalog.regclass AND o.oid >= 16384 \
+    UNION ALL SELECT 'pg_rewrite', d.objid, c.relname FROM pg_catalog.pg_depend d \
+      JOIN pg_catalog.pg_class c ON c.oid = d.refobjid \
+      WHERE d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass \
+        AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND c.oid >= 16384), \
+  texts AS ( \
+    SELECT c.relname AS of, pg_catalog.pg_get_ruledef(r.oid) AS text FROM pg_catalog.pg_rewrite r \
+      JOIN pg_catalog.pg_class c ON c.oid = r.ev_class WHERE r.oid >= 16384 \
+    UNION ALL SELECT c.relname, pg_catalog.concat(pg_catalog.pg_get_expr(y.polqual, y.polrelid), \
+        pg_catalog.pg_get_expr(y.polwithcheck, y.polrelid)) FROM pg_catalog.pg_policy y \
+      JOIN pg_catalog.pg_class c ON c.oid = y.polrelid \
+    UNION ALL SELECT '', pg_catalog.pg_get_expr(adbin, adrelid) FROM pg_catalog.pg_attrdef \
+    UNION ALL SELECT CASE WHEN contypid = 0 THEN '' ELSE '.' END, pg_catalog.pg_get_constraintdef(oid) \
+      FROM pg_catalog.pg_constraint WHERE contype = 'c' AND oid >= 16384) \
+  SELECT '', p.proname FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid WHERE p.oid >= 16384 \
+  UNION SELECT '', p.proname FROM pg_catalog.pg_event_trigger t JOIN pg_catalog.pg_proc p ON p.oid = t.evtfoid \
+  UNION SELECT o.oprname, p.proname FROM pg_catalog.pg_operator o JOIN pg_catalog.pg_proc p ON p.oid = o.oprcode \
+    WHERE o.oid >= 16384 \
+  UNION SELECT f.proname, p.proname FROM pg_catalog.pg_aggregate a \
+    JOIN pg_catalog.pg_proc f ON f.oid = a.aggfnoid JOIN pg_catalog.pg_proc p ON p.oid IN (a.aggtransfn, a.aggfinalfn, \
+      a.aggcombinefn, a.aggserialfn, a.aggdeserialfn, a.aggmtransfn, a.aggminvtransfn, a.aggmfinalfn) \
+    WHERE f.oid >= 16384 \
+  UNION SELECT CASE \
+      WHEN d.class IN ('pg_rewrite', 'pg_policy') THEN coalesce(r.relname, q.relname, '.') \
+      WHEN d.class IN ('pg_attrdef', 'pg_class') OR k.conrelid > 0 THEN '' \
+      ELSE '.' END, d.used FROM depends d \
+    LEFT JOIN pg_catalog.pg_rewrite w ON d.class = 'pg_rewrite' AND w.oid = d.objid \
+    LEFT JOIN pg_catalog.pg_class r ON r.oid = w.ev_class \
+    LEFT JOIN pg_catalog.pg_policy y ON d.class = 'pg_policy' AND y.oid = d.objid \
+    LEFT JOIN pg_catalog.pg_class q ON q.oid = y.polrelid \
+    LEFT JOIN pg_catalog.pg_constraint k ON d.class = 'pg_constraint' AND k.oid = d.objid \
+    WHERE d.class NOT IN ('pg_proc', 'pg_operator', 'pg_trigger', 'pg_event_trigger', 'pg_language', 'pg_am', \
+        'pg_foreign_data_wrapper', 'pg_publication_rel', 'pg_statistic_ext') \
+      AND r.relname IS DISTINCT FROM d.used \
+  UNION SELECT t.of, found[1] FROM texts t, \
+    pg_catalog.regexp_matches(t.text, '\\m(currval|lastval|set_config|setseed|pg_(?:try_)?advisory_lock(?:_shared)?)\\(', 'g') found";
+
+/// The names that [`USES`] has for all that writes, and for all that runs.
+const WRITING: &str = "";
+const ANYTHING: &str = ".";
+
+/// Words by which a body writes.
+const WRITERS: [&str; 6] = ["insert", "update", "delete", "merge", "copy", "truncate"];
 
 /// Functions that read what sequences have given to the session.
 const READERS: [&str; 2] = ["currval", "lastval"];
@@ -78,15 +114,12 @@ pub struct Catalog {
     views: HashSet<(Box<str>, Box<str>)>,
     view_names: HashSet<Box<str>>,
     operators: HashSet<Box<str>>,
-    /// Functions that may leave something behind in a session, by name, whatever their schema.
+    /// What may leave something behind in a session, by name, whatever its schema: functions, operators, relations by
+    /// their rules and policies.
     pins: HashMap<Box<str>, PinReason>,
-    /// Relations whose rules or policies call such functions.
-    relation_pins: HashMap<Box<str>, PinReason>,
-    /// Some trigger, default or constraint calls one.
-    writing_pins: Option<PinReason>,
     /// Some trigger, default or constraint reads what sequences have given to the session.
     writing_reads_sequences: bool,
-    /// Grows with every load.
+    /// Grows with every load; 0 before the first.
     pub epoch: u64,
 }
 
@@ -128,50 +161,76 @@ impl Catalog {
         bodies: impl Iterator<Item = (String, String)>,
         uses: impl Iterator<Item = (String, String)>,
     ) -> Catalog {
-        let mut calls: Vec<(Box<str>, Vec<Box<str>>)> = Vec::new();
-        for (name, text) in bodies {
-            let body = howdah_sql::body(text.as_bytes());
-            let long = (text.len() > MAX_BODY).then_some(PinReason::Function);
-            match body.pin.or(long) {
-                Some(reason) => self.pin_function(name.into(), reason),
-                None => calls.push((name.into(), body.calls)),
+        let bodies: Vec<_> = bodies.collect();
+        let mut users: Vec<(Box<str>, HashSet<Box<str>>)> = Vec::new();
+        for (user, used) in uses {
+            // Of built-in functions the scan knows by itself which calls matter: they must not become known by name.
+            let call = format!("{used}(");
+            let mut names = HashSet::from([used.into()]);
+            if let Some(reason) = howdah_sql::body(call.as_bytes()).pin {
+                self.pin(call.as_str().into(), reason);
+                names.insert(call.into());
             }
+            users.push((user.into(), names));
         }
-        // Whoever calls such a function is such a function.
-        loop {
-            let known = self.pins.len();
-            for (name, called) in &calls {
-                let reason = called.iter().find_map(|name| self.pins.get(name).copied());
-                if let Some(reason) = reason {
-                    self.pin_function(name.clone(), reason);
-                }
+        // Of what bodies name, only what may matter is kept.
+        let mut known: HashSet<Box<str>> = users.iter().map(|(user, _)| user.clone()).collect();
+        known.extend(bodies.iter().map(|(name, _)| name.as_str().into()));
+        known.extend(READERS.map(Into::into));
+        for (name, text) in bodies {
+            let mut body = howdah_sql::body(text.as_bytes());
+            let long = (text.len() > MAX_BODY).then_some(PinReason::Function);
+            if let Some(reason) = body.pin.or(long) {
+                self.pin(name.as_str().into(), reason);
             }
-            if self.pins.len() == known {
+            if WRITERS.iter().any(|word| body.names.contains(*word)) {
+                body.names.insert(WRITING.into());
+            }
+            body.names.retain(|name| known.contains(name) || **name == *WRITING);
+            users.push((name.into(), body.names));
+        }
+        self.spread(&users);
+        let mut readers: HashSet<&str> = READERS.into();
+        loop {
+            let before = readers.len();
+            let reads =
+                |used: &HashSet<Box<str>>| used.iter().any(|name| readers.contains(&**name));
+            let more: Vec<&str> =
+                users.iter().filter(|(_, used)| reads(used)).map(|(user, _)| &**user).collect();
+            readers.extend(more);
+            if readers.len() == before {
                 break;
             }
         }
-        let reads = |function: &str, called: &[Box<str>]| {
-            READERS.contains(&function) || called.iter().any(|name| READERS.contains(&&**name))
-        };
-        for (user, function) in uses {
-            let called = calls.iter().find(|(name, _)| **name == *function);
-            let called = called.map(|(_, called)| &**called).unwrap_or_default();
-            self.writing_reads_sequences |= user.is_empty() && reads(&function, called);
-            let Some(reason) = self.pins.get(function.as_str()) else { continue };
-            match user.is_empty() {
-                true => self.writing_pins = Some(*reason),
-                false => drop(self.relation_pins.insert(user.into(), *reason)),
-            }
-        }
+        self.writing_reads_sequences = readers.contains(WRITING);
         self
     }
 
-    /// Of two functions with the same name the one that leaves more behind counts.
-    fn pin_function(&mut self, name: Box<str>, reason: PinReason) {
-        let held = self.pins.entry(name).or_insert(reason);
-        if held.can_be_checked() {
-            *held = reason;
+    /// Whoever uses what leaves something behind leaves it too.
+    fn spread(&mut self, users: &[(Box<str>, HashSet<Box<str>>)]) {
+        loop {
+            let mut changed = false;
+            for (user, used) in users {
+                let reasons: Vec<_> =
+                    used.iter().filter_map(|name| self.pins.get(name)).copied().collect();
+                for reason in reasons {
+                    changed |= self.pin(user.clone(), reason);
+                }
+            }
+            if !changed {
+                return;
+            }
         }
+    }
+
+    /// Of two things with the same name the one that leaves more behind counts. Tells whether something has changed.
+    fn pin(&mut self, name: Box<str>, reason: PinReason) -> bool {
+        let held = self.pins.get(&name).copied();
+        let more = held.is_none_or(|held| held.can_be_checked() && !reason.can_be_checked());
+        if more {
+            self.pins.insert(name, reason);
+        }
+        more
     }
 
     /// Whether it was never loaded.
@@ -208,8 +267,16 @@ impl howdah_sql::Catalog for Catalog {
         !self.operators.is_empty() && self.operators.contains(symbol)
     }
 
-    fn function_pins(&self, _: Option<&str>, name: &str) -> Option<PinReason> {
+    fn pins(&self, name: &str) -> Option<PinReason> {
         self.pins.get(name).copied()
+    }
+
+    fn unknown_pins(&self) -> Option<PinReason> {
+        (self.epoch > 0).then_some(PinReason::UnknownFunction)
+    }
+
+    fn anything_pins(&self) -> Option<PinReason> {
+        self.pins.get(ANYTHING).copied()
     }
 
     fn writing_reads_sequences(&self) -> bool {
@@ -217,10 +284,6 @@ impl howdah_sql::Catalog for Catalog {
     }
 
     fn writing_pins(&self) -> Option<PinReason> {
-        self.writing_pins
-    }
-
-    fn relation_pins(&self, name: &str) -> Option<PinReason> {
-        self.relation_pins.get(name).copied()
+        self.pins.get(WRITING).copied()
     }
 }

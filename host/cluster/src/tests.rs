@@ -110,12 +110,12 @@ fn whoever_calls_what_leaves_something_behind_leaves_it_too() {
     let uses = own(&[("v", "third"), ("w", "harmless"), ("", "harmless")]);
     let catalog = Catalog::default().with_bodies(bodies.into_iter(), uses.clone().into_iter());
     for name in ["first", "second", "third"] {
-        assert_eq!(catalog.function_pins(None, name), Some(PinReason::Settings), "{name}");
+        assert_eq!(catalog.pins(name), Some(PinReason::Settings), "{name}");
     }
-    assert_eq!(catalog.function_pins(None, "long"), Some(PinReason::Function));
-    assert_eq!(catalog.function_pins(None, "harmless"), None);
-    assert_eq!(catalog.relation_pins("v"), Some(PinReason::Settings));
-    assert_eq!(catalog.relation_pins("w"), None);
+    assert_eq!(catalog.pins("long"), Some(PinReason::Function));
+    assert_eq!(catalog.pins("harmless"), None);
+    assert_eq!(catalog.pins("v"), Some(PinReason::Settings));
+    assert_eq!(catalog.pins("w"), None);
     assert_eq!(catalog.writing_pins(), None);
     assert!(!catalog.writing_reads_sequences());
     let uses = own(&[("", "reads"), ("", "harmless")]);
@@ -123,6 +123,47 @@ fn whoever_calls_what_leaves_something_behind_leaves_it_too() {
     let catalog = Catalog::default().with_bodies(bodies.into_iter(), uses.into_iter());
     assert_eq!(catalog.writing_pins(), Some(PinReason::Listen));
     assert!(catalog.writing_reads_sequences());
+}
+
+#[test]
+fn what_is_used_without_being_named_counts_too() {
+    let own = |pairs: &[(&str, &str)]| {
+        pairs.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect::<Vec<_>>()
+    };
+    let catalog = |bodies: &[(&str, &str)], uses: &[(&str, &str)]| {
+        Catalog::default().with_bodies(own(bodies).into_iter(), own(uses).into_iter())
+    };
+    let leaves = ("leaves", "BEGIN SET a.b = 'c'; END");
+    // Views of views, operators, aggregates, and the functions that use them.
+    let bodies = [
+        leaves,
+        ("reads", "SELECT * FROM v2"),
+        ("adds", "SELECT 1 |+| 2"),
+        ("calm", "SELECT 1 * 2"),
+    ];
+    let uses = [("v1", "leaves"), ("v2", "v1"), ("|+|", "leaves"), ("total", "leaves")];
+    let found = catalog(&bodies, &uses);
+    for name in ["v1", "v2", "|+|", "total", "reads", "adds"] {
+        assert_eq!(found.pins(name), Some(PinReason::Settings), "{name}");
+    }
+    assert_eq!(found.pins("calm"), None);
+    assert_eq!((found.writing_pins(), found.anything_pins()), (None, None));
+    // Whoever writes runs triggers, in a function too.
+    let bodies = [leaves, ("writes", "INSERT INTO t VALUES (1)"), ("calm", "SELECT 1")];
+    let found = catalog(&bodies, &[("", "leaves")]);
+    assert_eq!(found.pins("writes"), Some(PinReason::Settings));
+    assert_eq!(found.pins("calm"), None);
+    // Casts and types.
+    assert_eq!(catalog(&[leaves], &[(".", "leaves")]).anything_pins(), Some(PinReason::Settings));
+    // A view that calls a built-in function; calls of that by itself are judged by the scan.
+    let found = catalog(&[], &[("v", "set_config"), ("w", "pg_advisory_lock")]);
+    assert_eq!(found.pins("v"), Some(PinReason::Settings));
+    assert_eq!(found.pins("w"), Some(PinReason::AdvisoryLock));
+    assert_eq!(found.pins("set_config"), None);
+    // Of two reasons the one counts that no question can clear, however far away it is.
+    let bodies =
+        [("a", "SELECT b(), d()"), ("b", "LISTEN x"), ("d", "SELECT e()"), ("e", "SET x = 1")];
+    assert_eq!(catalog(&bodies, &[]).pins("a"), Some(PinReason::Settings));
 }
 
 #[test]
@@ -144,6 +185,8 @@ fn the_worst_function_of_a_name_counts() {
     assert_eq!(catalog.function(Some("pg_catalog"), "f"), Volatility::Immutable);
     assert_eq!(catalog.function(Some("other"), "f"), Volatility::Unknown);
     assert_eq!(catalog.function(None, "nothing"), Volatility::Unknown);
+    assert_eq!(catalog.unknown_pins(), Some(PinReason::UnknownFunction));
+    assert_eq!(Catalog::default().unknown_pins(), None, "before the first load nothing is known");
     assert!(catalog.relation_is_volatile(None, "v"));
     assert!(!catalog.relation_is_volatile(Some("app"), "v"));
     assert!(catalog.operator_is_volatile("|+|"));

@@ -142,8 +142,9 @@ impl Cluster {
             if let Some(parent) = kept.parent() {
                 std::fs::create_dir_all(parent)?;
             }
-            // Copied under a name of its own and then renamed: others may be doing the same at this moment.
-            let mine = kept.with_extension(std::process::id().to_string());
+            // Copied under a name of its own and then renamed: others, in this process too, may be doing the same at this
+            // moment.
+            let mine = kept.with_extension(self.directory.path().file_name().unwrap_or_default());
             copy(&fresh, &mine)?;
             if std::fs::rename(&mine, &kept).is_err() {
                 std::fs::remove_dir_all(&mine)?;

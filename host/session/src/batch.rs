@@ -8,7 +8,7 @@ use std::rc::Rc;
 use bytes::{Buf, BytesMut};
 use howdah_decision::{Decision, Facts, Kind, Refusal, Rewrite};
 use howdah_sql::{Effect, PinReason, Statement};
-use howdah_wire::backend::ErrorReport;
+use howdah_wire::backend::{ErrorReport, TransactionStatus};
 use howdah_wire::frame::{self, Head};
 use howdah_wire::frontend::{Bind, Close, Describe, Parse, Query, Target, tag};
 
@@ -252,6 +252,12 @@ impl<A: AsRef<Decision>> Session<A> {
             if self.batch.is_empty() {
                 guide.refresh();
                 self.edition = guide.edition();
+                if self.status == TransactionStatus::Idle {
+                    guide.arm(false);
+                    if self.pin.is_none() {
+                        self.settled = guide.settled();
+                    }
+                }
                 if let Some(gathered) = self.outside_batch(io, head) {
                     return Ok(gathered);
                 }
@@ -409,7 +415,7 @@ impl<A: AsRef<Decision>> Session<A> {
     fn gather_use<G: Guide<Answer = A>>(&mut self, name: &[u8], guide: &mut G) {
         if let Some(prepared) = self.batch.find(name) {
             self.route_prepared(&prepared, guide);
-        } else if let Some(named) = self.defined(name) {
+        } else if let Some(named) = self.look_again(name, guide) {
             self.route_prepared(&named.prepared, guide);
             self.batch.told |= named.told.get().is_some();
             self.batch.bound.push(named);
@@ -517,9 +523,7 @@ impl<A: AsRef<Decision>> Session<A> {
 
     fn transaction_facts(&self) -> Facts {
         match self.phase {
-            Phase::Answers if self.status != howdah_wire::backend::TransactionStatus::Idle => {
-                Facts::IN_TRANSACTION
-            }
+            Phase::Answers if self.status != TransactionStatus::Idle => Facts::IN_TRANSACTION,
             _ => Facts::NONE,
         }
     }

@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use bytes::{Buf, BufMut};
 use howdah_decision::Decision;
+use howdah_sql::PinReason;
 use howdah_wire::backend::{ErrorReport, ReadyForQuery, TransactionStatus};
 use howdah_wire::frame::{self, Head};
 use howdah_wire::frontend::{Bind, Close, Describe, Execute, Parse, Query, Sync, Target, tag};
@@ -18,6 +19,11 @@ use crate::limits::{MAX_NAME, MAX_STATEMENT};
 use crate::prepared::Named;
 use crate::session::{Fault, Phase, Session};
 use crate::{Buffers, Guide, Prepared, ServerState};
+
+/// `lo_create`, `lo_import`, `lo_export`, `lo_import` with an OID, `lo_open`, `lo_close`, `loread`, `lowrite`,
+/// `lo_lseek`, `lo_creat`, `lo_tell`, `lo_unlink`, `lo_truncate`, and those for 64 bits (pg_proc.dat).
+const LARGE_OBJECTS: [u32; 16] =
+    [715, 764, 765, 767, 952, 953, 954, 955, 956, 957, 958, 964, 1004, 3170, 3171, 3172];
 
 /// What becomes of the message at the front of the client's bytes.
 enum Passage {
@@ -58,7 +64,7 @@ impl<A: AsRef<Decision>> Session<A> {
             }
             if rest.len() < head.len {
                 move_bytes(&mut io.client_in, &mut io.server_out, std::mem::take(&mut run));
-                if !self.stream_large(io, server, head)? {
+                if !self.stream_large(io, server, guide, head)? {
                     return Ok(());
                 }
                 continue;
@@ -114,15 +120,20 @@ impl<A: AsRef<Decision>> Session<A> {
 
     /// A message that has not wholly arrived: large ones start to pass before they are complete.
     /// False: wait for more bytes.
-    fn stream_large(
+    fn stream_large<G: Guide<Answer = A>>(
         &mut self,
         io: &mut Buffers,
         server: &mut ServerState,
+        guide: &mut G,
         head: Head,
     ) -> Result<bool, Fault> {
         match head.tag {
             tag::COPY_DATA | tag::COPY_FAIL => {}
             tag::FUNCTION_CALL if self.is_large(head) => {
+                let Some(body) = io.client_in.get(frame::HEADER_LEN..frame::HEADER_LEN + 4) else {
+                    return Ok(false);
+                };
+                self.calls(body);
                 self.sent_unseen(server, Expect::FunctionCall);
             }
             tag::QUERY if self.is_large(head) => {
@@ -131,7 +142,7 @@ impl<A: AsRef<Decision>> Session<A> {
                 self.sent_unseen(server, Expect::Query(None));
             }
             tag::BIND if self.is_large(head) && io.client_in.len() > MAX_NAME => {
-                return self.stream_bind(io, server, head).map(|()| true);
+                return self.stream_bind(io, server, guide, head).map(|()| true);
             }
             tag::PARSE if head.len > MAX_STATEMENT => {
                 let report = too_large();
@@ -157,6 +168,15 @@ impl<A: AsRef<Decision>> Session<A> {
         self.batch.partial || head.len > most_gathered(head.tag)
     }
 
+    /// A function is called by its OID, with which the message begins. Those of large objects leave nothing behind
+    /// outside of their transaction (be-fsstubs.c); of others nothing is known.
+    fn calls(&mut self, body: &[u8]) {
+        let oid = <[u8; 4]>::try_from(body).map(u32::from_be_bytes).ok();
+        if !self.skipping && !oid.is_some_and(|oid| LARGE_OBJECTS.contains(&oid)) {
+            self.stay(PinReason::UnknownFunction);
+        }
+    }
+
     fn sent_unseen(&mut self, server: &mut ServerState, expect: Expect) {
         if !self.skipping {
             server.sequences.drawn_by(self.id);
@@ -166,10 +186,11 @@ impl<A: AsRef<Decision>> Session<A> {
     }
 
     /// A Bind whose parameters are too large to be gathered: its names are replaced, the rest streams.
-    fn stream_bind(
+    fn stream_bind<G: Guide<Answer = A>>(
         &mut self,
         io: &mut Buffers,
         server: &mut ServerState,
+        guide: &mut G,
         head: Head,
     ) -> Result<(), Fault> {
         if self.skipping {
@@ -182,8 +203,9 @@ impl<A: AsRef<Decision>> Session<A> {
         let left = head.len - frame::HEADER_LEN - names;
         let (portal, name) = (Box::<[u8]>::from(bind.portal), Box::<[u8]>::from(bind.statement));
         io.client_in.advance(frame::HEADER_LEN + names);
-        let server_name = match self.defined(&name) {
+        let server_name = match self.look_again(&name, guide) {
             Some(named) => {
+                self.planned(named.statement());
                 self.recall(io, server, &name, &named);
                 self.provide(io, server, &name, &named)
             }
@@ -227,6 +249,8 @@ impl<A: AsRef<Decision>> Session<A> {
                 Ok(Passage::Verbatim)
             }
             tag::FUNCTION_CALL => {
+                let begin = *run + frame::HEADER_LEN;
+                self.calls(io.client_in.get(begin..begin + 4).unwrap_or_default());
                 self.sent_unseen(server, Expect::FunctionCall);
                 Ok(Passage::Verbatim)
             }
@@ -264,7 +288,7 @@ impl<A: AsRef<Decision>> Session<A> {
         let passage = match head.tag {
             tag::QUERY => self.pass_query(io, server, guide, body),
             tag::PARSE => self.pass_parse(io, server, guide, body),
-            tag::BIND => self.pass_bind(io, server, body),
+            tag::BIND => self.pass_bind(io, server, guide, body),
             tag::DESCRIBE => self.pass_describe(io, server, body),
             _ => self.pass_close(body),
         };
@@ -367,14 +391,15 @@ impl<A: AsRef<Decision>> Session<A> {
         if same { Passage::Verbatim } else { Passage::Replaced }
     }
 
-    fn pass_bind(
+    fn pass_bind<G: Guide<Answer = A>>(
         &mut self,
         io: &mut Buffers,
         server: &mut ServerState,
+        guide: &mut G,
         body: &[u8],
     ) -> Result<Passage, Fault> {
         let bind = Bind::read(body).map_err(malformed)?;
-        let Some(named) = self.defined(bind.statement) else {
+        let Some(named) = self.look_again(bind.statement, guide) else {
             self.lacks(io, server, bind.statement);
             self.bound(bind.portal.into(), None);
             return Ok(Passage::Verbatim);
@@ -386,6 +411,7 @@ impl<A: AsRef<Decision>> Session<A> {
             self.refuse_outdated(io);
             return Ok(Passage::Replaced);
         }
+        self.planned(named.statement());
         self.recall(io, server, bind.statement, &named);
         let name = self.provide(io, server, bind.statement, &named);
         self.bound(bind.portal.into(), Some(named));

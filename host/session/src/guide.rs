@@ -34,6 +34,16 @@ pub trait Guide {
     /// The schema has changed, or may have: another edition is in force from now on.
     fn schema_changed(&mut self);
 
+    /// A number that changes whenever a definition changes by which calls may leave something behind in a session; none
+    /// while it is not known what such definitions say. What has been scanned under one number is known under the same.
+    fn settled(&self) -> Option<u64>;
+
+    /// Such a definition is about to come true, or (false) has been answered for.
+    fn arm(&mut self, armed: bool);
+
+    /// Which catalog statements are scanned with ([`Prepared::scanned`]).
+    fn catalog(&self) -> u64;
+
     /// A standby refused this statement because it writes: it, and all with its digest, are to be sent to the primary
     /// from now on.
     fn learn_write(&mut self, statement: &Statement);

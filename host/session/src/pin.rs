@@ -36,9 +36,13 @@ impl Pin {
     /// Whether DISCARD ALL takes the cause away. A library stays loaded, and so may what a function keeps; what was not seen is not known.
     pub(crate) fn is_discarded(&self) -> bool {
         match self {
-            Pin::State(reason) => {
-                !matches!(reason, PinReason::Load | PinReason::Function | PinReason::Unseen)
-            }
+            Pin::State(reason) => !matches!(
+                reason,
+                PinReason::Load
+                    | PinReason::Function
+                    | PinReason::UnknownFunction
+                    | PinReason::Unseen
+            ),
             Pin::Mode | Pin::Policy(_) => false,
         }
     }

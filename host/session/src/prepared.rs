@@ -81,12 +81,15 @@ pub struct Prepared {
     pub types: Box<[u8]>,
     /// What it is.
     pub statement: Rc<Statement>,
+    /// According to which catalog ([`crate::Guide::catalog`]).
+    pub scanned: u64,
     /// As what, and in which edition of the schema, a server has prepared it without an error: the next client that
     /// prepares the same need not wait for one.
     pub proven: Cell<Option<(StatementId, u64)>>,
 }
 
 /// A prepared statement of one client.
+#[derive(Clone)]
 pub(crate) struct Named {
     pub(crate) prepared: Rc<Prepared>,
     /// What it was when the client prepared it: the text with the settings of that moment.

@@ -508,6 +508,10 @@ impl<A: AsRef<Decision>> Session<A> {
             guide.schema_changed();
         }
         self.altered = (false, transaction && !ended);
+        self.commits = false;
+        if ended && std::mem::take(&mut self.armed) {
+            guide.arm(false);
+        }
     }
 
     /// A ReadyForQuery has come: what was done counts now, or not.

@@ -98,6 +98,12 @@ pub struct Session<A> {
     pub(crate) verified: bool,
     /// The schema has been changed: since the last ReadyForQuery, in this transaction.
     pub(crate) altered: (bool, bool),
+    /// Something has been defined in this transaction by which sessions may leave something behind ([`Statement::arms`]).
+    pub(crate) armed: bool,
+    /// Something that may end the transaction has been sent.
+    pub(crate) commits: bool,
+    /// What was known when the present batch was looked at, or the first of its transaction ([`Guide::settled`]).
+    pub(crate) settled: Option<u64>,
     /// What keeps the session on its server may have gone, or may never have come: the server is to be asked.
     pub(crate) pin_in_doubt: bool,
     /// Portals of the current transaction, with what they execute.
@@ -153,6 +159,9 @@ impl<A: AsRef<Decision>> Session<A> {
             reused: false,
             verified: false,
             altered: (false, false),
+            armed: false,
+            commits: false,
+            settled: None,
             temporary: false,
             pin_in_doubt: false,
             portals: Vec::new(),
@@ -256,7 +265,7 @@ impl<A: AsRef<Decision>> Session<A> {
     }
 
     /// What must be done to the server when the client goes away now.
-    pub fn disposition(&self) -> Disposition {
+    pub fn disposition<G: Guide<Answer = A>>(&self, guide: &G) -> Disposition {
         if !self.pending.is_empty()
             || self.awaiting_ready
             || self.unsynced
@@ -270,6 +279,7 @@ impl<A: AsRef<Decision>> Session<A> {
             }
             (Some(Pin::Mode), _) if self.temporary => Disposition::Close,
             (Some(_), _) => Disposition::Reset,
+            (None, _) if !self.is_known(guide) => Disposition::Close,
             (None, TransactionStatus::Idle) => Disposition::Reuse,
             (None, _) => Disposition::Rollback,
         }
@@ -337,6 +347,8 @@ impl<A: AsRef<Decision>> Session<A> {
         self.unsent = 0;
         self.own_meaning = None;
         self.altered = (false, false);
+        self.armed = false;
+        self.commits = false;
         self.end_batch();
         self.server_stream = (0, true);
         if self.pin != Some(Pin::Mode) {
@@ -447,6 +459,10 @@ impl<A: AsRef<Decision>> Session<A> {
         if self.phase == Phase::Answers && !self.is_settled() {
             self.make_up(io);
             self.forward(io, server, guide)?;
+            // None of it has left yet.
+            if self.armed && (self.commits || self.status == TransactionStatus::Idle) {
+                guide.arm(true);
+            }
         }
         if self.phase == Phase::Answers && self.is_settled() && self.pin_in_doubt {
             self.check_pin(io);
@@ -461,6 +477,7 @@ impl<A: AsRef<Decision>> Session<A> {
             if self.pin.is_some() {
                 return Ok(None);
             }
+            server.tainted |= !self.is_known(guide);
             return Ok(Some(Step::Release(reusable(server))));
         }
         match self.phase {
@@ -488,6 +505,11 @@ impl<A: AsRef<Decision>> Session<A> {
             Some(pin) if !pin.can_be_checked() || new.can_be_checked() => {}
             _ => self.pin = Some(new),
         }
+    }
+
+    /// Whether what the session has called does what was known of it when it was looked at.
+    fn is_known<G: Guide<Answer = A>>(&self, guide: &G) -> bool {
+        self.settled.is_some() && guide.settled() == self.settled
     }
 
     /// Asks the server whether there is still anything that the session must stay for.
@@ -532,6 +554,8 @@ impl<A: AsRef<Decision>> Session<A> {
         self.completed = 0;
         self.own_meaning = None;
         self.altered = (false, false);
+        self.armed = false;
+        self.commits = false;
         self.carried.ended(false);
         self.portals.clear();
         self.server_stream = (0, true);

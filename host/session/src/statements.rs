@@ -16,7 +16,7 @@ use crate::expect::{Expect, Reply};
 use crate::prepared::{Named, Told, own_meaning};
 use crate::session::Session;
 use crate::settings::{Bearing, bearing};
-use crate::{Buffers, Pin, Prepared, ServerState, StatementId};
+use crate::{Buffers, Guide, Pin, Prepared, ServerState, StatementId};
 
 impl<A: AsRef<Decision>> Session<A> {
     /// The client has prepared this.
@@ -43,6 +43,25 @@ impl<A: AsRef<Decision>> Session<A> {
             true => self.unnamed.clone(),
             false => self.statements.get(name).cloned(),
         }
+    }
+
+    /// The same, as the newest catalog sees it: a function that it calls may do something else by now.
+    pub(crate) fn look_again<G: Guide<Answer = A>>(
+        &mut self,
+        name: &[u8],
+        guide: &mut G,
+    ) -> Option<Rc<Named>> {
+        let named = self.defined(name)?;
+        if named.prepared.scanned == guide.catalog() {
+            return Some(named);
+        }
+        let prepared = guide.prepare(&named.prepared.query, &named.prepared.types);
+        let named = Rc::new(Named { prepared, ..(*named).clone() });
+        match name.is_empty() {
+            true => self.unnamed = Some(Rc::clone(&named)),
+            false => drop(self.statements.insert(name.into(), Rc::clone(&named))),
+        }
+        Some(named)
     }
 
     pub(crate) fn undefine(&mut self, name: &[u8]) {
@@ -327,6 +346,8 @@ impl<A: AsRef<Decision>> Session<A> {
         if statement.kind == Kind::Ddl {
             self.alters();
         }
+        self.armed |= statement.arms;
+        self.commits |= statement.boundaries != 0;
         for effect in &statement.effects {
             match effect {
                 Effect::Pin(reason) => {
@@ -339,6 +360,13 @@ impl<A: AsRef<Decision>> Session<A> {
                 Effect::ResetAll | Effect::DiscardAll => self.sets(Bearing::Text),
                 _ => {}
             }
+        }
+    }
+
+    /// A server plans it: what it computes for that can leave something behind before anything is executed.
+    pub(crate) fn planned(&mut self, statement: &Statement) {
+        if let Some(reason) = statement.pin() {
+            self.stay(reason);
         }
     }
 

@@ -49,6 +49,7 @@ impl Guide for Policy {
             query: query.into(),
             types: types.into(),
             statement: self.scan(query),
+            scanned: 0,
             proven: Cell::new(None),
         })
     }
@@ -71,6 +72,16 @@ impl Guide for Policy {
 
     fn schema_changed(&mut self) {
         self.edition += 1;
+    }
+
+    fn settled(&self) -> Option<u64> {
+        Some(0)
+    }
+
+    fn arm(&mut self, _: bool) {}
+
+    fn catalog(&self) -> u64 {
+        0
     }
 
     fn learn_write(&mut self, _: &Statement) {
@@ -158,10 +169,14 @@ fn a_transaction_keeps_its_server_without_asking_again() {
     bench.query("SELECT 1");
     assert_eq!(bench.step(Some(&mut primary)), Step::Wait);
     assert_eq!(bench.sent_up(), b"QQ");
-    assert_eq!(bench.session.disposition(), Disposition::Close, "an answer is outstanding");
+    assert_eq!(
+        bench.session.disposition(&bench.guide),
+        Disposition::Close,
+        "an answer is outstanding"
+    );
     bench.completed(TransactionStatus::InTransaction);
     bench.step(Some(&mut primary));
-    assert_eq!(bench.session.disposition(), Disposition::Rollback);
+    assert_eq!(bench.session.disposition(&bench.guide), Disposition::Rollback);
 }
 
 #[test]

@@ -2,6 +2,8 @@
 //! looks for what gives them away rather than following the grammar, and into strings too, which may be run as SQL. It
 //! errs on the side of finding something.
 
+use std::collections::HashSet;
+
 use crate::effect::PinReason;
 use crate::lex::{Lexer, Token, What};
 use crate::scan::builtin;
@@ -16,8 +18,8 @@ const MAX_DEPTH: u8 = 3;
 pub struct Body {
     /// Why a session would have to stay on its server afterwards.
     pub pin: Option<PinReason>,
-    /// The names that it calls, folded.
-    pub calls: Vec<Box<str>>,
+    /// All names, operators and unquoted words in it, folded: what it may call or use.
+    pub names: HashSet<Box<str>>,
 }
 
 /// Looks through a body.
@@ -46,7 +48,16 @@ impl Body {
                     self.look(inside(lexer.bytes(token)), depth + 1);
                 }
                 What::Word => self.word(&lexer, previous, token, next),
-                What::Quoted if next.is(b'(') => self.call(&lexer.folded(token)),
+                What::Quoted => {
+                    let name = lexer.folded(token);
+                    if next.is(b'(') {
+                        self.call(&name);
+                    }
+                    self.names.insert(name.into());
+                }
+                What::Operator => {
+                    self.names.insert(String::from_utf8_lossy(lexer.bytes(token)).into());
+                }
                 _ => {}
             }
             (previous, token) = (token, next);
@@ -54,12 +65,15 @@ impl Body {
     }
 
     fn word(&mut self, lexer: &Lexer<'_>, previous: Token, token: Token, next: Token) {
+        let name = lexer.folded(token);
         if next.is(b'(') {
-            let name = lexer.folded(token);
             if name == "set_config" && !is_local(lexer, next) {
                 self.find(PinReason::Settings);
             }
             self.call(&name);
+        }
+        if !self.names.contains(&*name) {
+            self.names.insert(name.into());
         }
         if matches!(lexer.bytes(token), b"_SHARED" | b"GD" | b"SD") {
             self.find(PinReason::Function);
@@ -93,9 +107,6 @@ impl Body {
             self.find(PinReason::AdvisoryLock);
         } else if builtin::leaves_behind(name) {
             self.find(PinReason::Function);
-        }
-        if !self.calls.iter().any(|known| **known == *name) {
-            self.calls.push(name.into());
         }
     }
 

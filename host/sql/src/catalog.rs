@@ -24,8 +24,19 @@ pub trait Catalog {
     /// Whether an operator of this name calls a volatile function.
     fn operator_is_volatile(&self, symbol: &str) -> bool;
 
-    /// Why a session has to stay on its server after a call by this name.
-    fn function_pins(&self, _schema: Option<&str>, _name: &str) -> Option<PinReason> {
+    /// Why a session has to stay on its server after it has used what has this name: a function, an operator, or a
+    /// relation with a rule or a policy. Schemas make no difference.
+    fn pins(&self, _name: &str) -> Option<PinReason> {
+        None
+    }
+
+    /// The same after a call of a function that the catalog does not know: it may be a new one.
+    fn unknown_pins(&self) -> Option<PinReason> {
+        None
+    }
+
+    /// The same for whatever runs at all, by casts, types and domains.
+    fn anything_pins(&self) -> Option<PinReason> {
         None
     }
 
@@ -37,11 +48,6 @@ pub trait Catalog {
     /// Whether whatever writes may read what sequences have given to the session, by triggers and defaults.
     fn writing_reads_sequences(&self) -> bool {
         false
-    }
-
-    /// Why a session has to stay on its server after whatever names this relation, by rules and policies.
-    fn relation_pins(&self, _name: &str) -> Option<PinReason> {
-        None
     }
 }
 

@@ -69,6 +69,8 @@ pub enum PinReason {
     Settings,
     /// It has called a function that may keep something for later calls.
     Function,
+    /// It has called a function that the catalog does not know.
+    UnknownFunction,
     /// It reads what sequences have given to the session.
     Sequence,
     /// It has sent what a scan does not understand: a text too large, or nested too deeply.
@@ -93,6 +95,7 @@ impl PinReason {
             PinReason::Load => "load",
             PinReason::Settings => "settings",
             PinReason::Function => "function",
+            PinReason::UnknownFunction => "unknown function",
             PinReason::Sequence => "sequence value",
             PinReason::Unseen => "not understood",
         }

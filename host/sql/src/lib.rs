@@ -3,8 +3,8 @@
 //! The scan follows PostgreSQL's own lexer (scan.l); it does not parse. Where it cannot be sure it errs on
 //! the side of the primary: an unknown function counts as volatile, an unknown word as an unknown statement.
 //!
-//! What a function does inside is known from its body, by way of the catalog. What no scan of a text can see: a function
-//! that is called by field notation (`row.function`), and what a prepared statement of `EXECUTE` is.
+//! What a function does inside is known from its body, by way of the catalog. What no scan of a text can see is what a
+//! prepared statement of `EXECUTE` is.
 
 mod body;
 mod catalog;
@@ -49,6 +49,9 @@ pub struct Statement {
     pub effects: Box<[Effect]>,
     /// How many statements that are not empty.
     pub statements: u32,
+    /// It defines something, or makes a definition come true, by which a session may leave something behind later. Others
+    /// shall not use servers after it until the catalog knows.
+    pub arms: bool,
     /// The greatest `$n`.
     pub parameters: u16,
     /// The transaction boundaries in it, in order: zero when there are none, equal for equal ones.
@@ -63,6 +66,7 @@ impl Statement {
             digest: 0,
             effects: Box::default(),
             statements: 0,
+            arms: false,
             parameters: 0,
             boundaries: 0,
         }

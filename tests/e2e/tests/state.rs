@@ -1,9 +1,11 @@
 //! What one client's statements leave on a server is never another client's.
 #![allow(clippy::unwrap_used)]
 
+use bytes::BytesMut;
 use howdah_e2e::{RawClient, Running, cluster, policy};
 use howdah_pgcluster::Auth;
 use howdah_wire::backend::{self, DataRow};
+use howdah_wire::frontend::{Bind, Execute, Parse, Sync};
 
 /// The first values of the rows of a simple query, or its SQLSTATE.
 fn ask(client: &mut RawClient, sql: &str) -> String {
@@ -53,7 +55,17 @@ fn what_functions_leave_behind_is_nobody_elses() {
         function("makes()", "int", "CREATE TEMP TABLE t AS SELECT 1; RETURN 1;"),
         function("is_local()", "int", "PERFORM set_config('app.kept', 'x', true); RETURN 1;"),
         "CREATE VIEW view_leaves AS SELECT leaves()".to_owned(),
+        "CREATE VIEW view_of_view AS SELECT * FROM view_leaves".to_owned(),
+        "CREATE VIEW view_sets AS SELECT set_config('app.kept', 'mine', false)".to_owned(),
+        function("leaves(int, int)", "int", &format!("{set} RETURN 1;")),
+        "CREATE OPERATOR |+| (FUNCTION = leaves, LEFTARG = int, RIGHTARG = int)".to_owned(),
+        "CREATE AGGREGATE total(int) (SFUNC = leaves, STYPE = int, INITCOND = 0)".to_owned(),
+        "CREATE TABLE owner (a int)".to_owned(),
+        function("field(owner)", "int", &format!("{set} RETURN 1;")),
+        function("uses_operator()", "int", "RETURN 1 |+| 1;"),
+        "INSERT INTO owner VALUES (1)".to_owned(),
         "CREATE TABLE tripped (a int)".to_owned(),
+        function("writes()", "int", "INSERT INTO tripped VALUES (1); RETURN 1;"),
     ] {
         cluster.primary().query("postgres", &sql).unwrap();
     }
@@ -74,6 +86,13 @@ fn what_functions_leave_behind_is_nobody_elses() {
         "SELECT calls_it()",
         "SELECT dynamic()",
         "SELECT * FROM view_leaves",
+        "SELECT * FROM view_of_view",
+        "SELECT * FROM view_sets",
+        "SELECT 1 |+| 1",
+        "SELECT uses_operator()",
+        "SELECT total(a) FROM owner",
+        "SELECT o.field FROM owner o",
+        "CREATE TABLE made AS SELECT leaves()",
         "DO $$ BEGIN SET app.kept = 'mine'; END $$",
         "DO $$ BEGIN PERFORM calls_it(); END $$",
         "DO 'BEGIN IF true THEN PERFORM set_config(''app.kept'', ''mine'', false); END IF; END'",
@@ -92,6 +111,76 @@ fn what_functions_leave_behind_is_nobody_elses() {
     cluster.primary().query("postgres", trigger).unwrap();
     let again = proxy(&cluster.nodes(), 2);
     assert_eq!(left(&again, "INSERT INTO tripped VALUES (1)"), ["none", "mine"]);
+    assert_eq!(left(&again, "SELECT writes()"), ["none", "mine"]);
+    // A cast is known to whatever runs.
+    for sql in [
+        "CREATE TYPE pair AS (a int, b int)".to_owned(),
+        function("to_pair(int)", "pair", &format!("{set} RETURN ROW(1, 2)::pair;")),
+        "CREATE CAST (int AS pair) WITH FUNCTION to_pair(int)".to_owned(),
+    ] {
+        cluster.primary().query("postgres", &sql).unwrap();
+    }
+    let again = proxy(&cluster.nodes(), 2);
+    assert_eq!(left(&again, "SELECT (1::pair).a"), ["none", "mine"]);
+    // What the catalog does not know yet: a function that came past the proxy.
+    let young = function("young()", "int", &format!("{set} RETURN 1;"));
+    cluster.primary().query("postgres", &young).unwrap();
+    let mut first = RawClient::login(again.port);
+    let mut second = RawClient::login(again.port);
+    assert_eq!(ask(&mut first, "SELECT young()"), "1");
+    assert_eq!(ask(&mut second, show), "none");
+    assert_eq!(ask(&mut first, show), "mine");
+}
+
+/// A harmless function is replaced, through the proxy, by one that leaves a setting behind. A client that calls it right
+/// then, even by a statement that it has prepared long before, must not leave it to others.
+#[test]
+fn a_function_that_has_just_changed_leaves_nothing_to_others() {
+    let cluster = cluster(0, Auth::Trust);
+    let define = |body: &str| {
+        format!(
+            "CREATE OR REPLACE FUNCTION changes() RETURNS int LANGUAGE plpgsql AS $$ BEGIN {body} RETURN 1; END $$"
+        )
+    };
+    cluster.primary().query("postgres", &define("")).unwrap();
+    let proxy = proxy(&cluster.nodes(), 1);
+    let mut caller = RawClient::login(proxy.port);
+    let mut other = RawClient::login(proxy.port);
+    let show = "SELECT coalesce(nullif(current_setting('app.kept', true), ''), 'none')";
+    let prepare = |client: &mut RawClient| {
+        let mut bytes = BytesMut::new();
+        Parse { name: b"s", query: b"SELECT changes()", types: b"\0\0" }.write(&mut bytes);
+        Sync.write(&mut bytes);
+        client.send(&bytes);
+        client.until_ready();
+    };
+    prepare(&mut caller);
+    for round in 0..20 {
+        let mut owner = RawClient::login(proxy.port);
+        let body = format!("PERFORM set_config('app.kept', 'round {round}', false);");
+        // Alone, or in a transaction.
+        let parts = match round % 2 {
+            0 => vec![define(&body)],
+            _ => vec!["BEGIN".to_owned(), define(&body), "COMMIT".to_owned()],
+        };
+        for sql in parts {
+            assert_eq!(ask(&mut owner, &sql), "");
+        }
+        leave(owner);
+        let mut bytes = BytesMut::new();
+        Bind { portal: b"", statement: b"s", rest: &[0; 6] }.write(&mut bytes);
+        Execute { portal: b"", max_rows: 0 }.write(&mut bytes);
+        Sync.write(&mut bytes);
+        caller.send(&bytes);
+        assert!(caller.until_ready().iter().all(|message| RawClient::error(message).is_none()));
+        leave(caller);
+        assert_eq!(ask(&mut other, show), "none", "round {round}");
+        caller = RawClient::login(proxy.port);
+        prepare(&mut caller);
+        let mut owner = RawClient::login(proxy.port);
+        assert_eq!(ask(&mut owner, &define("")), "");
+        leave(owner);
+    }
 }
 
 #[test]

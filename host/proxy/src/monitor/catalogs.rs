@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::iter::empty;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -17,6 +18,8 @@ use crate::upstream::{Client, Login};
 const REFRESH: Duration = Duration::from_secs(60);
 /// After DDL was seen, more of it often follows: wait this long before loading.
 const DEBOUNCE: Duration = Duration::from_millis(200);
+/// A catalog that lacks a function that is called is not loaded again before this.
+const DOUBT: Duration = Duration::from_secs(1);
 /// Longest time to load one.
 const DEADLINE: Duration = Duration::from_secs(30);
 /// Longest that a client waits for the first load of its database's catalog.
@@ -29,13 +32,72 @@ const MAX_DATABASES: usize = 1_000;
 pub struct Schema {
     /// As it was loaded last.
     pub catalog: ArcSwap<Catalog>,
+    /// The epoch of that, to be compared without touching it.
+    loads: AtomicU64,
     changes: AtomicU64,
+    /// Definitions that are about to come true, by which calls may leave something behind in a session.
+    arming: AtomicU64,
+    /// How often one has begun to, or has done so.
+    arms: AtomicU64,
+    /// The same number as of the beginning of the last load: what has come true since is not in the catalog.
+    seen: AtomicU64,
 }
 
 impl Schema {
     /// Which edition is in force, from 1.
     pub fn edition(&self) -> u64 {
         1 + self.changes.load(Ordering::Relaxed)
+    }
+
+    /// The epoch of the catalog.
+    pub fn loads(&self) -> u64 {
+        self.loads.load(Ordering::Acquire)
+    }
+
+    /// See [`howdah_session::Guide::settled`].
+    pub fn settled(&self) -> Option<u64> {
+        let arms = self.arms.load(Ordering::SeqCst);
+        let known = self.loads() > 0
+            && self.arming.load(Ordering::SeqCst) == 0
+            && self.seen.load(Ordering::SeqCst) == arms
+            && self.arms.load(Ordering::SeqCst) == arms;
+        known.then_some(arms)
+    }
+}
+
+/// A definition by which calls may leave something behind is about to come true. It has, or has not, when this is
+/// dropped: the catalog is then loaded anew.
+pub struct Arming {
+    monitor: Arc<Monitor>,
+    cluster: ClusterId,
+    database: String,
+    schema: Arc<Schema>,
+}
+
+impl Arming {
+    /// From now on nothing is settled.
+    pub fn new(
+        monitor: &Arc<Monitor>,
+        cluster: ClusterId,
+        database: &str,
+        schema: &Arc<Schema>,
+    ) -> Arming {
+        schema.arming.fetch_add(1, Ordering::SeqCst);
+        schema.arms.fetch_add(1, Ordering::SeqCst);
+        Arming {
+            monitor: Arc::clone(monitor),
+            cluster,
+            database: database.to_owned(),
+            schema: Arc::clone(schema),
+        }
+    }
+}
+
+impl Drop for Arming {
+    fn drop(&mut self) {
+        self.schema.arms.fetch_add(1, Ordering::SeqCst);
+        self.schema.arming.fetch_sub(1, Ordering::SeqCst);
+        self.monitor.catalogs.changed(self.cluster, &self.database, &self.schema);
     }
 }
 
@@ -98,6 +160,16 @@ impl Catalogs {
         }
     }
 
+    /// A function has been called that is not in the catalog: it may be a new one.
+    pub fn doubted(&self, cluster: ClusterId, database: &str) {
+        if let Some(entry) = self.entries.lock().get_mut(&(cluster, database.to_owned()))
+            && entry.loaded.is_some_and(|at| at.elapsed() >= DOUBT)
+        {
+            entry.stale = true;
+            self.wanted.notify_one();
+        }
+    }
+
     /// Whether a catalog has never been loaded.
     fn is_new(&self) -> bool {
         self.entries.lock().values().any(|entry| entry.loaded.is_none())
@@ -115,11 +187,24 @@ impl Catalogs {
         .collect()
     }
 
-    fn put(&self, key: &(ClusterId, String), catalog: Option<Catalog>) {
+    /// How many definitions have come true so far: to be asked before a load, and told afterwards.
+    fn arms(&self, key: &(ClusterId, String)) -> u64 {
+        self.entries.lock().get(key).map_or(0, |entry| entry.schema.arms.load(Ordering::SeqCst))
+    }
+
+    fn put(&self, key: &(ClusterId, String), epoch: u64, arms: u64, catalog: Option<Catalog>) {
         if let Some(entry) = self.entries.lock().get_mut(key) {
             entry.loaded = Some(Instant::now());
-            if let Some(catalog) = catalog {
-                entry.schema.catalog.store(Arc::new(catalog));
+            let schema = &entry.schema;
+            // What could never be loaded is a catalog in which every function is unknown.
+            let unloaded = || {
+                let nothing = || Catalog::new(epoch, empty(), empty(), empty());
+                (schema.loads() == 0).then(nothing)
+            };
+            if let Some(catalog) = catalog.or_else(unloaded) {
+                schema.catalog.store(Arc::new(catalog));
+                schema.loads.store(epoch, Ordering::Release);
+                schema.seen.store(arms, Ordering::SeqCst);
             }
         }
         self.loaded.notify_waiters();
@@ -142,12 +227,13 @@ pub(super) async fn keep_loaded(monitor: Arc<Monitor>) {
         }
         for key in monitor.catalogs.due() {
             number += 1;
+            let arms = monitor.catalogs.arms(&key);
             match load(&monitor, key.0, &key.1, number).await {
-                Ok(catalog) => monitor.catalogs.put(&key, Some(catalog)),
+                Ok(catalog) => monitor.catalogs.put(&key, number, arms, Some(catalog)),
                 Err(Unloaded::NoNode) => {}
                 Err(Unloaded::Failed(error)) => {
                     tracing::warn!(database = key.1, error, "the function catalog was not loaded");
-                    monitor.catalogs.put(&key, None);
+                    monitor.catalogs.put(&key, number, arms, None);
                 }
             }
         }

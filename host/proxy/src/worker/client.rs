@@ -188,6 +188,7 @@ async fn admit(
         class: admission.class,
         chain,
         interest,
+        arming: None,
     };
     ctx.shared.monitor.catalogs.ready(cluster, &database).await;
     let lessee = Lessee::new(ctx, cluster, user, database);
@@ -378,7 +379,7 @@ impl Drop for Guest {
             let pool = self.lessee.pool_settings();
             give_back(
                 leased,
-                match self.session.disposition() {
+                match self.session.disposition(&self.guide) {
                     Disposition::Reset if pool.reset == Reset::Close => Disposition::Close,
                     disposition => disposition,
                 },

@@ -9,11 +9,11 @@ use howdah_cluster::ClusterId;
 use howdah_decision::{Facts, Rewrite};
 use howdah_policy::{Answer, Chain, Interest, Question, Who};
 use howdah_session::{Guide, Prepared, StatementId};
-use howdah_sql::{ScanOptions, Statement};
+use howdah_sql::{PinReason, ScanOptions, Statement};
 use std::hash::BuildHasher;
 
 use super::Ctx;
-use crate::monitor::Schema;
+use crate::monitor::{Arming, Schema};
 
 /// Statements of one database that a worker keeps, by text. When full it is emptied.
 const MAX_STATEMENTS: usize = 8_192;
@@ -48,13 +48,18 @@ impl Database {
         })
     }
 
-    fn scan(&self, text: &[u8]) -> Rc<Statement> {
+    fn scan(&self, ctx: &Ctx, text: &[u8]) -> Rc<Statement> {
         // Clients that turn standard_conforming_strings off are scanned as if it were on: a backslash then ends a
         // string too early, which can only make a read look like something else.
-        Rc::new(howdah_sql::scan(text, ScanOptions::default(), &**self.schema.catalog.load()))
+        let catalog = self.schema.catalog.load();
+        let statement = howdah_sql::scan(text, ScanOptions::default(), &**catalog);
+        if statement.pin() == Some(PinReason::UnknownFunction) {
+            ctx.shared.monitor.catalogs.doubted(self.cluster, &self.name);
+        }
+        Rc::new(statement)
     }
 
-    fn prepare(&self, query: &[u8], types: &[u8]) -> Rc<Prepared> {
+    fn prepare(&self, ctx: &Ctx, query: &[u8], types: &[u8]) -> Rc<Prepared> {
         let mut known = self.known.borrow_mut();
         let epoch = self.schema.catalog.load().epoch;
         if known.epoch != epoch {
@@ -69,7 +74,8 @@ impl Database {
             id: StatementId::of(query, types),
             query: query.into(),
             types: types.into(),
-            statement: self.scan(query),
+            statement: self.scan(ctx, query),
+            scanned: epoch,
             proven: Cell::new(None),
         });
         if query.len() <= MAX_TEXT {
@@ -90,6 +96,8 @@ pub(crate) struct SessionGuide {
     pub(crate) class: u32,
     pub(crate) chain: Rc<Chain>,
     pub(crate) interest: Interest,
+    /// A definition of this session by which calls may leave something behind is about to come true.
+    pub(crate) arming: Option<Arming>,
 }
 
 impl SessionGuide {
@@ -122,11 +130,11 @@ impl Guide for SessionGuide {
     }
 
     fn scan(&mut self, text: &[u8]) -> Rc<Statement> {
-        self.database.scan(text)
+        self.database.scan(&self.ctx, text)
     }
 
     fn prepare(&mut self, query: &[u8], types: &[u8]) -> Rc<Prepared> {
-        self.database.prepare(query, types)
+        self.database.prepare(&self.ctx, query, types)
     }
 
     fn route(&mut self, text: &[u8], statement: &Statement, extra: Facts) -> Rc<Answer> {
@@ -139,7 +147,7 @@ impl Guide for SessionGuide {
             return Rewrite::Unchanged;
         }
         let Ok(text) = std::str::from_utf8(text) else { return Rewrite::Unchanged };
-        let scan = |text: &str| self.database.scan(text.as_bytes());
+        let scan = |text: &str| self.database.scan(&self.ctx, text.as_bytes());
         self.ctx.policies.rewrite(&self.chain, &self.question(text, statement, extra), &scan)
     }
 
@@ -150,6 +158,23 @@ impl Guide for SessionGuide {
     fn schema_changed(&mut self) {
         let Database { cluster, name, schema, .. } = &*self.database;
         self.ctx.shared.monitor.catalogs.changed(*cluster, name, schema);
+    }
+
+    fn settled(&self) -> Option<u64> {
+        self.database.schema.settled()
+    }
+
+    fn arm(&mut self, armed: bool) {
+        if armed != self.arming.is_some() {
+            self.arming = armed.then(|| {
+                let Database { cluster, name, schema, .. } = &*self.database;
+                Arming::new(&self.ctx.shared.monitor, *cluster, name, schema)
+            });
+        }
+    }
+
+    fn catalog(&self) -> u64 {
+        self.database.schema.loads()
     }
 
     fn learn_write(&mut self, statement: &Statement) {

@@ -59,6 +59,7 @@ impl Guide for Policies {
             query: query.into(),
             types: types.into(),
             statement: self.scan(query),
+            scanned: 0,
             proven: Cell::new(None),
         });
         self.prepared.push(Rc::clone(&prepared));
@@ -97,6 +98,16 @@ impl Guide for Policies {
 
     fn schema_changed(&mut self) {
         self.edition += 1;
+    }
+
+    fn settled(&self) -> Option<u64> {
+        Some(0)
+    }
+
+    fn arm(&mut self, _: bool) {}
+
+    fn catalog(&self) -> u64 {
+        0
     }
 
     fn learn_write(&mut self, statement: &Statement) {

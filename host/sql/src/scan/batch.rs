@@ -46,9 +46,9 @@ impl Scan<'_> {
             return;
         }
         let kind = current.final_kind();
-        if matches!(kind, Kind::Write | Kind::Ddl | Kind::Unknown)
-            && let Some(reason) = self.catalog.writing_pins()
-        {
+        let writes = matches!(kind, Kind::Write | Kind::Ddl | Kind::Unknown);
+        let writing = writes.then(|| self.catalog.writing_pins()).flatten();
+        for reason in self.catalog.anything_pins().into_iter().chain(writing) {
             current.stay(reason);
         }
         current.volatile |= kind == Kind::Write && self.catalog.writing_reads_sequences();
@@ -64,6 +64,7 @@ impl Scan<'_> {
             found.facts = found.facts.with(*fact);
         }
         found.kind = found.kind.max(kind);
+        found.arms |= current.arms;
         found.add_boundary(current.boundary());
         if effect != Effect::None || !self.effects.is_empty() {
             self.add_effect(effect);

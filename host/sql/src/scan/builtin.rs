@@ -52,6 +52,14 @@ pub(crate) fn leaves_behind(function: &str) -> bool {
     ) || function.starts_with("dblink_connect")
 }
 
+/// Whether a call may have to keep a session on its server.
+pub(super) fn pins(function: &str) -> bool {
+    function == "set_config"
+        || locks_session(function)
+        || leaves_behind(function)
+        || reads_sequences(function)
+}
+
 /// Reads what sequences have given to the session.
 pub(super) fn reads_sequences(function: &str) -> bool {
     matches!(function, "currval" | "lastval")

@@ -6,7 +6,7 @@ pub(crate) mod level;
 mod names;
 mod statement;
 
-use howdah_decision::Facts;
+use howdah_decision::{Facts, Kind};
 
 use self::batch::Promise;
 use self::level::{Level, Region};
@@ -144,6 +144,7 @@ impl<'a> Scan<'a> {
             What::Punct(b'.') if self.previous.is_name() => self.schema = Some(self.previous),
             What::Word => self.word(token, next),
             What::String if self.current.verb == Word::Do => self.block(token),
+            What::String if self.current.kind == Kind::Ddl => self.definition(token),
             What::Quoted | What::UnicodeQuoted => self.name(token, next),
             What::Operator => self.operator(token),
             What::Parameter => self.parameter(token),
@@ -184,10 +185,17 @@ impl<'a> Scan<'a> {
     fn block(&mut self, token: Token) {
         self.current.volatile = true;
         let body = body(self.lexer.bytes(token));
-        let called = body.calls.iter().filter_map(|name| self.catalog.function_pins(None, name));
-        for reason in body.pin.into_iter().chain(called) {
+        let used = body.names.iter().filter_map(|name| self.catalog.pins(name));
+        for reason in body.pin.into_iter().chain(used) {
             self.current.stay(reason);
         }
+    }
+
+    /// A string in DDL, which may be the body of a function.
+    fn definition(&mut self, token: Token) {
+        let body = body(self.lexer.bytes(token));
+        self.current.arms |=
+            body.pin.is_some() || body.names.iter().any(|name| self.catalog.pins(name).is_some());
     }
 
     fn parameter(&mut self, token: Token) {

@@ -12,6 +12,9 @@ use crate::words::Word;
 impl Scan<'_> {
     /// A name, quoted or not.
     pub(super) fn name(&mut self, token: Token, next: Token) {
+        if self.current.kind == Kind::Ddl {
+            self.mention(token);
+        }
         if next.is(b'(') {
             if !self.is_construct(token) && !self.is_declared(token) {
                 self.call(token);
@@ -20,6 +23,28 @@ impl Scan<'_> {
             self.current.schema(&self.lexer, token);
         } else if self.level().region == Region::From && !token.word.is_reserved() {
             self.relation(token);
+        } else if self.previous.is(b'.') {
+            // In `x.name` the name may be that of a function (parse_func.c, `ParseFuncOrColumn`).
+            self.uses(token);
+        }
+    }
+
+    /// A name in DDL. What is made with, or of, something that leaves something behind does so too.
+    fn mention(&mut self, token: Token) {
+        let name = self.lexer.folded(token);
+        let extension = matches!(self.previous.word, Word::Create | Word::Alter)
+            && name.eq_ignore_ascii_case("extension");
+        let unreadable = token.what == What::UnicodeQuoted;
+        if extension || unreadable || builtin::pins(&name) || self.catalog.pins(&name).is_some() {
+            self.current.arms = true;
+            self.uses(token);
+        }
+    }
+
+    /// It may use what has this name.
+    fn uses(&mut self, token: Token) {
+        if let Some(reason) = self.catalog.pins(&self.lexer.folded(token)) {
+            self.current.stay(reason);
         }
     }
 
@@ -60,7 +85,7 @@ impl Scan<'_> {
             return true;
         }
         match head.word {
-            Word::As | Word::Into | Word::Copy | Word::Prepare => return true,
+            Word::As | Word::Into | Word::Copy | Word::Prepare | Word::Execute => return true,
             Word::With | Word::Recursive if level.with => return true,
             Word::Tablesample => return false,
             _ => {}
@@ -106,20 +131,22 @@ impl Scan<'_> {
         if !self.current.runs_functions() {
             return;
         }
-        if let Some(reason) = self.catalog.function_pins(schema.as_deref(), &name) {
+        self.uses(token);
+        let volatility = match self.catalog.function(schema.as_deref(), &name) {
+            Volatility::Unknown
+                if schema.is_none() && builtin::is_construct_when_unknown(&name) =>
+            {
+                Volatility::Immutable
+            }
+            known => known,
+        };
+        if volatility == Volatility::Unknown
+            && let Some(reason) = self.catalog.unknown_pins()
+        {
             self.current.stay(reason);
         }
-        if self.current.volatile {
-            return;
-        }
-        self.current.volatile = (built_in && builtin::is_always_volatile(&name))
-            || match self.catalog.function(schema.as_deref(), &name) {
-                Volatility::Immutable | Volatility::Stable => false,
-                Volatility::Volatile => true,
-                Volatility::Unknown => {
-                    schema.is_some() || !builtin::is_construct_when_unknown(&name)
-                }
-            };
+        self.current.volatile |= (built_in && builtin::is_always_volatile(&name))
+            || matches!(volatility, Volatility::Volatile | Volatility::Unknown);
     }
 
     fn relation(&mut self, token: Token) {
@@ -128,25 +155,28 @@ impl Scan<'_> {
         }
         if token.what == What::UnicodeQuoted {
             self.current.volatile = true;
+            self.current.stay(PinReason::Unseen);
             return;
         }
-        let name = self.lexer.folded(token);
-        if let Some(reason) = self.catalog.relation_pins(&name) {
-            self.current.stay(reason);
-        }
+        self.uses(token);
         if self.current.volatile {
             return;
         }
+        let name = self.lexer.folded(token);
         let schema = self.schema.map(|schema| self.lexer.folded(schema));
         self.current.volatile = self.catalog.relation_is_volatile(schema.as_deref(), &name);
     }
 
     pub(super) fn operator(&mut self, token: Token) {
-        if self.current.volatile || !self.current.runs_functions() {
+        let symbol = std::str::from_utf8(self.lexer.bytes(token)).unwrap_or_default();
+        if let Some(reason) = self.catalog.pins(symbol) {
+            self.current.arms |= self.current.kind == Kind::Ddl;
+            self.current.stay(reason);
+        }
+        if !self.current.runs_functions() {
             return;
         }
-        let symbol = std::str::from_utf8(self.lexer.bytes(token)).unwrap_or_default();
-        self.current.volatile = self.catalog.operator_is_volatile(symbol);
+        self.current.volatile |= self.catalog.operator_is_volatile(symbol);
     }
 }
 

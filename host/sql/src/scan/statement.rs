@@ -20,6 +20,8 @@ pub(super) struct Current {
     pub(super) locks_rows: bool,
     pub(super) volatile: bool,
     pub(super) copy: bool,
+    /// It defines what may leave something behind later.
+    pub(super) arms: bool,
     /// It may give advisory locks back.
     pub(super) unlocks: bool,
     /// Where EXECUTE of a prepared statement begins in it.
@@ -56,6 +58,7 @@ impl Current {
             locks_rows: false,
             volatile: false,
             copy: false,
+            arms: false,
             unlocks: false,
             executes: None,
             atomic: 0,
@@ -197,6 +200,8 @@ impl Current {
             (Word::Commit | Word::Rollback, Word::Prepared) => {
                 self.two_phase = true;
                 self.kind = Kind::Write;
+                // Whatever another session has defined.
+                self.arms = true;
             }
             (Word::Rollback | Word::Abort, Word::To) => self.savepoint = true,
             _ => {}
@@ -222,9 +227,11 @@ impl Current {
         }
     }
 
-    /// Why the session must stay where it is, now that the statement has ended.
+    /// Why the session must stay where it is, now that the statement has ended. What is only planned makes nothing that a
+    /// server can be asked for, but what it calls may be computed already.
     pub(super) fn final_pin(&self) -> Option<PinReason> {
-        self.pin.filter(|_| self.explained != Explained::Planned)
+        let planned = self.explained == Explained::Planned;
+        self.pin.filter(|reason| !planned || !reason.can_be_checked())
     }
 
     /// Whether it is SAVEPOINT, RELEASE or ROLLBACK TO.

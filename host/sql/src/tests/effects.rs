@@ -1,7 +1,7 @@
 //! What texts do to their session.
 
 use super::look;
-use crate::{Effect, PinReason, same_shape, tag};
+use crate::{Catalog, Effect, PinReason, ScanOptions, Volatility, same_shape, scan, tag};
 
 #[test]
 fn effects() {
@@ -182,4 +182,82 @@ fn tags_come_from_outer_comments() {
     assert_eq!(tag(b"SELECT 1 /* a='%zz', b='%f', c='%ff', d */", "a"), None);
     assert_eq!(tag(b"SELECT 1 /* a='%f", "a"), None);
     assert_eq!(tag(b"SELECT 1", "a"), None);
+}
+
+/// Knows functions, an operator and a view that leave something behind.
+struct Leaving;
+
+impl Catalog for Leaving {
+    fn function(&self, _: Option<&str>, name: &str) -> Volatility {
+        match name {
+            "new" => Volatility::Unknown,
+            _ => Volatility::Immutable,
+        }
+    }
+
+    fn relation_is_volatile(&self, _: Option<&str>, _: &str) -> bool {
+        false
+    }
+
+    fn operator_is_volatile(&self, _: &str) -> bool {
+        false
+    }
+
+    fn pins(&self, name: &str) -> Option<PinReason> {
+        matches!(name, "leaves" | "|+|" | "view").then_some(PinReason::Settings)
+    }
+
+    fn unknown_pins(&self) -> Option<PinReason> {
+        Some(PinReason::UnknownFunction)
+    }
+}
+
+#[test]
+fn what_leaves_something_behind_is_found_however_it_is_used() {
+    let pin = |sql: &str| scan(sql.as_bytes(), ScanOptions::default(), &Leaving).pin();
+    for sql in [
+        "SELECT leaves()",
+        "SELECT t.leaves FROM t",
+        "SELECT (t).\"leaves\" FROM t",
+        "SELECT 1 |+| 2",
+        "SELECT 1 OPERATOR(public.|+|) 2",
+        "SELECT * FROM a JOIN public.view ON true",
+        "DO 'BEGIN PERFORM 1 |+| 2; END'",
+        "CREATE TABLE t AS SELECT leaves()",
+        "ALTER TABLE t ADD a int DEFAULT leaves()",
+    ] {
+        assert_eq!(pin(sql), Some(PinReason::Settings), "{sql}");
+    }
+    assert_eq!(pin("SELECT new(1)"), Some(PinReason::UnknownFunction));
+    for sql in ["SELECT known(1)", "SELECT leaves FROM t", "SELECT json_new(1)", "EXECUTE new(1)"] {
+        assert_eq!(pin(sql), None, "{sql}");
+    }
+}
+
+#[test]
+fn definitions_by_which_others_may_leave_something_behind_are_seen() {
+    let arms = |sql: &str| scan(sql.as_bytes(), ScanOptions::default(), &Leaving).arms;
+    for sql in [
+        "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT leaves()'",
+        "CREATE OR REPLACE PROCEDURE p() LANGUAGE plpgsql AS $$ BEGIN SET a.b = 1; END $$",
+        "CREATE FUNCTION f() RETURNS int RETURN leaves()",
+        "CREATE TRIGGER t BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION leaves()",
+        "CREATE OPERATOR + (FUNCTION = leaves, LEFTARG = a)",
+        "CREATE VIEW v AS SELECT set_config('a.b', 'c', false)",
+        "CREATE TABLE t (a int DEFAULT (1 |+| 2))",
+        "CREATE TABLE t (a int DEFAULT \"leaves\"())",
+        "ALTER FUNCTION leaves() RENAME TO calm",
+        "CREATE EXTENSION x",
+        "SELECT 1; COMMIT PREPARED 'x'",
+    ] {
+        assert!(arms(sql), "{sql}");
+    }
+    for sql in [
+        "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT calm()'",
+        "CREATE TABLE t (a int DEFAULT calm(), leave text)",
+        "CREATE INDEX ON t (lower(a))",
+        "SELECT leaves()",
+    ] {
+        assert!(!arms(sql), "{sql}");
+    }
 }

@@ -101,7 +101,7 @@ const CASES: &[(&str, Kind, Facts)] = &[
     ("DECLARE c CURSOR WITH HOLD FOR SELECT 1", Session, S),
     ("FETCH 1 FROM c", Session, N),
     ("LOAD 'x'", Session, S),
-    ("EXECUTE p(1)", Unknown, V),
+    ("EXECUTE p(1)", Unknown, N),
     ("VACUUM t", Utility, N),
     ("REFRESH MATERIALIZED VIEW v", Utility, N),
     ("CREATE TABLE t (a int)", Ddl, N),
