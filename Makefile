@@ -1,14 +1,14 @@
 # The build's output stays outside of the checkout, so that checkouts share it.
 export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/howdah/target
 
-.PHONY: demo test lint unit drivers fuzz bench setup
+.PHONY: demo test lint unit drivers regress fuzz bench setup
 
 ## Show the main job working: a primary, two replicas, the proxy, a policy swapped under load.
 demo: setup
 	cargo run --quiet --package howdah -- demo
 
-## Everything that must hold: format, lints, unit and end-to-end tests, drivers, a short fuzz.
-test: setup lint unit drivers
+## Everything that must hold: format, lints, unit and end-to-end tests, drivers, PostgreSQL's own tests, a short fuzz.
+test: setup lint unit drivers regress
 	cargo run --quiet --package howdah -- demo --check
 	tests/fuzz/run 5
 
@@ -27,6 +27,10 @@ unit: setup
 drivers: setup
 	cargo build --quiet --locked --package howdah
 	tests/drivers/run
+
+## PostgreSQL's own regression suite, directly and through transaction pooling.
+regress: setup
+	tests/regress/run --mode direct --mode transaction --at-least 200
 
 ## Fuzz every target for SECONDS each.
 fuzz: SECONDS ?= 60

@@ -34,12 +34,16 @@ pub const OPERATORS: &str = "SELECT DISTINCT o.oprname FROM pg_catalog.pg_operat
     JOIN pg_catalog.pg_proc p ON p.oid = o.oprcode WHERE p.provolatile = 'v'";
 
 /// Lists the functions that have a body: name and body, of which at most 65,537 characters. That of a
-/// function in standard SQL is not in `prosrc`.
+/// function in standard SQL is not in `prosrc`. Libraries of extensions are trusted to keep nothing that matters; a volatile
+/// function of another library may keep anything, and stands here with a body that does.
 pub const BODIES: &str = "SELECT p.proname, CASE \
+      WHEN l.lanname = 'c' THEN 'setseed()' \
       WHEN p.prosrc = '' AND p.prokind IN ('f', 'p') THEN pg_catalog.pg_get_functiondef(p.oid) \
       ELSE pg_catalog.left(p.prosrc, 65537) END \
     FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_language l ON l.oid = p.prolang \
-    WHERE p.oid >= 16384 AND l.lanname NOT IN ('internal', 'c') LIMIT 20000";
+    WHERE p.oid >= 16384 AND l.lanname <> 'internal' AND (l.lanname <> 'c' OR (p.provolatile = 'v' \
+      AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.deptype = 'e' AND d.objid = p.oid \
+        AND d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass))) LIMIT 20000";
 
 /// Lists what uses what without its being named: user, used. Users are operators, aggregates, and relations by their rules
 /// and policies. An empty name stands for all that writes, by triggers, defaults, constraints and indexes, and a dot for all

@@ -279,7 +279,8 @@ async fn drain(shared: &Shared, threads: &[JoinHandle<()>]) {
     tracing::info!("drained");
 }
 
-/// Runs the proxy until SIGTERM or SIGINT. SIGHUP, and a change of the file, reload the configuration.
+/// Runs the proxy until SIGTERM or SIGINT. SIGHUP, and a change of the file, reload the configuration; SIGHUP reloads the
+/// catalogs of functions too.
 ///
 /// # Errors
 /// The proxy cannot start.
@@ -296,7 +297,10 @@ pub fn run(config: Config, source: Source) -> anyhow::Result<()> {
             tokio::select! {
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
-                _ = hangup.recv() => reload(&proxy, &source),
+                _ = hangup.recv() => {
+                    proxy.shared.monitor.catalogs.refresh();
+                    reload(&proxy, &source);
+                }
                 _ = changes.recv() => {
                     // Editors write in several steps.
                     while tokio::time::timeout(SETTLED, changes.recv()).await.is_ok() {}

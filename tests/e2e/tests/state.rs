@@ -2,7 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 use bytes::BytesMut;
-use howdah_e2e::{RawClient, Running, cluster, policy};
+use howdah_cluster::ClusterId;
+use howdah_e2e::{RawClient, Running, cluster, policy, wait};
 use howdah_pgcluster::Auth;
 use howdah_wire::backend::{self, DataRow};
 use howdah_wire::frontend::{Bind, Execute, Parse, Sync};
@@ -205,4 +206,29 @@ fn values_of_sequences_are_nobody_elses() {
     assert_eq!(ask(&mut first, "SELECT lastval()"), "2");
     assert_eq!(ask(&mut first, "DISCARD ALL"), "");
     assert_eq!(ask(&mut second, "INSERT INTO counted (a) VALUES (1); SELECT lastval()"), "3");
+}
+
+/// What SIGHUP does: a function that was replaced past the proxy is known when the catalog has been loaded again.
+#[test]
+fn a_function_replaced_past_the_proxy_is_known_after_a_refresh() {
+    let cluster = cluster(0, Auth::Trust);
+    let define = |body: &str| {
+        let function = "CREATE OR REPLACE FUNCTION changes() RETURNS int LANGUAGE plpgsql";
+        let sql = format!("{function} AS $$ BEGIN {body} RETURN 1; END $$");
+        cluster.primary().query("postgres", &sql).unwrap();
+    };
+    define("");
+    let proxy = proxy(&cluster.nodes(), 2);
+    let mut first = RawClient::login(proxy.port);
+    assert_eq!(ask(&mut first, "SELECT changes()"), "1");
+    define("PERFORM set_config('app.kept', 'mine', false);");
+    let monitor = &proxy.proxy().shared.monitor;
+    let schema = monitor.schema(ClusterId(0), "postgres");
+    let before = schema.loads();
+    monitor.catalogs.refresh();
+    wait("the catalog to be loaded again", || schema.loads() > before);
+    assert_eq!(ask(&mut first, "SELECT changes()"), "1");
+    let show = "SELECT coalesce(nullif(current_setting('app.kept', true), ''), 'none')";
+    assert_eq!(ask(&mut RawClient::login(proxy.port), show), "none");
+    assert_eq!(ask(&mut first, show), "mine");
 }

@@ -31,7 +31,7 @@ const INTRODUCTION: &str = "# Configuration
 `howdah run --config howdah.toml` reads one file in [TOML](https://toml.io). `howdah check --config howdah.toml` \
 reports every mistake in it; keys that do not exist are mistakes. The program reads the file again when it \
 changes and on SIGHUP: a file with mistakes changes nothing, and a change of `listen`, `peers`, `workers` or `log.format` \
-waits for a restart.
+waits for a restart. SIGHUP also reads anew what functions there are, and what they do.
 
 One cluster is all that a file must have:
 

@@ -160,6 +160,14 @@ impl Catalogs {
         }
     }
 
+    /// Loads all of them again.
+    pub fn refresh(&self) {
+        for entry in self.entries.lock().values_mut() {
+            entry.stale = true;
+        }
+        self.wanted.notify_one();
+    }
+
     /// A function has been called that is not in the catalog: it may be a new one.
     pub fn doubted(&self, cluster: ClusterId, database: &str) {
         if let Some(entry) = self.entries.lock().get_mut(&(cluster, database.to_owned()))
