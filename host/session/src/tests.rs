@@ -53,7 +53,13 @@ impl Guide for Policy {
         })
     }
 
-    fn route(&mut self, text: &[u8], statement: &Statement, _: Facts) -> Rc<Answer> {
+    fn route(
+        &mut self,
+        text: &[u8],
+        statement: &Statement,
+        _: Facts,
+        _: Option<&Bind<'_>>,
+    ) -> Rc<Answer> {
         Rc::new(Answer(match statement.kind {
             _ if text.ends_with(b"forbidden") => Decision::Refuse(Refusal::new("42501", "no")),
             Kind::Read => Decision::Replica(Demands::default()),
@@ -259,7 +265,7 @@ fn a_lost_transaction_is_over_until_it_is_rolled_back() {
     bench.sent_down();
     bench.query("UPDATE t SET a = 1");
     bench.step(Some(&mut primary));
-    bench.session.server_lost(&mut bench.io);
+    bench.session.server_lost(&mut bench.io, &mut bench.guide);
     assert_eq!(sqlstate(&bench.io.client_out), *b"40001");
     assert_eq!(bench.sent_down(), b"EZ");
     bench.query("SELECT 1");
@@ -284,7 +290,7 @@ fn a_lost_write_is_of_unknown_outcome_and_a_lost_read_runs_again() {
         bench.query(sql);
         bench.step(None);
         bench.step(Some(&mut primary));
-        bench.session.server_lost(&mut bench.io);
+        bench.session.server_lost(&mut bench.io, &mut bench.guide);
         match state {
             Some(state) => assert_eq!(sqlstate(&bench.io.client_out), state),
             None => assert_eq!((bench.sent_down(), bench.step(None)), (Vec::new(), Step::Lease)),

@@ -20,6 +20,8 @@ pub(super) struct Current {
     pub(super) locks_rows: bool,
     pub(super) volatile: bool,
     pub(super) copy: bool,
+    /// An UPDATE or DELETE in it has no WHERE.
+    pub(super) unbounded: bool,
     /// It may give advisory locks back.
     pub(super) unlocks: bool,
     /// Where EXECUTE of a prepared statement begins in it.
@@ -56,6 +58,7 @@ impl Current {
             locks_rows: false,
             volatile: false,
             copy: false,
+            unbounded: false,
             unlocks: false,
             executes: None,
             atomic: 0,
@@ -149,8 +152,13 @@ impl Current {
             Word::Delete => next.word == Word::From,
             _ => next.is_name() && (next.word == Word::Only || !next.word.is_reserved()),
         };
+        let changes = matches!(token.word, Word::Update | Word::Delete);
+        if changes && self.verb == Word::Prepare && previous.word == Word::As {
+            level.unbounded = true;
+        }
         if begins && goes_on {
             self.writes = true;
+            level.unbounded = changes;
             level.with = false;
             level.query = true;
         }
@@ -220,6 +228,11 @@ impl Current {
         if self.pin.is_none_or(PinReason::can_be_checked) {
             self.pin = Some(reason);
         }
+    }
+
+    /// Whether an UPDATE or DELETE without WHERE is run, or prepared to be run.
+    pub(super) fn is_unbounded(&self) -> bool {
+        self.unbounded && self.kind != Kind::Ddl && self.explained != Explained::Planned
     }
 
     /// Why the session must stay where it is, now that the statement has ended.
