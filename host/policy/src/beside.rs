@@ -76,15 +76,18 @@ impl Worker {
         observed.len() >= BATCH
     }
 
-    /// Tells one batch of observations. True: there is another whole one. Not to be called while a statement is being
-    /// handled.
-    pub fn report(&self) -> bool {
+    /// How many batches of observations wait.
+    pub fn batches(&self) -> usize {
+        self.observed.borrow().len().div_ceil(BATCH)
+    }
+
+    /// Tells one batch of observations. Not to be called while a statement is being handled.
+    pub fn report(&self) {
         let chain = self.chain();
-        let (batch, more) = {
+        let batch: Vec<Seen> = {
             let mut observed = self.observed.borrow_mut();
             let many = observed.len().min(BATCH);
-            let batch: Vec<_> = observed.drain(..many).collect();
-            (batch, observed.len() >= BATCH)
+            observed.drain(..many).collect()
         };
         for (i, policy) in chain.generation.policies.iter().enumerate() {
             let wanted = batch.iter().filter(|seen| seen.is_for(&chain.generation, i));
@@ -98,7 +101,6 @@ impl Worker {
                 None => Ok(()),
             });
         }
-        more
     }
 
     /// Tells those policies that time has passed that wanted to be told by now. When the next one does.

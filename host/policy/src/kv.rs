@@ -322,7 +322,7 @@ mod tests {
     #[test]
     fn a_value_is_swapped_only_when_it_is_as_expected() {
         let space = Space::default();
-        let mut swap =
+        let swap =
             |expected, value| space.compare_and_swap("k", expected, value, None, PLENTY).unwrap();
         assert!(!swap(Some(b"x"), b"1"));
         assert!(swap(None, b"1"));

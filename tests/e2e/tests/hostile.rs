@@ -188,7 +188,9 @@ impl House {
         for _ in 0..statements {
             self.worker.observe(&chain, interest, seen.clone());
         }
-        while self.worker.report() {}
+        while self.worker.batches() > 0 {
+            self.worker.report();
+        }
     }
 
     /// Waits until a policy is told that time has passed.
@@ -634,7 +636,9 @@ async fn a_policy_answers_without_a_server() {
     let file = policy("hostile");
     let proxy = Running::start(
         &shared().nodes(),
-        &format!("[[policy]]\nname = \"bad\"\npath = {file:?}\ngrants = [\"metrics\"]\n"),
+        &format!(
+            "[[policy]]\nname = \"bad\"\npath = {file:?}\ngrants = [\"metrics\", \"kv\", \"clock\", \"random\", \"nodes\", \"catalog\"]\n"
+        ),
     );
     let client = connect(proxy.port, "postgres").await;
     proxy.wait_up(3);

@@ -24,7 +24,8 @@ pub(super) async fn tell(ctx: Rc<Ctx>) {
         let full = timeout_at(wake, ctx.observed.notified()).await.is_ok();
         if full || reported.elapsed() >= REPORT {
             reported = Instant::now();
-            while ctx.policies.report() {
+            for _ in 0..ctx.policies.batches() {
+                ctx.policies.report();
                 // The clients of this worker come first.
                 yield_now().await;
             }
