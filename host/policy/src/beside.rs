@@ -128,7 +128,8 @@ impl Worker {
             }
         }
         let dues = chain.generation.policies.iter().zip(&chain.slots);
-        let told = dues.filter(|(policy, _)| policy.hooks.tick.is_some());
+        let told =
+            dues.filter(|(policy, _)| policy.hooks.tick.is_some() && !policy.is_quarantined());
         told.filter_map(|(_, slot)| slot.borrow().instance.as_ref()?.due).min()
     }
 

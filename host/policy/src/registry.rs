@@ -41,6 +41,13 @@ impl Generation {
         let ready = self.ready.lock().get_mut(worker).and_then(Option::take);
         ready.unwrap_or_else(|| self.policies.iter().map(|_| Slot::default()).collect())
     }
+
+    /// A policy's instances that this worker has not fetched yet, and now will with the next generation.
+    fn unfetched(&self, worker: usize, policy: usize) -> Slot {
+        let mut ready = self.ready.lock();
+        let slots = ready.get_mut(worker).and_then(Option::as_mut);
+        slots.and_then(|slots| slots.get_mut(policy)).map(std::mem::take).unwrap_or_default()
+    }
 }
 
 /// What a successful [`Registry::apply`] did.
@@ -180,15 +187,16 @@ impl Registry {
             Instance::start(policy, &self.ticker)
                 .map_err(|message| PolicyError::new(&policy.spec, message))
         };
-        let slot = |policy: &Arc<Loaded>| {
-            if current.policies.iter().any(|old| Arc::ptr_eq(old, policy)) {
-                return Ok(Slot::default());
+        let slot = |worker: usize, policy: &Arc<Loaded>| {
+            if let Some(i) = current.policies.iter().position(|old| Arc::ptr_eq(old, policy)) {
+                return Ok(current.unfetched(worker, i));
             }
             Ok(Slot { instance: Some(start(policy)?), spare: Some(start(policy)?) })
         };
-        (0..self.options.workers)
-            .map(|_| policies.iter().map(slot).collect::<Result<_, _>>().map(Some))
-            .collect()
+        let slots = |worker| -> Result<Vec<Slot>, PolicyError> {
+            policies.iter().map(|policy| slot(worker, policy)).collect()
+        };
+        (0..self.options.workers).map(|worker| slots(worker).map(Some)).collect()
     }
 
     /// Other nodes, roles or lags from now on.

@@ -31,6 +31,7 @@ pub mod bindings;
 mod export;
 mod hooks;
 mod host;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 mod types;
 

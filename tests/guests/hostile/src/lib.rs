@@ -215,9 +215,11 @@ impl Observe for Hostile {
             let sized = seen.bytes > 0;
             format!("{kind:?} {node:?} {source:?} {rows} {sqlstate:?} {waited} {sized}")
         };
-        self.observed.extend(batch.iter().map(text));
-        let old = self.observed.len().saturating_sub(500);
-        self.observed.drain(..old);
+        for seen in batch.iter().map(text) {
+            if !self.observed.contains(&seen) && self.observed.len() < 500 {
+                self.observed.push(seen);
+            }
+        }
     }
 }
 
