@@ -68,8 +68,10 @@ impl Facts {
     pub const HINT_PRIMARY: Facts = Facts(1 << 8);
     /// Carries the hint `/* howdah: replica */`.
     pub const HINT_REPLICA: Facts = Facts(1 << 9);
+    /// An UPDATE or DELETE has no WHERE.
+    pub const UNBOUNDED: Facts = Facts(1 << 10);
 
-    const NAMES: [&'static str; 10] = [
+    const NAMES: [&'static str; 11] = [
         "in-transaction",
         "read-only",
         "locks-rows",
@@ -80,6 +82,7 @@ impl Facts {
         "sticky",
         "hint-primary",
         "hint-replica",
+        "unbounded",
     ];
 
     /// Both sets together.

@@ -4,6 +4,9 @@
 
 mod answer;
 mod facts;
+mod observation;
+mod parameter;
+mod retry;
 mod session;
 mod topology;
 
@@ -11,5 +14,8 @@ pub use answer::{
     Decision, Demands, Otherwise, Refusal, Remember, Rewrite, RewriteVerdict, Table, Verdict,
 };
 pub use facts::{Facts, Kind};
+pub use observation::{Observation, Source};
+pub use parameter::Parameter;
+pub use retry::{Again, Failure, Outcome, Retry, Safety, Target};
 pub use session::{Admission, Client, PoolMode, SessionDecision};
 pub use topology::{Node, Role};

@@ -40,6 +40,10 @@ pub struct Admission {
     pub pool_mode: Option<PoolMode>,
     /// Settings as if sent at start-up.
     pub settings: Vec<(String, String)>,
+    /// Of the clients that wait for a server, those with a higher one go first.
+    pub priority: i8,
+    /// Longest wait for a server.
+    pub max_wait_ms: Option<u32>,
     /// The session class.
     pub class: u32,
 }

@@ -4,10 +4,11 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use howdah_decision::{Decision, Facts, Remember, RewriteVerdict, Verdict};
-use howdah_sql::Statement;
+use howdah_decision::{Decision, Facts, Parameter, Remember, RewriteVerdict, Verdict};
+use howdah_sql::{Catalog, Statement};
 
 use crate::instance::Instance;
+use crate::loaded::Hooks;
 use crate::memory::Memory;
 use crate::registry::Generation;
 
@@ -43,6 +44,35 @@ pub struct Question<'a> {
     pub who: &'a Arc<Who>,
     /// Which policies apply, from [`Chain::interest`].
     pub interest: Interest,
+    /// What else a policy may ask.
+    pub background: &'a dyn Background,
+}
+
+/// What a policy may ask about a question: looked up only when it may.
+pub trait Background {
+    /// What is bound to the statement's parameters, when that is known.
+    fn parameters(&self) -> Option<Vec<Parameter>> {
+        None
+    }
+
+    /// What is known of the functions of the session's database.
+    fn catalog(&self) -> Option<Arc<dyn Catalog + Send + Sync>> {
+        None
+    }
+
+    /// Another number when that has changed.
+    fn catalog_epoch(&self) -> u64 {
+        0
+    }
+}
+
+/// Nothing is known.
+impl Background for () {}
+
+impl std::fmt::Debug for dyn Background + '_ {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Background")
+    }
 }
 
 impl Question<'_> {
@@ -85,9 +115,13 @@ impl AsRef<Decision> for Answer {
 /// with.
 pub struct Chain {
     pub(crate) generation: Arc<Generation>,
-    pub(crate) slots: Vec<RefCell<Slot>>,
+    /// An unchanged policy has the same instance in the next generation.
+    pub(crate) slots: Vec<Rc<RefCell<Slot>>>,
     pub(crate) answers: RefCell<Memory<Answer>>,
     pub(crate) rewrites: RefCell<Memory<RewriteVerdict>>,
+    /// Policies with the hook.
+    pub(crate) observers: Interest,
+    retriers: Interest,
 }
 
 /// A policy's place on a worker: the instance in use, and a warm one.
@@ -98,13 +132,30 @@ pub(crate) struct Slot {
 }
 
 impl Chain {
-    pub(crate) fn new(generation: Arc<Generation>, slots: Vec<Slot>) -> Rc<Chain> {
+    pub(crate) fn new(generation: Arc<Generation>, slots: Vec<Rc<RefCell<Slot>>>) -> Rc<Chain> {
+        let with = |hook: fn(&Hooks) -> bool| {
+            let policies = generation.policies.iter().enumerate();
+            let there = policies.filter(|(_, policy)| hook(&policy.hooks));
+            Interest(there.fold(0, |bits, (i, _)| bits | (1 << i)))
+        };
         Rc::new(Chain {
+            observers: with(|hooks| hooks.observe.is_some()),
+            retriers: with(|hooks| hooks.retry.is_some()),
             generation,
-            slots: slots.into_iter().map(RefCell::new).collect(),
+            slots,
             answers: RefCell::new(Memory::new()),
             rewrites: RefCell::new(Memory::new()),
         })
+    }
+
+    /// Whether any of these policies wants to know what becomes of statements.
+    pub fn observes(&self, interest: Interest) -> bool {
+        self.observers.0 & interest.0 != 0
+    }
+
+    /// Whether any of these policies has a say in what becomes of statements that fail.
+    pub fn retries(&self, interest: Interest) -> bool {
+        self.retriers.0 & interest.0 != 0
     }
 
     /// The number of the generation.

@@ -1,11 +1,13 @@
 //! Between the generated types and plain data. What a guest says is checked here.
 
 use howdah_decision::{
-    Admission, Client, Decision, Demands, Facts, Kind, Node, Otherwise, PoolMode, Refusal,
-    Remember, Rewrite, RewriteVerdict, Role, Table, Verdict,
+    Admission, Again, Client, Decision, Demands, Facts, Failure, Kind, Node, Observation,
+    Otherwise, Outcome, PoolMode, Refusal, Remember, Retry, Rewrite, RewriteVerdict, Role, Safety,
+    Source, Table, Target, Verdict,
 };
 
-use crate::bindings::exports::howdah::policy::{rewrite, route, session};
+use crate::beside::FailedAt;
+use crate::bindings::exports::howdah::policy::{observe, retry, rewrite, route, session};
 use crate::bindings::howdah::policy::types;
 use crate::spec::Limits;
 
@@ -24,7 +26,7 @@ pub(crate) fn kind(kind: Kind) -> types::Kind {
 }
 
 pub(crate) fn facts(facts: Facts) -> types::Facts {
-    const PAIRS: [(Facts, types::Facts); 10] = [
+    const PAIRS: [(Facts, types::Facts); 11] = [
         (Facts::IN_TRANSACTION, types::Facts::IN_TRANSACTION),
         (Facts::READ_ONLY, types::Facts::READ_ONLY),
         (Facts::LOCKS_ROWS, types::Facts::LOCKS_ROWS),
@@ -35,6 +37,7 @@ pub(crate) fn facts(facts: Facts) -> types::Facts {
         (Facts::STICKY, types::Facts::STICKY),
         (Facts::HINT_PRIMARY, types::Facts::HINT_PRIMARY),
         (Facts::HINT_REPLICA, types::Facts::HINT_REPLICA),
+        (Facts::UNBOUNDED, types::Facts::UNBOUNDED),
     ];
     let mut out = types::Facts::empty();
     for (ours, theirs) in PAIRS {
@@ -167,6 +170,8 @@ pub(crate) fn opinion(decision: session::Decision) -> Result<Opinion, String> {
                 types::PoolMode::Transaction => PoolMode::Transaction,
             }),
             settings: a.settings,
+            priority: a.priority,
+            max_wait_ms: a.max_wait_ms,
             class: a.class,
         }),
     };
@@ -191,15 +196,94 @@ pub(crate) fn opinion(decision: session::Decision) -> Result<Opinion, String> {
     Ok(opinion)
 }
 
+fn role(role: Role) -> types::Role {
+    match role {
+        Role::Unknown => types::Role::Unknown,
+        Role::Primary => types::Role::Primary,
+        Role::Replica => types::Role::Replica,
+    }
+}
+
+/// A failure, with where it happened and how long after the statement was first sent.
+pub(crate) fn failure(failure: &Failure, at: &FailedAt<'_>) -> retry::Failure {
+    retry::Failure {
+        sqlstate: failure.sqlstate.map(text),
+        node: at.node.to_owned(),
+        role: role(at.role),
+        safety: match failure.safety {
+            Safety::Unsent => retry::Safety::Unsent,
+            Safety::Refused => retry::Safety::Refused,
+            Safety::OnStandby => retry::Safety::OnStandby,
+            Safety::Read => retry::Safety::Read,
+            Safety::InTransaction => retry::Safety::InTransaction,
+            Safety::Commit => retry::Safety::Commit,
+            Safety::Unknown => retry::Safety::Unknown,
+        },
+        outcome: match failure.outcome {
+            Outcome::Unknown => retry::Outcome::Unknown,
+            Outcome::Committed => retry::Outcome::Committed,
+            Outcome::NotCommitted => retry::Outcome::NotCommitted,
+        },
+        replayable: failure.replayable,
+        attempt: failure.attempt,
+        elapsed_ms: u64::try_from(at.elapsed.as_millis()).unwrap_or(u64::MAX),
+    }
+}
+
+/// What a policy says to a failure, or why it cannot be done.
+pub(crate) fn retry(decision: retry::Decision, failure: &Failure) -> Result<Retry, String> {
+    match decision {
+        retry::Decision::NoOpinion => Ok(Retry::NoOpinion),
+        retry::Decision::GiveUp => Ok(Retry::GiveUp),
+        retry::Decision::Again(_) if !failure.safety.allows_again() => {
+            Err("the statement cannot be sent again".into())
+        }
+        retry::Decision::Again(again) => Ok(Retry::Again(Again {
+            target: match again.target {
+                retry::Target::Same => Target::Same,
+                retry::Target::Another => Target::Another,
+                retry::Target::Primary => Target::Primary,
+            },
+            delay_ms: again.delay_ms,
+        })),
+        retry::Decision::Replay if !failure.replayable => {
+            Err("the transaction cannot be replayed".into())
+        }
+        retry::Decision::Replay => Ok(Retry::Replay),
+    }
+}
+
+pub(crate) fn observation(seen: &Observation) -> observe::Observation {
+    observe::Observation {
+        session: seen.session,
+        class: seen.class,
+        kind: kind(seen.kind),
+        digest: seen.digest,
+        node: seen.node.as_deref().map(str::to_owned),
+        source: match seen.source {
+            Source::Policy => observe::Source::Policy,
+            Source::Nobody => observe::Source::Nobody,
+            Source::Failure => observe::Source::Failure,
+            Source::Learned => observe::Source::Learned,
+            Source::Bound => observe::Source::Bound,
+        },
+        latency_us: seen.latency_us,
+        waited_us: seen.waited_us,
+        rows: seen.rows,
+        bytes: seen.bytes,
+        sqlstate: seen.sqlstate.map(text),
+    }
+}
+
+fn text(sqlstate: [u8; 5]) -> String {
+    String::from_utf8_lossy(&sqlstate).into_owned()
+}
+
 pub(crate) fn node(node: &Node) -> types::Node {
     types::Node {
         name: node.name.clone(),
         cluster: node.cluster.clone(),
-        role: match node.role {
-            Role::Unknown => types::Role::Unknown,
-            Role::Primary => types::Role::Primary,
-            Role::Replica => types::Role::Replica,
-        },
+        role: role(node.role),
         up: node.up,
         lag_bytes: node.lag_bytes,
         lag_ms: node.lag_ms,

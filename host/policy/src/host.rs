@@ -1,55 +1,107 @@
 //! What the host offers to guests.
 
-use std::collections::BTreeMap;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::AtomicU64;
+use std::time::{Duration, Instant, SystemTime};
 
-use parking_lot::Mutex;
+use arc_swap::ArcSwap;
+use howdah_decision::{Node, Parameter};
+use howdah_sql::{Catalog, Volatility};
 use wasmtime::StoreLimits;
 
-use crate::bindings::howdah::policy::{log, metrics, question, settings, types};
+use crate::bindings::howdah::policy::{
+    catalog, clock, kv as wit_kv, log, metrics, nodes, question, random, settings, types,
+};
 use crate::chain::Who;
+use crate::convert;
+use crate::kv::{self, Quota, Spaces, Store};
+use crate::loaded::Loaded;
+use crate::metrics::Metrics;
 use crate::spec::{PolicySpec, SettingValue};
 
 /// Longest log line that a guest may write, in bytes.
 const MAX_LINE: usize = 1024;
 /// Last words of a guest that are kept, in bytes.
 const MAX_LAST_WORDS: usize = 512;
-/// Most metrics of one policy, and their longest name.
-const MAX_METRICS: usize = 64;
-const MAX_METRIC_NAME: usize = 64;
-
-/// Metrics of one policy, of all its instances together.
-#[derive(Debug, Default)]
-pub(crate) struct Metrics {
-    values: Mutex<BTreeMap<String, f64>>,
-    dropped: AtomicU64,
-}
-
-impl Metrics {
-    fn change(&self, name: String, change: impl FnOnce(&mut f64)) {
-        let sound = !name.is_empty()
-            && name.len() <= MAX_METRIC_NAME
-            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-        let mut values = self.values.lock();
-        if !sound || (values.len() >= MAX_METRICS && !values.contains_key(&name)) {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
-            return;
-        }
-        change(values.entry(name).or_default());
-    }
-
-    pub(crate) fn snapshot(&self) -> Vec<(String, f64)> {
-        self.values.lock().iter().map(|(n, v)| (n.clone(), *v)).collect()
-    }
-}
-
 /// What a question was answered from, besides its arguments: it limits how the answer may be remembered.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Looked {
-    pub(crate) tag: bool,
-    pub(crate) who: bool,
+    /// What the digest leaves out of the text.
+    pub(crate) text: bool,
+    /// Something that may be another one at the next question.
+    pub(crate) passing: bool,
+    /// The nodes.
+    pub(crate) nodes: bool,
+    /// The catalog of the session's database.
+    pub(crate) catalog: bool,
+}
+
+impl Looked {
+    /// What was looked at here or there.
+    pub(crate) fn add(&mut self, other: Looked) {
+        self.text |= other.text;
+        self.passing |= other.passing;
+        self.nodes |= other.nodes;
+        self.catalog |= other.catalog;
+    }
+}
+
+/// The question that is being asked, as far as a guest may ask back.
+pub(crate) struct Asked {
+    pub(crate) text: Box<[u8]>,
+    pub(crate) who: Arc<Who>,
+    pub(crate) parameters: Option<Vec<Parameter>>,
+    pub(crate) catalog: Option<Arc<dyn Catalog + Send + Sync>>,
+}
+
+/// What the instances of all policies share.
+pub(crate) struct World {
+    pub(crate) topology: ArcSwap<Topology>,
+    pub(crate) topology_epoch: AtomicU64,
+    pub(crate) spaces: Spaces,
+    /// Where the monotonic clock begins.
+    began: Instant,
+}
+
+/// Nodes as policies are to know them.
+pub(crate) struct Topology {
+    pub(crate) epoch: u64,
+    pub(crate) nodes: Arc<[Node]>,
+}
+
+impl World {
+    pub(crate) fn new() -> World {
+        World {
+            topology: ArcSwap::from_pointee(Topology { epoch: 0, nodes: Arc::new([]) }),
+            topology_epoch: AtomicU64::new(0),
+            spaces: Spaces::default(),
+            began: Instant::now(),
+        }
+    }
+}
+
+/// SplitMix64.
+struct Random(u64);
+
+impl Random {
+    /// The same numbers each time.
+    fn fixed() -> Random {
+        Random(0x9e37_79b9_7f4a_7c15)
+    }
+
+    /// Others each time: the standard library's hasher keys are random.
+    fn fresh() -> Random {
+        Random(RandomState::new().hash_one(0_u8))
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
 }
 
 /// The state behind one instance.
@@ -57,33 +109,40 @@ pub(crate) struct State {
     pub(crate) limits: StoreLimits,
     spec: Arc<PolicySpec>,
     metrics: Arc<Metrics>,
-    random: u64,
+    world: Arc<World>,
+    kv: Arc<dyn Store>,
+    /// What `wasi:random` gives.
+    inert: Random,
+    random: Random,
     lines: u32,
     lines_since: Instant,
-    /// The text and asker of the question that is being asked.
-    pub(crate) asked: Option<(Box<[u8]>, Arc<Who>)>,
+    pub(crate) asked: Option<Asked>,
     pub(crate) looked: Looked,
     /// What the guest has written to standard output or error during this call.
     pub(crate) last_words: String,
 }
 
 impl State {
-    pub(crate) fn new(
-        spec: &Arc<PolicySpec>,
-        metrics: &Arc<Metrics>,
-        limits: StoreLimits,
-    ) -> State {
+    pub(crate) fn new(loaded: &Loaded, limits: StoreLimits) -> State {
         State {
             limits,
-            spec: Arc::clone(spec),
-            metrics: Arc::clone(metrics),
-            random: 0x9e37_79b9_7f4a_7c15,
+            spec: Arc::clone(&loaded.spec),
+            metrics: Arc::clone(&loaded.metrics),
+            world: Arc::clone(&loaded.world),
+            kv: Arc::clone(&loaded.kv),
+            inert: Random::fixed(),
+            random: Random::fresh(),
             lines: 0,
             lines_since: Instant::now(),
             asked: None,
             looked: Looked::default(),
             last_words: String::new(),
         }
+    }
+
+    /// The instance goes on with other settings.
+    pub(crate) fn now_has(&mut self, spec: &Arc<PolicySpec>) {
+        self.spec = Arc::clone(spec);
     }
 
     /// The guest has written something to standard output or error.
@@ -98,13 +157,9 @@ impl State {
         }
     }
 
-    /// SplitMix64.
-    pub(crate) fn random(&mut self) -> u64 {
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.random;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+    /// A number that is the same in every instance: for `wasi:random`.
+    pub(crate) fn inert_random(&mut self) -> u64 {
+        self.inert.next()
     }
 
     /// Whether one more line may be logged.
@@ -160,33 +215,158 @@ impl settings::Host for State {
 
 impl metrics::Host for State {
     fn count(&mut self, name: String, by: u64) {
-        self.metrics.change(name, |value| *value += by as f64);
+        self.metrics.count(name, by);
     }
 
     fn gauge(&mut self, name: String, value: f64) {
-        self.metrics.change(name, |place| *place = value);
+        self.metrics.gauge(name, value);
+    }
+
+    fn observe(&mut self, name: String, value: u64) {
+        self.metrics.observe(name, value);
     }
 }
 
 impl question::Host for State {
     fn tag(&mut self, key: String) -> Option<String> {
-        self.looked.tag = true;
-        let (text, _) = self.asked.as_ref()?;
-        howdah_sql::tag(text, &key).map(|value| value.into_owned())
+        self.looked.text = true;
+        let asked = self.asked.as_ref()?;
+        howdah_sql::tag(&asked.text, &key).map(|value| value.into_owned())
     }
 
     fn user(&mut self) -> String {
-        self.looked.who = true;
-        self.asked.as_ref().map(|(_, who)| who.user.clone()).unwrap_or_default()
+        self.looked.passing = true;
+        self.asked.as_ref().map(|asked| asked.who.user.clone()).unwrap_or_default()
     }
 
     fn database(&mut self) -> String {
-        self.looked.who = true;
-        self.asked.as_ref().map(|(_, who)| who.database.clone()).unwrap_or_default()
+        self.looked.passing = true;
+        self.asked.as_ref().map(|asked| asked.who.database.clone()).unwrap_or_default()
     }
 
     fn application_name(&mut self) -> String {
-        self.looked.who = true;
-        self.asked.as_ref().map(|(_, who)| who.application_name.clone()).unwrap_or_default()
+        self.looked.passing = true;
+        self.asked.as_ref().map(|asked| asked.who.application_name.clone()).unwrap_or_default()
+    }
+
+    fn parameter(&mut self, number: u16) -> Option<question::ParameterValue> {
+        self.looked.passing = true;
+        let all = self.asked.as_ref()?.parameters.as_ref()?;
+        let found = all.get(usize::from(number).checked_sub(1)?)?;
+        Some(match found {
+            Parameter::Null => question::ParameterValue::Null,
+            Parameter::Text(text) => question::ParameterValue::Text(text.clone()),
+            Parameter::Binary(bytes) => question::ParameterValue::Binary(bytes.clone()),
+        })
+    }
+
+    fn literal(&mut self, index: u32) -> Option<String> {
+        self.looked.text = true;
+        let asked = self.asked.as_ref()?;
+        howdah_sql::literal(&asked.text, index as usize).map(|value| value.into_owned())
+    }
+
+    fn relations(&mut self) -> Vec<String> {
+        self.asked.as_ref().map(|asked| howdah_sql::relations(&asked.text)).unwrap_or_default()
+    }
+}
+
+impl From<kv::Error> for wit_kv::Error {
+    fn from(error: kv::Error) -> wit_kv::Error {
+        match error {
+            kv::Error::Quota => wit_kv::Error::Quota,
+            kv::Error::TooLarge => wit_kv::Error::TooLarge,
+            kv::Error::NotANumber => wit_kv::Error::NotANumber,
+            kv::Error::Overflow => wit_kv::Error::Other("the sum has more than 64 bits".into()),
+        }
+    }
+}
+
+impl State {
+    /// The shared values, and how many of them there may be.
+    fn kv(&mut self) -> (&dyn Store, Quota) {
+        self.looked.passing = true;
+        (&*self.kv, Quota::from(&self.spec.limits))
+    }
+}
+
+impl wit_kv::Host for State {
+    fn get(&mut self, key: String) -> Option<Vec<u8>> {
+        self.kv().0.get(&key).map(Vec::from)
+    }
+
+    fn set(
+        &mut self,
+        key: String,
+        value: Vec<u8>,
+        ttl_ms: Option<u64>,
+    ) -> Result<(), wit_kv::Error> {
+        let (kv, quota) = self.kv();
+        Ok(kv.set(&key, &value, ttl_ms, quota)?)
+    }
+
+    fn delete(&mut self, key: String) {
+        self.kv().0.delete(&key);
+    }
+
+    fn compare_and_swap(
+        &mut self,
+        key: String,
+        expected: Option<Vec<u8>>,
+        value: Vec<u8>,
+        ttl_ms: Option<u64>,
+    ) -> Result<bool, wit_kv::Error> {
+        let (kv, quota) = self.kv();
+        Ok(kv.compare_and_swap(&key, expected.as_deref(), &value, ttl_ms, quota)?)
+    }
+
+    fn increment(
+        &mut self,
+        key: String,
+        by: i64,
+        ttl_ms: Option<u64>,
+    ) -> Result<i64, wit_kv::Error> {
+        let (kv, quota) = self.kv();
+        Ok(kv.increment(&key, by, ttl_ms, quota)?)
+    }
+}
+
+impl clock::Host for State {
+    fn monotonic_ns(&mut self) -> u64 {
+        self.looked.passing = true;
+        u64::try_from(self.world.began.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    fn wall_ms(&mut self) -> u64 {
+        self.looked.passing = true;
+        let since = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+impl random::Host for State {
+    fn next(&mut self) -> u64 {
+        self.looked.passing = true;
+        self.random.next()
+    }
+}
+
+impl nodes::Host for State {
+    fn all(&mut self) -> Vec<types::Node> {
+        self.looked.nodes = true;
+        self.world.topology.load().nodes.iter().map(convert::node).collect()
+    }
+}
+
+impl catalog::Host for State {
+    fn function(&mut self, schema: Option<String>, name: String) -> catalog::Volatility {
+        self.looked.catalog = true;
+        let known = self.asked.as_ref().and_then(|asked| asked.catalog.as_ref());
+        match known.map(|catalog| catalog.function(schema.as_deref(), &name)) {
+            Some(Volatility::Immutable) => catalog::Volatility::Immutable,
+            Some(Volatility::Stable) => catalog::Volatility::Stable,
+            Some(Volatility::Volatile) => catalog::Volatility::Volatile,
+            Some(Volatility::Unknown) | None => catalog::Volatility::Unknown,
+        }
     }
 }

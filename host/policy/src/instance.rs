@@ -1,6 +1,7 @@
 //! One living instance of a policy.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use howdah_decision::Node;
 use wasmtime::{Store, StoreLimitsBuilder};
@@ -21,6 +22,11 @@ pub(crate) struct Guest {
     pub(crate) route: Option<exports::route::Guest>,
     pub(crate) rewrite: Option<exports::rewrite::Guest>,
     topology: Option<exports::topology::Guest>,
+    configure: Option<exports::configure::Guest>,
+    pub(crate) retry: Option<exports::retry::Guest>,
+    pub(crate) observe: Option<exports::observe::Guest>,
+    tick: Option<exports::tick::Guest>,
+    state: Option<exports::state::Guest>,
 }
 
 /// An instance with its store.
@@ -29,6 +35,8 @@ pub(crate) struct Instance {
     pub(crate) guest: Guest,
     /// The topology that it was told last.
     topology: u64,
+    /// When it wants to be told that time has passed.
+    pub(crate) due: Option<Instant>,
 }
 
 impl Instance {
@@ -41,7 +49,7 @@ impl Instance {
             .memories(Limits::INSTANCES)
             .tables(Limits::INSTANCES)
             .build();
-        let state = State::new(&loaded.spec, &loaded.metrics, limits);
+        let state = State::new(loaded, limits);
         let mut store = Store::new(&loaded.engine, state);
         store.limiter(|state| &mut state.limits);
         store.set_epoch_deadline(START_TICKS);
@@ -66,23 +74,66 @@ impl Instance {
                     })?
             };
         }
-        let configure = load!(configure);
         let guest = Guest {
             session: load!(session),
             route: load!(route),
             rewrite: load!(rewrite),
             topology: load!(topology),
+            configure: load!(configure),
+            retry: load!(retry),
+            observe: load!(observe),
+            tick: load!(tick),
+            state: load!(state),
         };
-        if let Some(configure) = configure {
-            let settings: Vec<_> =
-                loaded.spec.settings.iter().map(|(n, v)| (n.clone(), to_guest(v))).collect();
-            ticker.called();
-            configure
-                .call_configure(&mut store, &settings)
-                .map_err(|error| failed("configure failed", &store, error))?
-                .map_err(|message| format!("it does not accept its settings: {message}"))?;
+        let due = guest.tick.as_ref().map(|_| Instant::now());
+        let mut instance = Instance { store, guest, topology: 0, due };
+        instance.configure(loaded, ticker)?;
+        Ok(instance)
+    }
+
+    /// Gives it its settings: the first ones, or others.
+    pub(crate) fn configure(&mut self, loaded: &Loaded, ticker: &Ticker) -> Result<(), String> {
+        self.store.data_mut().now_has(&loaded.spec);
+        let Some(configure) = &self.guest.configure else { return Ok(()) };
+        let settings: Vec<_> =
+            loaded.spec.settings.iter().map(|(n, v)| (n.clone(), to_guest(v))).collect();
+        self.store.set_epoch_deadline(START_TICKS);
+        self.store.data_mut().last_words.clear();
+        ticker.called();
+        let store = &mut self.store;
+        match configure.call_configure(&mut *store, &settings) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(message)) => Err(format!("it does not accept its settings: {message}")),
+            Err(error) => {
+                Err(format!("configure failed: {}", explain(&error, &store.data().last_words)))
+            }
         }
-        Ok(Instance { store, guest, topology: 0 })
+    }
+
+    /// What it wants the next version to know.
+    pub(crate) fn snapshot(&mut self, ticks: u64) -> Option<wasmtime::Result<Vec<u8>>> {
+        let state = self.guest.state.as_ref()?;
+        self.store.set_epoch_deadline(ticks);
+        Some(state.call_snapshot(&mut self.store))
+    }
+
+    /// What the previous version wanted it to know.
+    pub(crate) fn restore(
+        &mut self,
+        state: &[u8],
+        ticks: u64,
+    ) -> Option<wasmtime::Result<Result<(), String>>> {
+        let hook = self.guest.state.as_ref()?;
+        self.store.set_epoch_deadline(ticks);
+        Some(hook.call_restore(&mut self.store, state))
+    }
+
+    /// Tells that time has passed. When it wants to be told again, in milliseconds.
+    pub(crate) fn tick(&mut self) -> wasmtime::Result<u32> {
+        match &self.guest.tick {
+            Some(tick) => tick.call_tick(&mut self.store),
+            None => Ok(0),
+        }
     }
 
     /// Tells the guest about the nodes, when it does not know them yet.

@@ -6,20 +6,26 @@
 //!
 //! **Invariant:** whatever a guest does changes only the answer to its own question.
 
+mod beside;
 mod bindings;
 mod chain;
 mod convert;
 mod engine;
+mod handover;
 mod host;
 mod instance;
+mod kv;
 mod loaded;
 mod memory;
+mod metrics;
 mod registry;
 mod spec;
 mod wasi;
 mod worker;
 
-pub use chain::{Answer, Chain, Interest, Question, Source, Who};
+pub use beside::FailedAt;
+pub use chain::{Answer, Background, Chain, Interest, Question, Source, Who};
+pub use metrics::{Histogram, Metric};
 pub use registry::{Applied, Options, PolicyStatus, Registry};
 pub use spec::{Grants, Limits, OnFailure, PolicyError, PolicySpec, Scope, SettingValue};
 pub use worker::{Scan, Worker};

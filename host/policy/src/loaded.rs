@@ -8,12 +8,15 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use wasmtime::Engine;
+use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, HasSelf, InstancePre, Linker};
 
 use crate::bindings::exports::howdah::policy as exports;
 use crate::bindings::howdah::policy as imports;
 use crate::engine::TICK;
-use crate::host::{Metrics, State};
+use crate::host::{State, World};
+use crate::kv::Store;
+use crate::metrics::Metrics;
 use crate::spec::{Limits, PolicyError, PolicySpec};
 use crate::wasi;
 
@@ -24,30 +27,54 @@ pub(crate) const MAX_TIME_TICKS: u32 = 1_000;
 const PACKAGE: &str = "howdah:policy/";
 /// Versions of it that are understood.
 const VERSIONS: &str = "@0.1.";
-const HOOKS: [&str; 5] = ["configure", "session", "route", "rewrite", "topology"];
 const OFFERED: [&str; 4] = ["log", "settings", "question", "types"];
 
 /// What a component exports.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Hooks {
     pub(crate) configure: Option<exports::configure::GuestIndices>,
     pub(crate) session: Option<exports::session::GuestIndices>,
     pub(crate) route: Option<exports::route::GuestIndices>,
     pub(crate) rewrite: Option<exports::rewrite::GuestIndices>,
     pub(crate) topology: Option<exports::topology::GuestIndices>,
+    pub(crate) retry: Option<exports::retry::GuestIndices>,
+    pub(crate) observe: Option<exports::observe::GuestIndices>,
+    pub(crate) tick: Option<exports::tick::GuestIndices>,
+    pub(crate) state: Option<exports::state::GuestIndices>,
 }
 
 impl Hooks {
-    pub(crate) fn names(&self) -> Vec<&'static str> {
-        let there = [
-            self.configure.is_some(),
-            self.session.is_some(),
-            self.route.is_some(),
-            self.rewrite.is_some(),
-            self.topology.is_some(),
-        ];
-        HOOKS.iter().zip(there).filter(|(_, there)| *there).map(|(name, _)| *name).collect()
+    /// Every hook, and whether it is there.
+    fn all(&self) -> [(&'static str, bool); 9] {
+        [
+            ("configure", self.configure.is_some()),
+            ("session", self.session.is_some()),
+            ("route", self.route.is_some()),
+            ("rewrite", self.rewrite.is_some()),
+            ("topology", self.topology.is_some()),
+            ("retry", self.retry.is_some()),
+            ("observe", self.observe.is_some()),
+            ("tick", self.tick.is_some()),
+            ("state", self.state.is_some()),
+        ]
     }
+
+    pub(crate) fn names(&self) -> Vec<&'static str> {
+        self.all().iter().filter(|(_, there)| *there).map(|(name, _)| *name).collect()
+    }
+
+    fn known() -> impl Iterator<Item = &'static str> {
+        Hooks::default().all().into_iter().map(|(name, _)| name)
+    }
+}
+
+/// What a component may ask back about a question: it is prepared only for those that do.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct AsksBack {
+    /// Anything at all.
+    pub(crate) question: bool,
+    pub(crate) parameters: bool,
+    pub(crate) catalog: bool,
 }
 
 /// Counters of one policy, of all workers together.
@@ -57,6 +84,8 @@ pub(crate) struct Counters {
     pub(crate) nanoseconds: AtomicU64,
     pub(crate) failures: AtomicU64,
     pub(crate) remembered: AtomicU64,
+    /// Observations that were dropped because the policy was too slow for them.
+    pub(crate) unobserved: AtomicU64,
 }
 
 /// A policy that can be instantiated.
@@ -66,9 +95,10 @@ pub(crate) struct Loaded {
     pub(crate) engine: Engine,
     pub(crate) pre: InstancePre<State>,
     pub(crate) hooks: Hooks,
-    /// It may ask more about a question than its arguments tell.
-    pub(crate) asks_back: bool,
+    pub(crate) asks_back: AsksBack,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) world: Arc<World>,
+    pub(crate) kv: Arc<dyn Store>,
     pub(crate) counters: Counters,
     pub(crate) quarantined: AtomicBool,
     failures: Mutex<VecDeque<Instant>>,
@@ -77,7 +107,11 @@ pub(crate) struct Loaded {
 
 impl Loaded {
     /// Compiles and checks. Takes from milliseconds to many seconds of CPU.
-    pub(crate) fn compile(engine: &Engine, spec: PolicySpec) -> Result<Loaded, PolicyError> {
+    pub(crate) fn compile(
+        engine: &Engine,
+        spec: PolicySpec,
+        world: &Arc<World>,
+    ) -> Result<Loaded, PolicyError> {
         if spec.bytes.len() > Limits::COMPONENT {
             let most = Limits::COMPONENT;
             return Err(PolicyError::new(&spec, format!("it is larger than {most} bytes")));
@@ -104,20 +138,45 @@ impl Loaded {
             route: exports::route::GuestIndices::new(&pre).ok(),
             rewrite: exports::rewrite::GuestIndices::new(&pre).ok(),
             topology: exports::topology::GuestIndices::new(&pre).ok(),
+            retry: exports::retry::GuestIndices::new(&pre).ok(),
+            observe: exports::observe::GuestIndices::new(&pre).ok(),
+            tick: exports::tick::GuestIndices::new(&pre).ok(),
+            state: exports::state::GuestIndices::new(&pre).ok(),
         };
         Ok(Loaded {
             sha256: Sha256::digest(&spec.bytes).iter().map(|b| format!("{b:02x}")).collect(),
+            kv: world.spaces.get(spec.space()),
             spec: Arc::new(spec),
             engine: engine.clone(),
             pre,
             hooks,
             asks_back,
             metrics: Arc::default(),
+            world: Arc::clone(world),
             counters: Counters::default(),
             quarantined: AtomicBool::new(false),
             failures: Mutex::default(),
             last_failure: Mutex::default(),
         })
+    }
+
+    /// The same component with other settings, which need no compiling.
+    pub(crate) fn with_settings(&self, spec: PolicySpec) -> Loaded {
+        Loaded {
+            sha256: self.sha256.clone(),
+            spec: Arc::new(spec),
+            engine: self.engine.clone(),
+            pre: self.pre.clone(),
+            hooks: self.hooks.clone(),
+            asks_back: self.asks_back,
+            metrics: Arc::clone(&self.metrics),
+            world: Arc::clone(&self.world),
+            kv: Arc::clone(&self.kv),
+            counters: Counters::default(),
+            quarantined: AtomicBool::new(false),
+            failures: Mutex::default(),
+            last_failure: Mutex::default(),
+        }
     }
 
     /// The time limit of a call in ticks, rounded up, and one for the tick that is under way.
@@ -158,14 +217,14 @@ impl Loaded {
     }
 }
 
-/// Every import must be known and granted. True: it imports `question`.
+/// Every import must be known and granted.
 fn check_imports(
     engine: &Engine,
     component: &Component,
     spec: &PolicySpec,
-) -> Result<bool, PolicyError> {
-    let mut asks_back = false;
-    for (name, _) in component.component_type().imports(engine) {
+) -> Result<AsksBack, PolicyError> {
+    let mut asks_back = AsksBack::default();
+    for (name, item) in component.component_type().imports(engine) {
         if name.starts_with("wasi:") {
             continue;
         }
@@ -180,17 +239,21 @@ fn check_imports(
             );
             return Err(PolicyError::new(spec, message));
         }
-        asks_back |= interface == "question";
-        let granted =
-            OFFERED.contains(&interface) || (interface == "metrics" && spec.grants.metrics);
-        if !granted {
-            let message = match interface {
-                "metrics" => {
-                    format!("it imports {name}, which is not granted: add grants = [\"metrics\"]")
-                }
-                _ => format!("it imports {name}, which howdah does not offer"),
-            };
+        let message = match spec.grants.of(interface) {
+            _ if OFFERED.contains(&interface) => None,
+            Some(true) => None,
+            Some(false) => Some(format!(
+                "it imports {name}, which is not granted: add grants = [\"{interface}\"]"
+            )),
+            None => Some(format!("it imports {name}, which howdah does not offer")),
+        };
+        if let Some(message) = message {
             return Err(PolicyError::new(spec, message));
+        }
+        asks_back.question |= matches!(interface, "question" | "catalog");
+        asks_back.catalog |= interface == "catalog";
+        if let (ComponentItem::ComponentInstance(functions), "question") = (&item.ty, interface) {
+            asks_back.parameters = functions.exports(engine).any(|(name, _)| name == "parameter");
         }
     }
     Ok(asks_back)
@@ -206,7 +269,7 @@ fn check_exports(
     for (name, _) in component.component_type().exports(engine) {
         let Some(interface) = name.strip_prefix(PACKAGE) else { continue };
         let (hook, version) = interface.split_once('@').unwrap_or((interface, ""));
-        if !HOOKS.contains(&hook) {
+        if !Hooks::known().any(|known| known == hook) {
             continue;
         }
         if !version.starts_with(&VERSIONS[1..]) {
@@ -218,7 +281,7 @@ fn check_exports(
         found += 1;
     }
     if found == 0 {
-        let hooks = HOOKS.join(", ");
+        let hooks = Hooks::known().collect::<Vec<_>>().join(", ");
         let message = format!("it exports no hook of {PACKAGE}* ({hooks})");
         return Err(PolicyError::new(spec, message));
     }
@@ -235,9 +298,16 @@ fn link(
     imports::log::add_to_linker::<_, HasSelf<State>>(&mut linker, |s| s)?;
     imports::settings::add_to_linker::<_, HasSelf<State>>(&mut linker, |s| s)?;
     imports::question::add_to_linker::<_, HasSelf<State>>(&mut linker, |s| s)?;
-    if spec.grants.metrics {
-        imports::metrics::add_to_linker::<_, HasSelf<State>>(&mut linker, |s| s)?;
+    // What is not granted is not linked either: `check_imports` has told so already.
+    let grants = spec.grants;
+    macro_rules! granted {
+        ($($name:ident)*) => {$(
+            if grants.$name {
+                imports::$name::add_to_linker::<_, HasSelf<State>>(&mut linker, |s| s)?;
+            }
+        )*};
     }
+    granted!(metrics kv clock random nodes catalog);
     wasi::add_to_linker(engine, component, &mut linker)?;
     linker.instantiate_pre(component)
 }

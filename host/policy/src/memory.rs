@@ -28,12 +28,29 @@ struct TextEntry<T> {
     facts: u16,
     interest: Interest,
     class: Option<u32>,
+    until: Until,
     value: Rc<T>,
+}
+
+/// What an answer was drawn from that may change: it is as good as the epochs that it saw.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Until {
+    pub(crate) topology: Option<u64>,
+    pub(crate) catalog: Option<u64>,
+}
+
+impl Until {
+    /// Whether the answer still holds. Most depend on nothing.
+    fn holds(self, q: &Question<'_>, topology: impl Fn() -> u64) -> bool {
+        self == Until::default()
+            || self.topology.is_none_or(|seen| seen == topology())
+                && self.catalog.is_none_or(|seen| seen == q.background.catalog_epoch())
+    }
 }
 
 /// Remembered answers of one chain on one worker.
 pub(crate) struct Memory<T> {
-    digests: HashMap<DigestKey, Rc<T>>,
+    digests: HashMap<DigestKey, (Until, Rc<T>)>,
     texts: HashTable<TextEntry<T>>,
     hasher: DefaultHashBuilder,
     /// Whether any answer depends on the class: saves a second look.
@@ -50,14 +67,20 @@ impl<T> Memory<T> {
         }
     }
 
-    /// What was answered before. Allocates nothing.
-    pub(crate) fn recall(&self, q: &Question<'_>) -> Option<Rc<T>> {
+    /// What was answered before. Allocates nothing. `topology` tells the present epoch.
+    pub(crate) fn recall(
+        &self,
+        q: &Question<'_>,
+        topology: impl Fn() -> u64 + Copy,
+    ) -> Option<Rc<T>> {
         if !self.digests.is_empty() {
             let hit = self.digests.get(&digest_key(q, None));
             let hit = hit.or_else(|| {
                 self.classes.then(|| self.digests.get(&digest_key(q, Some(q.class)))).flatten()
             });
-            if let Some(value) = hit {
+            if let Some((until, value)) = hit
+                && until.holds(q, topology)
+            {
                 return Some(Rc::clone(value));
             }
         }
@@ -65,17 +88,18 @@ impl<T> Memory<T> {
             return None;
         }
         let hash = self.hasher.hash_one(q.sql);
-        let fits = |entry: &TextEntry<T>| {
-            entry.class.is_none_or(|class| class == q.class)
-                && entry.facts == q.facts().bits()
-                && entry.interest == q.interest
-                && *entry.text == *q.sql
-        };
-        self.texts.find(hash, fits).map(|entry| Rc::clone(&entry.value))
+        let found = self.texts.find(hash, |entry| entry.fits(q));
+        found.filter(|entry| entry.until.holds(q, topology)).map(|entry| Rc::clone(&entry.value))
     }
 
-    /// Keeps an answer as far as allowed.
-    pub(crate) fn keep(&mut self, q: &Question<'_>, remember: Remember, value: &Rc<T>) {
+    /// Keeps an answer as far as allowed. One that does not hold any more gives way.
+    pub(crate) fn keep(
+        &mut self,
+        q: &Question<'_>,
+        remember: Remember,
+        until: Until,
+        value: &Rc<T>,
+    ) {
         let class = matches!(remember, Remember::TextAndClass | Remember::DigestAndClass)
             .then_some(q.class);
         self.classes |= class.is_some();
@@ -85,20 +109,32 @@ impl<T> Memory<T> {
                 if self.digests.len() >= MAX_ENTRIES {
                     self.digests.clear();
                 }
-                self.digests.insert(digest_key(q, class), Rc::clone(value));
+                self.digests.insert(digest_key(q, class), (until, Rc::clone(value)));
             }
             Remember::Text | Remember::TextAndClass if q.sql.len() <= MAX_TEXT => {
                 if self.texts.len() >= MAX_ENTRIES {
                     self.texts.clear();
                 }
                 let hash = self.hasher.hash_one(q.sql);
+                if let Ok(outdated) = self.texts.find_entry(hash, |entry| entry.fits(q)) {
+                    outdated.remove();
+                }
                 let (text, facts, interest) = (q.sql.into(), q.facts().bits(), q.interest);
-                let entry =
-                    TextEntry { hash, text, facts, interest, class, value: Rc::clone(value) };
+                let value = Rc::clone(value);
+                let entry = TextEntry { hash, text, facts, interest, class, until, value };
                 self.texts.insert_unique(hash, entry, |entry| entry.hash);
             }
             Remember::Text | Remember::TextAndClass => {}
         }
+    }
+}
+
+impl<T> TextEntry<T> {
+    fn fits(&self, q: &Question<'_>) -> bool {
+        self.class.is_none_or(|class| class == q.class)
+            && self.facts == q.facts().bits()
+            && self.interest == q.interest
+            && *self.text == *q.sql
     }
 }
 

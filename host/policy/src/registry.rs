@@ -10,8 +10,10 @@ use wasmtime::Engine;
 
 use crate::chain::Slot;
 use crate::engine::{Ticker, engine};
+use crate::host::{Topology, World};
 use crate::instance::Instance;
 use crate::loaded::Loaded;
+use crate::metrics::Metric;
 use crate::spec::{PolicyError, PolicySpec};
 use crate::worker::Worker;
 
@@ -39,12 +41,13 @@ impl Generation {
         let ready = self.ready.lock().get_mut(worker).and_then(Option::take);
         ready.unwrap_or_else(|| self.policies.iter().map(|_| Slot::default()).collect())
     }
-}
 
-/// Nodes as policies are to know them.
-pub(crate) struct Topology {
-    pub(crate) epoch: u64,
-    pub(crate) nodes: Arc<[Node]>,
+    /// A policy's instances that this worker has not fetched yet, and now will with the next generation.
+    fn unfetched(&self, worker: usize, policy: usize) -> Slot {
+        let mut ready = self.ready.lock();
+        let slots = ready.get_mut(worker).and_then(Option::as_mut);
+        slots.and_then(|slots| slots.get_mut(policy)).map(std::mem::take).unwrap_or_default()
+    }
 }
 
 /// What a successful [`Registry::apply`] did.
@@ -81,8 +84,10 @@ pub struct PolicyStatus {
     pub quarantined: bool,
     /// How the last failed call failed.
     pub last_failure: Option<String>,
+    /// Observations that were dropped because it was too slow for them.
+    pub unobserved: u64,
     /// Its own metrics.
-    pub metrics: Vec<(String, f64)>,
+    pub metrics: Vec<(String, Metric)>,
 }
 
 /// All policies of the process. Shared by all threads.
@@ -92,8 +97,7 @@ pub struct Registry {
     pub(crate) current: ArcSwap<Generation>,
     /// The number of `current`, to be compared without touching it.
     pub(crate) number: AtomicU64,
-    pub(crate) topology: ArcSwap<Topology>,
-    pub(crate) topology_epoch: AtomicU64,
+    pub(crate) world: Arc<World>,
     options: Options,
     applying: Mutex<()>,
 }
@@ -113,8 +117,7 @@ impl Registry {
             ticker,
             current: ArcSwap::from_pointee(nothing),
             number: AtomicU64::new(0),
-            topology: ArcSwap::from_pointee(Topology { epoch: 0, nodes: Arc::new([]) }),
-            topology_epoch: AtomicU64::new(0),
+            world: Arc::new(World::new()),
             options,
             applying: Mutex::new(()),
         }))
@@ -145,7 +148,12 @@ impl Registry {
                 continue;
             }
             changed.push(spec.name.clone());
-            match Loaded::compile(&self.engine, spec) {
+            let alike = current.policies.iter().find(|policy| goes_on(policy, &spec));
+            if let Some(alike) = alike {
+                policies.push(Arc::new(alike.with_settings(spec)));
+                continue;
+            }
+            match Loaded::compile(&self.engine, spec, &self.world) {
                 Ok(loaded) => policies.push(Arc::new(loaded)),
                 Err(error) => errors.push(error),
             }
@@ -153,7 +161,7 @@ impl Registry {
         if errors.is_empty() && changed.is_empty() && policies.len() == current.policies.len() {
             return Ok(Applied { generation: current.number, changed });
         }
-        let ready = match self.instances(&policies) {
+        let ready = match self.instances(&policies, &current) {
             Ok(ready) if errors.is_empty() => ready,
             Ok(_) => return Err(errors),
             Err(error) => {
@@ -164,27 +172,37 @@ impl Registry {
         let number = current.number + 1;
         self.current.store(Arc::new(Generation { number, policies, ready: Mutex::new(ready) }));
         self.number.store(number, Ordering::SeqCst);
+        drop(current);
+        self.world.spaces.tidy();
         Ok(Applied { generation: number, changed })
     }
 
-    /// Two instances of each policy for each worker.
-    fn instances(&self, policies: &[Arc<Loaded>]) -> Result<Vec<Option<Vec<Slot>>>, PolicyError> {
+    /// Two instances of each new policy for each worker. The others go on with those that they have.
+    fn instances(
+        &self,
+        policies: &[Arc<Loaded>],
+        current: &Generation,
+    ) -> Result<Vec<Option<Vec<Slot>>>, PolicyError> {
         let start = |policy: &Loaded| {
             Instance::start(policy, &self.ticker)
                 .map_err(|message| PolicyError::new(&policy.spec, message))
         };
-        let slot = |policy: &Arc<Loaded>| {
+        let slot = |worker: usize, policy: &Arc<Loaded>| {
+            if let Some(i) = current.policies.iter().position(|old| Arc::ptr_eq(old, policy)) {
+                return Ok(current.unfetched(worker, i));
+            }
             Ok(Slot { instance: Some(start(policy)?), spare: Some(start(policy)?) })
         };
-        (0..self.options.workers)
-            .map(|_| policies.iter().map(slot).collect::<Result<_, _>>().map(Some))
-            .collect()
+        let slots = |worker| -> Result<Vec<Slot>, PolicyError> {
+            policies.iter().map(|policy| slot(worker, policy)).collect()
+        };
+        (0..self.options.workers).map(|worker| slots(worker).map(Some)).collect()
     }
 
     /// Other nodes, roles or lags from now on.
     pub fn topology(&self, epoch: u64, nodes: Arc<[Node]>) {
-        self.topology.store(Arc::new(Topology { epoch, nodes }));
-        self.topology_epoch.store(epoch, Ordering::SeqCst);
+        self.world.topology.store(Arc::new(Topology { epoch, nodes }));
+        self.world.topology_epoch.store(epoch, Ordering::SeqCst);
     }
 
     /// The number of the generation in force: 1 for the first that was applied.
@@ -212,10 +230,16 @@ impl Registry {
             failures: policy.counters.failures.load(Ordering::Relaxed),
             quarantined: policy.is_quarantined(),
             last_failure: policy.last_failure.lock().clone(),
+            unobserved: policy.counters.unobserved.load(Ordering::Relaxed),
             metrics: policy.metrics.snapshot(),
         };
         current.policies.iter().map(status).collect()
     }
+}
+
+/// Whether a policy's instances can go on with this specification, once they have been configured again.
+pub(crate) fn goes_on(policy: &Loaded, spec: &PolicySpec) -> bool {
+    policy.spec.differs_in_settings_alone(spec) && !policy.is_quarantined()
 }
 
 impl Drop for Registry {

@@ -19,8 +19,23 @@ pub struct PolicySpec {
     pub on_failure: OnFailure,
     /// What it may import beyond log, settings and question.
     pub grants: Grants,
+    /// Where its shared values are: policies that name the same space share them. None: a space of its own.
+    pub kv_space: Option<String>,
     /// Whose questions it is asked.
     pub scope: Scope,
+}
+
+impl PolicySpec {
+    /// The name of the space that its shared values are in.
+    pub(crate) fn space(&self) -> &str {
+        self.kv_space.as_deref().unwrap_or(&self.name)
+    }
+
+    /// Whether nothing but the settings is another than here, so that a living instance can go on.
+    pub(crate) fn differs_in_settings_alone(&self, other: &PolicySpec) -> bool {
+        let alike = PolicySpec { settings: self.settings.clone(), ..other.clone() };
+        alike == *self && self.settings != other.settings
+    }
 }
 
 /// A value of a setting.
@@ -51,6 +66,10 @@ pub struct Limits {
     pub log_lines_per_second: u32,
     /// Largest text that a rewrite may return, in bytes.
     pub rewrite: usize,
+    /// Most shared values in the policy's space.
+    pub kv_keys: usize,
+    /// Most bytes of them, keys and some overhead included.
+    pub kv_bytes: usize,
     /// Failures within [`Limits::QUARANTINE_WINDOW`] after which the policy is not asked any more.
     pub quarantine_after: u32,
 }
@@ -65,6 +84,8 @@ impl Limits {
     pub const INSTANCES: usize = 64;
     /// Largest component, in bytes.
     pub const COMPONENT: usize = 64 << 20;
+    /// Largest state that is handed to the next version: it is copied while clients of the worker wait.
+    pub const STATE: usize = 1 << 20;
 }
 
 impl Default for Limits {
@@ -75,6 +96,8 @@ impl Default for Limits {
             table_elements: 100_000,
             log_lines_per_second: 100,
             rewrite: 1 << 20,
+            kv_keys: 10_000,
+            kv_bytes: 4 << 20,
             quarantine_after: 10,
         }
     }
@@ -97,6 +120,35 @@ pub enum OnFailure {
 pub struct Grants {
     /// `howdah:policy/metrics`.
     pub metrics: bool,
+    /// `howdah:policy/kv`.
+    pub kv: bool,
+    /// `howdah:policy/clock`.
+    pub clock: bool,
+    /// `howdah:policy/random`.
+    pub random: bool,
+    /// `howdah:policy/nodes`.
+    pub nodes: bool,
+    /// `howdah:policy/catalog`.
+    pub catalog: bool,
+}
+
+impl Grants {
+    /// Everything.
+    pub const ALL: Grants =
+        Grants { metrics: true, kv: true, clock: true, random: true, nodes: true, catalog: true };
+
+    /// Whether this interface is granted. None: it needs no grant, or is not offered at all.
+    pub(crate) fn of(self, interface: &str) -> Option<bool> {
+        match interface {
+            "metrics" => Some(self.metrics),
+            "kv" => Some(self.kv),
+            "clock" => Some(self.clock),
+            "random" => Some(self.random),
+            "nodes" => Some(self.nodes),
+            "catalog" => Some(self.catalog),
+            _ => None,
+        }
+    }
 }
 
 /// Whose questions a policy is asked. An empty list means everybody's.

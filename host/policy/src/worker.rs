@@ -12,30 +12,34 @@ use howdah_decision::{
 };
 use howdah_sql::Statement;
 
+use crate::beside::Observed;
 use crate::chain::{Answer, Chain, Question, Slot, Source, strictest};
 use crate::convert::{self, Opinion};
-use crate::host::Looked;
+use crate::host::{Asked, Looked};
 use crate::instance::{Instance, explain};
-use crate::loaded::Loaded;
+use crate::loaded::{AsksBack, Loaded};
+use crate::memory::Until;
 use crate::registry::Registry;
 use crate::spec::OnFailure;
 
 /// The policies as one worker thread sees them.
 pub struct Worker {
-    registry: Arc<Registry>,
+    pub(crate) registry: Arc<Registry>,
     index: usize,
     current: RefCell<Option<Rc<Chain>>>,
+    /// What policies have still to be told of statements.
+    pub(crate) observed: RefCell<Observed>,
 }
 
 /// Tells what a text is.
 pub type Scan<'a> = &'a dyn Fn(&str) -> Rc<Statement>;
 
 /// A question that got no usable answer.
-struct Failed;
+pub(crate) struct Failed;
 
 impl Worker {
     pub(crate) fn new(registry: Arc<Registry>, index: usize) -> Worker {
-        Worker { registry, index, current: RefCell::default() }
+        Worker { registry, index, current: RefCell::default(), observed: RefCell::default() }
     }
 
     /// The newest generation. One atomic load when nothing has changed.
@@ -46,7 +50,8 @@ impl Worker {
             Some(chain) if chain.generation() == newest => Rc::clone(chain),
             _ => {
                 let generation = self.registry.current.load_full();
-                let slots = generation.fetch(self.index);
+                let fresh = generation.fetch(self.index);
+                let slots = self.hand_over(current.as_deref(), &generation, fresh);
                 let chain = Chain::new(generation, slots);
                 *current = Some(Rc::clone(&chain));
                 chain
@@ -102,7 +107,7 @@ impl Worker {
 
     /// Asks where a statement goes.
     pub fn route(&self, chain: &Chain, q: &Question<'_>) -> Rc<Answer> {
-        let known = chain.answers.borrow().recall(q);
+        let known = chain.answers.borrow().recall(q, || self.topology_epoch());
         if let Some(answer) = known
             && self.possible(&answer.verdict.decision).is_ok()
         {
@@ -111,12 +116,24 @@ impl Worker {
             }
             return answer;
         }
-        let answer = Rc::new(self.ask_route(chain, q));
-        chain.answers.borrow_mut().keep(q, answer.verdict.remember, &answer);
+        let mut looked = Looked::default();
+        let now = self.now(q);
+        let answer = Rc::new(self.ask_route(chain, q, &mut looked));
+        let until = now.as_seen_by(looked);
+        chain.answers.borrow_mut().keep(q, answer.verdict.remember, until, &answer);
         answer
     }
 
-    fn ask_route(&self, chain: &Chain, q: &Question<'_>) -> Answer {
+    pub(crate) fn topology_epoch(&self) -> u64 {
+        self.registry.world.topology_epoch.load(Ordering::Acquire)
+    }
+
+    /// The epochs in which a question is asked.
+    fn now(&self, q: &Question<'_>) -> Now {
+        Now { topology: self.topology_epoch(), catalog: q.background.catalog_epoch() }
+    }
+
+    fn ask_route(&self, chain: &Chain, q: &Question<'_>, all: &mut Looked) -> Answer {
         let mut remember = Remember::Digest;
         for (i, policy) in chain.generation.policies.iter().enumerate() {
             if q.interest.0 & (1 << i) == 0 || policy.hooks.route.is_none() {
@@ -140,6 +157,7 @@ impl Worker {
             };
             match self.usable(chain, i, asked) {
                 Ok((verdict, looked)) => {
+                    all.add(looked);
                     remember = strictest(remember, allowed(verdict.remember, looked));
                     if verdict.decision != Decision::NoOpinion {
                         let mut answer = named(verdict.decision, Source::Asked);
@@ -166,15 +184,24 @@ impl Worker {
         if !chain.rewrites() {
             return Rewrite::Unchanged;
         }
-        if let Some(known) = chain.rewrites.borrow().recall(q) {
+        if let Some(known) = chain.rewrites.borrow().recall(q, || self.topology_epoch()) {
             return known.rewrite.clone();
         }
-        let verdict = Rc::new(self.ask_rewrite(chain, q, scan));
-        chain.rewrites.borrow_mut().keep(q, verdict.remember, &verdict);
+        let mut looked = Looked::default();
+        let now = self.now(q);
+        let verdict = Rc::new(self.ask_rewrite(chain, q, scan, &mut looked));
+        let until = now.as_seen_by(looked);
+        chain.rewrites.borrow_mut().keep(q, verdict.remember, until, &verdict);
         verdict.rewrite.clone()
     }
 
-    fn ask_rewrite(&self, chain: &Chain, q: &Question<'_>, scan: Scan<'_>) -> RewriteVerdict {
+    fn ask_rewrite(
+        &self,
+        chain: &Chain,
+        q: &Question<'_>,
+        scan: Scan<'_>,
+        all: &mut Looked,
+    ) -> RewriteVerdict {
         let mut changed: Option<(Box<str>, Rc<Statement>)> = None;
         let mut remember = Remember::Digest;
         for (i, policy) in chain.generation.policies.iter().enumerate() {
@@ -197,6 +224,7 @@ impl Worker {
             });
             match self.usable(chain, i, asked) {
                 Ok(((verdict, statement), looked)) => {
+                    all.add(looked);
                     remember = strictest(remember, allowed(verdict.remember, looked));
                     match verdict.rewrite {
                         Rewrite::Unchanged => {}
@@ -225,14 +253,14 @@ impl Worker {
     pub fn learn_primary(&self, chain: &Chain, q: &Question<'_>) {
         let verdict = Verdict { decision: Decision::Primary, remember: Remember::Digest };
         let answer = Rc::new(Answer { verdict, policy: None, source: Source::Learned });
-        chain.answers.borrow_mut().keep(q, Remember::Digest, &answer);
+        chain.answers.borrow_mut().keep(q, Remember::Digest, Until::default(), &answer);
     }
 
     /// Whether there is such a node or cluster.
     fn possible(&self, decision: &Decision) -> Result<(), String> {
         match decision {
             Decision::Node(name) => {
-                let topology = self.registry.topology.load();
+                let topology = self.registry.world.topology.load();
                 match topology.nodes.iter().find(|node| node.name == **name) {
                     Some(node) if node.up => Ok(()),
                     Some(_) => Err(format!("node \"{name}\" is down")),
@@ -245,7 +273,7 @@ impl Worker {
     }
 
     fn cluster_exists(&self, name: &str) -> Result<(), String> {
-        let topology = self.registry.topology.load();
+        let topology = self.registry.world.topology.load();
         if topology.nodes.iter().any(|node| node.cluster == name) {
             Ok(())
         } else {
@@ -254,7 +282,7 @@ impl Worker {
     }
 
     /// A guest may answer something that cannot be used: that is a failure, though the instance is well.
-    fn usable<T>(
+    pub(crate) fn usable<T>(
         &self,
         chain: &Chain,
         i: usize,
@@ -272,7 +300,7 @@ impl Worker {
     }
 
     /// Calls into a policy's instance. After a failure the instance is replaced.
-    fn call<T>(
+    pub(crate) fn call<T>(
         &self,
         chain: &Chain,
         i: usize,
@@ -294,10 +322,7 @@ impl Worker {
         let state = instance.store.data_mut();
         state.looked = Looked::default();
         state.last_words.clear();
-        state.asked = match q {
-            Some(q) if policy.asks_back => Some((q.sql.as_bytes().into(), Arc::clone(q.who))),
-            _ => None,
-        };
+        state.asked = q.filter(|_| policy.asks_back.question).map(|q| asked(policy, q));
         let outcome = self.told(instance, ticks).and_then(|()| {
             instance.store.set_epoch_deadline(ticks);
             ask(instance)
@@ -332,7 +357,7 @@ impl Worker {
 
     /// The instance has failed: the spare takes its place, and a new spare is made. That takes some ten
     /// microseconds, for the one question that failed anyway.
-    fn replace(&self, policy: &Loaded, slot: &mut Slot) {
+    pub(crate) fn replace(&self, policy: &Loaded, slot: &mut Slot) {
         slot.instance = slot.spare.take();
         match Instance::start(policy, &self.registry.ticker) {
             Ok(fresh) if slot.instance.is_none() => slot.instance = Some(fresh),
@@ -342,11 +367,10 @@ impl Worker {
     }
 
     fn told(&self, instance: &mut Instance, ticks: u64) -> wasmtime::Result<()> {
-        let epoch = self.registry.topology_epoch.load(Ordering::Acquire);
-        if epoch == 0 {
+        if self.topology_epoch() == 0 {
             return Ok(());
         }
-        let topology = self.registry.topology.load();
+        let topology = self.registry.world.topology.load();
         instance.tell_topology(topology.epoch, &topology.nodes, ticks)
     }
 }
@@ -366,12 +390,39 @@ fn fitting(
     }
 }
 
+/// The epochs in which a question is asked.
+struct Now {
+    topology: u64,
+    catalog: u64,
+}
+
+impl Now {
+    /// How long an answer holds that was found by looking at this.
+    fn as_seen_by(&self, looked: Looked) -> Until {
+        Until {
+            topology: looked.nodes.then_some(self.topology),
+            catalog: looked.catalog.then_some(self.catalog),
+        }
+    }
+}
+
+/// What a policy may ask back, as far as it can.
+fn asked(policy: &Loaded, q: &Question<'_>) -> Asked {
+    let AsksBack { parameters, catalog, .. } = policy.asks_back;
+    Asked {
+        text: q.sql.as_bytes().into(),
+        who: Arc::clone(q.who),
+        parameters: parameters.then(|| q.background.parameters()).flatten(),
+        catalog: catalog.then(|| q.background.catalog()).flatten(),
+    }
+}
+
 /// What was answered from more than the arguments may be remembered for less.
 fn allowed(remember: Remember, looked: Looked) -> Remember {
     match remember {
-        _ if looked.who => Remember::Never,
-        Remember::Digest if looked.tag => Remember::Text,
-        Remember::DigestAndClass if looked.tag => Remember::TextAndClass,
+        _ if looked.passing => Remember::Never,
+        Remember::Digest if looked.text => Remember::Text,
+        Remember::DigestAndClass if looked.text => Remember::TextAndClass,
         other => other,
     }
 }
@@ -382,7 +433,8 @@ fn closed(policy: &Loaded) -> Refusal {
 }
 
 fn merge(into: &mut Admission, from: Admission) {
-    let Admission { user, database, cluster, pool_mode, settings, class } = from;
+    let Admission { user, database, cluster, pool_mode, settings, priority, max_wait_ms, class } =
+        from;
     into.user = into.user.take().or(user);
     into.database = into.database.take().or(database);
     into.cluster = into.cluster.take().or(cluster);
@@ -391,6 +443,10 @@ fn merge(into: &mut Admission, from: Admission) {
         if !into.settings.iter().any(|(n, _)| *n == name) {
             into.settings.push((name, value));
         }
+    }
+    into.max_wait_ms = into.max_wait_ms.or(max_wait_ms);
+    if into.priority == 0 {
+        into.priority = priority;
     }
     if into.class == 0 {
         into.class = class;

@@ -36,6 +36,15 @@ pub enum AcquireError {
     Closed,
 }
 
+/// How a client waits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Patience {
+    /// Clients with a higher one go first; among equals, those that came first.
+    pub priority: i8,
+    /// Longest wait, if not as the pool's limits say.
+    pub at_most: Option<Duration>,
+}
+
 /// A pool at a moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
@@ -111,7 +120,11 @@ impl<C: Send> Pool<C> {
     ///
     /// # Errors
     /// See [`AcquireError`].
-    pub async fn acquire(&self, worker: usize) -> Result<Grant<C>, AcquireError> {
+    pub async fn acquire(
+        &self,
+        worker: usize,
+        patience: Patience,
+    ) -> Result<Grant<C>, AcquireError> {
         if self.shared.closed.load(Ordering::SeqCst) {
             return Err(AcquireError::Closed);
         }
@@ -124,13 +137,15 @@ impl<C: Send> Pool<C> {
             if queue.len() >= limits.max_waiting {
                 return Err(AcquireError::QueueFull);
             }
-            let (number, from) = queue.push(worker, Instant::now());
+            let priority = patience.priority;
+            let (number, from) = queue.push(worker, priority, Instant::now());
             self.shared.waiting.store(queue.len(), Ordering::SeqCst);
-            Ticket { number, shared: Arc::clone(&self.shared), from }
+            Ticket { number, priority, shared: Arc::clone(&self.shared), from }
         };
         // Whatever came free between the first look and the queue would not see us waiting.
         self.shared.serve_queue();
-        match tokio::time::timeout(limits.wait_timeout, &mut ticket.from).await {
+        let at_most = patience.at_most.unwrap_or(limits.wait_timeout);
+        match tokio::time::timeout(at_most, &mut ticket.from).await {
             Ok(Ok(given)) => Ok(Shared::grant(&self.shared, given)),
             Ok(Err(_)) => Err(AcquireError::Closed),
             Err(_) => Err(AcquireError::Timeout),
@@ -274,9 +289,9 @@ impl<C: Send> Shared<C> {
     }
 
     /// A client has left the queue.
-    pub(crate) fn gone(&self, number: u64) {
+    pub(crate) fn gone(&self, priority: i8, number: u64) {
         let mut queue = self.queue.lock();
-        queue.remove(number);
+        queue.remove(priority, number);
         self.waiting.store(queue.len(), Ordering::SeqCst);
     }
 

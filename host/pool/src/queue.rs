@@ -1,3 +1,4 @@
+use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,13 +19,14 @@ pub(crate) enum Given<C> {
 }
 
 struct Waiter<C> {
+    priority: i8,
     ticket: u64,
     worker: usize,
     since: Instant,
     to: oneshot::Sender<Given<C>>,
 }
 
-/// Clients that wait, oldest first. Pure.
+/// Clients that wait: those of a higher priority first, and of the same one the oldest first. Pure.
 pub(crate) struct Queue<C> {
     waiters: VecDeque<Waiter<C>>,
     next: u64,
@@ -40,24 +42,27 @@ impl<C> Queue<C> {
     }
 
     pub(crate) fn oldest(&self) -> Option<Instant> {
-        self.waiters.front().map(|waiter| waiter.since)
+        self.waiters.iter().map(|waiter| waiter.since).min()
     }
 
     pub(crate) fn push(
         &mut self,
         worker: usize,
+        priority: i8,
         now: Instant,
     ) -> (u64, oneshot::Receiver<Given<C>>) {
         let (to, from) = oneshot::channel();
         let ticket = self.next;
         self.next += 1;
-        self.waiters.push_back(Waiter { ticket, worker, since: now, to });
+        let at = self.waiters.partition_point(|waiter| waiter.priority >= priority);
+        self.waiters.insert(at, Waiter { priority, ticket, worker, since: now, to });
         (ticket, from)
     }
 
     /// The client of this ticket does not wait any more.
-    pub(crate) fn remove(&mut self, ticket: u64) {
-        if let Ok(at) = self.waiters.binary_search_by_key(&ticket, |waiter| waiter.ticket) {
+    pub(crate) fn remove(&mut self, priority: i8, ticket: u64) {
+        let key = |waiter: &Waiter<C>| (Reverse(waiter.priority), waiter.ticket);
+        if let Ok(at) = self.waiters.binary_search_by_key(&(Reverse(priority), ticket), key) {
             self.waiters.remove(at);
         }
     }
@@ -74,13 +79,18 @@ impl<C> Queue<C> {
         }
     }
 
-    /// The oldest, unless a client on the connection's own reactor has waited nearly as long.
+    /// The first, unless a client on the connection's own reactor with the same priority has waited nearly as long.
     fn turn(&self, given: &Given<C>) -> Option<usize> {
-        let oldest = self.waiters.front()?;
+        let first = self.waiters.front()?;
         let Given::Conn(conn) = given else { return Some(0) };
         let local = self.waiters.iter().position(|waiter| waiter.worker == conn.home);
         match local.and_then(|at| self.waiters.get(at).map(|waiter| (at, waiter))) {
-            Some((at, waiter)) if waiter.since - oldest.since < FOREIGN_PATIENCE => Some(at),
+            Some((at, waiter))
+                if waiter.priority == first.priority
+                    && waiter.since - first.since < FOREIGN_PATIENCE =>
+            {
+                Some(at)
+            }
             _ => Some(0),
         }
     }
@@ -93,13 +103,14 @@ impl<C> Queue<C> {
 /// Takes a waiting client out of the queue when it goes away, so that nothing is given to nobody.
 pub(crate) struct Ticket<C: Send> {
     pub(crate) number: u64,
+    pub(crate) priority: i8,
     pub(crate) shared: Arc<crate::pool::Shared<C>>,
     pub(crate) from: oneshot::Receiver<Given<C>>,
 }
 
 impl<C: Send> Drop for Ticket<C> {
     fn drop(&mut self) {
-        self.shared.gone(self.number);
+        self.shared.gone(self.priority, self.number);
         // What was given in the very last moment goes on to the next.
         if let Ok(given) = self.from.try_recv() {
             crate::pool::Shared::give_back(&self.shared, given);

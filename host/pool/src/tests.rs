@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::{AcquireError, Grant, Lease, Limits, Pool};
+use crate::{AcquireError, Grant, Lease, Limits, Patience, Pool};
+
+const USUAL: Patience = Patience { priority: 0, at_most: None };
 
 fn limits(size: usize) -> Limits {
     Limits {
@@ -27,8 +29,8 @@ fn filled(grant: Grant<u32>, fresh: u32, worker: usize) -> Lease<u32> {
 #[tokio::test]
 async fn a_released_connection_is_lent_again_last_used_first() {
     let pool = Pool::new(limits(2), 1);
-    let a = filled(pool.acquire(0).await.unwrap(), 1, 0);
-    let b = filled(pool.acquire(0).await.unwrap(), 2, 0);
+    let a = filled(pool.acquire(0, USUAL).await.unwrap(), 1, 0);
+    let b = filled(pool.acquire(0, USUAL).await.unwrap(), 2, 0);
     assert!(pool.try_acquire(0).is_none());
     a.release();
     b.release();
@@ -39,10 +41,10 @@ async fn a_released_connection_is_lent_again_last_used_first() {
 #[tokio::test]
 async fn a_dropped_lease_is_closed_and_its_permit_goes_on() {
     let pool = Pool::new(limits(1), 1);
-    let lease = filled(pool.acquire(0).await.unwrap(), 1, 0);
+    let lease = filled(pool.acquire(0, USUAL).await.unwrap(), 1, 0);
     let waiting = tokio::spawn({
         let pool = pool.clone();
-        async move { matches!(pool.acquire(0).await, Ok(Grant::Connect(_))) }
+        async move { matches!(pool.acquire(0, USUAL).await, Ok(Grant::Connect(_))) }
     });
     while pool.stats().waiting == 0 {
         tokio::task::yield_now().await;
@@ -55,13 +57,13 @@ async fn a_dropped_lease_is_closed_and_its_permit_goes_on() {
 #[tokio::test]
 async fn clients_are_served_in_the_order_of_their_coming() {
     let pool = Pool::new(limits(1), 1);
-    let lease = filled(pool.acquire(0).await.unwrap(), 1, 0);
+    let lease = filled(pool.acquire(0, USUAL).await.unwrap(), 1, 0);
     let order = Arc::new(parking_lot::Mutex::new(Vec::new()));
     let mut tasks = Vec::new();
     for i in 0..5 {
         let (pool, seen, order) = (pool.clone(), pool.clone(), Arc::clone(&order));
         tasks.push(tokio::spawn(async move {
-            let lease = filled(pool.acquire(0).await.unwrap(), 1, 0);
+            let lease = filled(pool.acquire(0, USUAL).await.unwrap(), 1, 0);
             order.lock().push(i);
             lease.release();
         }));
@@ -77,18 +79,63 @@ async fn clients_are_served_in_the_order_of_their_coming() {
     assert_eq!(*order.lock(), [0, 1, 2, 3, 4]);
 }
 
+#[tokio::test]
+async fn a_higher_priority_goes_first_and_who_leaves_is_forgotten() {
+    let pool = Pool::new(limits(1), 2);
+    let lease = filled(pool.acquire(0, USUAL).await.unwrap(), 1, 0);
+    let order = Arc::new(parking_lot::Mutex::new(Vec::new()));
+    let mut tasks = Vec::new();
+    for (i, priority) in [(0, 0), (1, -5), (2, 7), (3, 0), (4, 7), (5, 7)] {
+        let (pool, seen, order) = (pool.clone(), pool.clone(), Arc::clone(&order));
+        tasks.push(tokio::spawn(async move {
+            let patience = Patience { priority, at_most: None };
+            let lease = filled(pool.acquire(i % 2, patience).await.unwrap(), 1, 0);
+            order.lock().push(i);
+            lease.release();
+        }));
+        while seen.stats().waiting <= i {
+            tokio::task::yield_now().await;
+        }
+    }
+    tasks.remove(4).abort();
+    while pool.stats().waiting > 5 {
+        tokio::task::yield_now().await;
+    }
+    lease.release();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    // Of the same priority, clients of the connection's own worker may go first.
+    let mut order = order.lock().clone();
+    order[..2].sort();
+    order[2..4].sort();
+    assert_eq!(order, [2, 5, 0, 3, 1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_may_wait_longer_or_less_long_than_the_others() {
+    let pool = Pool::new(limits(1), 1);
+    let _lease = filled(pool.acquire(0, USUAL).await.unwrap(), 1, 0);
+    for at_most in [Duration::from_secs(1), Duration::from_secs(100)] {
+        let began = tokio::time::Instant::now();
+        let patience = Patience { at_most: Some(at_most), ..USUAL };
+        assert_eq!(pool.acquire(0, patience).await.unwrap_err(), AcquireError::Timeout);
+        assert_eq!(began.elapsed().as_secs(), at_most.as_secs());
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_wait_ends_in_time_and_swallows_nothing() {
     let pool = Pool::new(Limits { max_waiting: 1, ..limits(1) }, 1);
-    let lease = filled(pool.acquire(0).await.unwrap(), 1, 0);
+    let lease = filled(pool.acquire(0, USUAL).await.unwrap(), 1, 0);
     let wait = tokio::spawn({
         let pool = pool.clone();
-        async move { pool.acquire(0).await.map(|_| ()) }
+        async move { pool.acquire(0, USUAL).await.map(|_| ()) }
     });
     while pool.stats().waiting == 0 {
         tokio::task::yield_now().await;
     }
-    assert_eq!(pool.acquire(0).await.map(|_| ()).unwrap_err(), AcquireError::QueueFull);
+    assert_eq!(pool.acquire(0, USUAL).await.map(|_| ()).unwrap_err(), AcquireError::QueueFull);
     assert_eq!(wait.await.unwrap(), Err(AcquireError::Timeout));
     lease.release();
     assert!(matches!(pool.try_acquire(0), Some(Grant::Conn(_))));
@@ -97,7 +144,7 @@ async fn a_wait_ends_in_time_and_swallows_nothing() {
 #[tokio::test]
 async fn connections_of_other_workers_are_taken_before_anyone_waits() {
     let pool = Pool::new(limits(1), 2);
-    filled(pool.acquire(0).await.unwrap(), 7, 0).release();
+    filled(pool.acquire(0, USUAL).await.unwrap(), 7, 0).release();
     let Some(Grant::Conn(lease)) = pool.try_acquire(1) else { panic!("nothing was taken") };
     assert_eq!((lease.home(), *lease), (0, 7));
     let lease = lease.rehome(1, |c| Ok::<_, ()>(c + 1)).unwrap();
@@ -161,12 +208,14 @@ fn many_threads() {
                             for round in 0..20_u32 {
                                 if (client + round) % 7 == 0 {
                                     // A client that gives up at once.
-                                    let _ =
-                                        tokio::time::timeout(Duration::ZERO, pool.acquire(worker))
-                                            .await;
+                                    let _ = tokio::time::timeout(
+                                        Duration::ZERO,
+                                        pool.acquire(worker, USUAL),
+                                    )
+                                    .await;
                                     continue;
                                 }
-                                let grant = pool.acquire(worker).await.unwrap();
+                                let grant = pool.acquire(worker, USUAL).await.unwrap();
                                 let name = names.fetch_add(1, Ordering::SeqCst) as u32;
                                 let lease = filled(grant, name, worker);
                                 assert!(held.lock().insert(*lease), "lent twice");

@@ -46,6 +46,8 @@ pub(crate) struct Batch<A> {
     next: usize,
     /// Statements prepared earlier that it binds or describes.
     pub(crate) bound: Vec<Rc<Named>>,
+    /// Statements that it prepares or describes, and has not bound so far: nobody has been asked about them yet.
+    unasked: Vec<Rc<Prepared>>,
     /// The client knows parameters or columns of some of them.
     pub(crate) told: bool,
     /// ReadyForQuery ends its answer.
@@ -77,6 +79,7 @@ impl<A> Default for Batch<A> {
             entries: VecDeque::new(),
             next: 0,
             bound: Vec::new(),
+            unasked: Vec::new(),
             told: false,
             synced: false,
             again: false,
@@ -115,6 +118,21 @@ impl<A> Batch<A> {
         !self.bound.is_empty() || self.entries.iter().any(named)
     }
 
+    /// Whether it does something, or begins to.
+    pub(crate) fn executes(&self) -> bool {
+        self.executes || self.partial
+    }
+
+    /// The first statement that it sends.
+    pub(crate) fn first_entry(&self) -> Option<&Entry> {
+        self.entries.front()
+    }
+
+    /// The first statement that it prepares or uses.
+    pub(crate) fn prepared(&self) -> Option<&Rc<Prepared>> {
+        self.parsed().chain(self.bound.iter().map(|named| &named.prepared)).next()
+    }
+
     /// What it prepares.
     pub(crate) fn parsed(&self) -> impl Iterator<Item = &Rc<Prepared>> {
         self.entries.iter().filter_map(|entry| match entry {
@@ -132,11 +150,14 @@ impl<A> Batch<A> {
     pub(crate) fn clear(&mut self) {
         let mut entries = std::mem::take(&mut self.entries);
         let mut bound = std::mem::take(&mut self.bound);
+        let mut unasked = std::mem::take(&mut self.unasked);
         entries.clear();
         bound.clear();
+        unasked.clear();
         entries.shrink_to(4);
         bound.shrink_to(4);
-        *self = Batch { entries, bound, ..Batch::default() };
+        unasked.shrink_to(4);
+        *self = Batch { entries, bound, unasked, ..Batch::default() };
     }
 
     /// What its statements are.
@@ -258,6 +279,7 @@ impl<A: AsRef<Decision>> Session<A> {
                         self.settled = guide.settled();
                     }
                 }
+                (self.retries, self.observes) = (guide.retries(), guide.observes());
                 if let Some(gathered) = self.outside_batch(io, head) {
                     return Ok(gathered);
                 }
@@ -278,9 +300,16 @@ impl<A: AsRef<Decision>> Session<A> {
                 Ok(()) => {}
                 Err(Refused::Fault(fault)) => return Err(fault),
                 Err(Refused::Statement(report)) => {
+                    self.batch.executes = true;
+                    self.tally_batch(io, guide);
                     self.fail_batch(io, &report);
                     return Ok(Gathered::Done);
                 }
+            }
+            let ends = matches!(head.tag, tag::QUERY | tag::FUNCTION_CALL | tag::SYNC | tag::FLUSH);
+            if ends || self.batch.len > MAX_BATCH {
+                self.ask_rest(guide);
+                self.tally_batch(io, guide);
             }
             match head.tag {
                 tag::QUERY | tag::FUNCTION_CALL | tag::SYNC => {
@@ -363,14 +392,16 @@ impl<A: AsRef<Decision>> Session<A> {
                 let (statement, text) = self.understand_query(query.text, guide)?;
                 let seen = text.as_deref().map_or(query.text, str::as_bytes);
                 self.batch.executes = true;
-                self.note(guide.route(seen, &statement, Facts::NONE), &statement);
+                self.note(&statement);
+                self.note_answer(guide.route(seen, &statement, Facts::NONE, None));
                 self.batch.entries.push_back(Entry::Query(statement, text));
             }
             tag::PARSE => {
                 let parse = Parse::read(body).map_err(malformed)?;
                 let prepared = self.understand_parse(&parse, guide)?;
                 let needed = self.batch.needs_server;
-                self.route_prepared(&prepared, guide);
+                self.note(&prepared.statement);
+                self.batch.unasked.push(Rc::clone(&prepared));
                 let twice = !parse.name.is_empty() && self.knows(parse.name);
                 let proof = Some((self.copy_of(&prepared), self.edition));
                 self.batch.needs_server = needed || twice || prepared.proven.get() != proof;
@@ -379,7 +410,7 @@ impl<A: AsRef<Decision>> Session<A> {
             }
             tag::BIND => {
                 let bind = Bind::read(body).map_err(malformed)?;
-                self.gather_use(bind.statement, guide);
+                self.gather_bind(&bind, guide);
                 // Its portal is there until Sync.
                 self.batch.executes = true;
                 self.batch.needs_server = true;
@@ -387,7 +418,7 @@ impl<A: AsRef<Decision>> Session<A> {
             tag::DESCRIBE => {
                 let describe = Describe::read(body).map_err(malformed)?;
                 if describe.target == Target::Statement {
-                    self.gather_use(describe.name, guide);
+                    self.gather_describe(describe.name, guide);
                 }
                 self.batch.needs_server = true;
             }
@@ -411,14 +442,50 @@ impl<A: AsRef<Decision>> Session<A> {
         Ok(())
     }
 
-    /// The batch uses a prepared statement: one of its own, or an earlier one.
-    fn gather_use<G: Guide<Answer = A>>(&mut self, name: &[u8], guide: &mut G) {
-        if let Some(prepared) = self.batch.find(name) {
-            self.route_prepared(&prepared, guide);
-        } else if let Some(named) = self.look_again(name, guide) {
-            self.route_prepared(&named.prepared, guide);
-            self.batch.told |= named.told.get().is_some();
-            self.batch.bound.push(named);
+    /// The batch binds a prepared statement: one of its own, or an earlier one.
+    fn gather_bind<G: Guide<Answer = A>>(&mut self, bind: &Bind<'_>, guide: &mut G) {
+        let prepared = match self.batch.find(bind.statement) {
+            Some(prepared) => prepared,
+            None => match self.use_earlier(bind.statement, guide) {
+                Some(prepared) => prepared,
+                None => return,
+            },
+        };
+        self.batch.unasked.retain(|waiting| !Rc::ptr_eq(waiting, &prepared));
+        self.note(&prepared.statement);
+        let (text, facts) = (&prepared.query, Facts::EXTENDED);
+        self.note_answer(guide.route(text, &prepared.statement, facts, Some(bind)));
+    }
+
+    /// The batch describes a prepared statement.
+    fn gather_describe<G: Guide<Answer = A>>(&mut self, name: &[u8], guide: &mut G) {
+        // One of its own waits to be asked about already, or has been bound.
+        if self.batch.find(name).is_none()
+            && let Some(prepared) = self.use_earlier(name, guide)
+        {
+            self.note(&prepared.statement);
+            self.batch.unasked.push(prepared);
+        }
+    }
+
+    /// The batch uses a statement that was prepared before.
+    fn use_earlier<G: Guide<Answer = A>>(
+        &mut self,
+        name: &[u8],
+        guide: &mut G,
+    ) -> Option<Rc<Prepared>> {
+        let named = self.look_again(name, guide)?;
+        let prepared = Rc::clone(&named.prepared);
+        self.batch.told |= named.told.get().is_some();
+        self.batch.bound.push(named);
+        Some(prepared)
+    }
+
+    /// Asks about the statements that are not bound in this batch.
+    fn ask_rest<G: Guide<Answer = A>>(&mut self, guide: &mut G) {
+        while let Some(prepared) = self.batch.unasked.pop() {
+            let (text, facts) = (&prepared.query, Facts::EXTENDED);
+            self.note_answer(guide.route(text, &prepared.statement, facts, None));
         }
     }
 
@@ -427,18 +494,16 @@ impl<A: AsRef<Decision>> Session<A> {
         self.batch.find(name).is_some() || self.defined(name).is_some()
     }
 
-    fn route_prepared<G: Guide<Answer = A>>(&mut self, prepared: &Rc<Prepared>, guide: &mut G) {
-        let answer = guide.route(&prepared.query, &prepared.statement, Facts::EXTENDED);
-        self.batch.needs_server = true;
-        self.note(answer, &prepared.statement);
-    }
-
-    /// Takes a routing answer into account.
-    fn note(&mut self, answer: Rc<A>, statement: &Statement) {
+    /// Takes a statement of the batch into account.
+    fn note(&mut self, statement: &Statement) {
         self.batch.needs_server = true;
         self.batch.replayable &= is_replayable(statement);
         self.batch.reads &= matches!(statement.kind, Kind::Read | Kind::Empty);
         self.batch.reads_sequences |= may_read_sequences(statement);
+    }
+
+    /// Takes a routing answer into account.
+    fn note_answer(&mut self, answer: Rc<A>) {
         let stricter = match &self.batch.answer {
             None => true,
             Some(held) => rank((*answer).as_ref()) > rank((**held).as_ref()),

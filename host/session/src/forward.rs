@@ -258,7 +258,7 @@ impl<A: AsRef<Decision>> Session<A> {
                 self.copying = false;
                 Ok(Passage::Verbatim)
             }
-            tag::EXECUTE => self.pass_execute(io, server, run, head),
+            tag::EXECUTE => self.pass_execute(io, server, guide, run, head),
             tag::QUERY | tag::PARSE | tag::BIND | tag::DESCRIBE | tag::CLOSE => {
                 self.flush_run(io, run);
                 self.pass_named(io, server, guide, head)
@@ -316,6 +316,7 @@ impl<A: AsRef<Decision>> Session<A> {
             },
         };
         self.touches(server, &statement);
+        self.tally_statement(io, guide, &statement);
         // A simple query drops the unnamed statement (postgres.c, exec_simple_query).
         server.unnamed = None;
         self.unnamed = None;
@@ -489,10 +490,11 @@ impl<A: AsRef<Decision>> Session<A> {
         }
     }
 
-    fn pass_execute(
+    fn pass_execute<G: Guide<Answer = A>>(
         &mut self,
         io: &mut Buffers,
         server: &mut ServerState,
+        guide: &mut G,
         run: &mut usize,
         head: Head,
     ) -> Result<Passage, Fault> {
@@ -501,6 +503,7 @@ impl<A: AsRef<Decision>> Session<A> {
         let statement = self.portal(execute.portal).map(|named| Rc::clone(named.statement()));
         if let Some(statement) = &statement {
             self.touches(server, statement);
+            self.tally_statement(io, guide, statement);
             if !statement.effects.is_empty() {
                 self.flush_run(io, run);
                 self.lend_names(io, server, statement, false);

@@ -1,9 +1,10 @@
 use std::rc::Rc;
 
-use howdah_decision::{Decision, Facts, Rewrite};
+use howdah_decision::{Decision, Facts, Failure, Retry, Rewrite};
 use howdah_sql::Statement;
+use howdah_wire::frontend::Bind;
 
-use crate::Prepared;
+use crate::{Prepared, Seen};
 
 /// What a session asks about statements. Implemented by whoever knows the policies and the catalog;
 /// every question is answered at once, from memory or by a policy within its time limit.
@@ -21,8 +22,15 @@ pub trait Guide {
     /// What a Parse prepares. `types` is the raw list of parameter types of the message.
     fn prepare(&mut self, query: &[u8], types: &[u8]) -> Rc<Prepared>;
 
-    /// Where a statement goes. `extra` holds facts that the text does not tell (`EXTENDED`).
-    fn route(&mut self, text: &[u8], statement: &Statement, extra: Facts) -> Rc<Self::Answer>;
+    /// Where a statement goes. `extra` holds facts that the text does not tell (`EXTENDED`); `bind` is what gives
+    /// values to its parameters, when it is part of the same batch.
+    fn route(
+        &mut self,
+        text: &[u8],
+        statement: &Statement,
+        extra: Facts,
+        bind: Option<&Bind<'_>>,
+    ) -> Rc<Self::Answer>;
 
     /// What becomes of a statement's text.
     fn rewrite(&mut self, text: &[u8], statement: &Statement, extra: Facts) -> Rewrite;
@@ -47,4 +55,26 @@ pub trait Guide {
     /// A standby refused this statement because it writes: it, and all with its digest, are to be sent to the primary
     /// from now on.
     fn learn_write(&mut self, statement: &Statement);
+
+    /// Whether anybody has a say in what becomes of statements that fail. Asked when a batch begins.
+    fn retries(&self) -> bool {
+        false
+    }
+
+    /// What becomes of a statement that has failed, and could be sent again.
+    fn retry(&mut self, _: &[u8], _: &Statement, _: Facts, _: &Failure) -> Retry {
+        Retry::NoOpinion
+    }
+
+    /// Whether anybody wants to know what becomes of statements. Asked when a batch begins; nothing of the following is
+    /// told otherwise.
+    fn observes(&self) -> bool {
+        false
+    }
+
+    /// A batch has wholly arrived.
+    fn begun(&mut self) {}
+
+    /// Its answer is complete.
+    fn ended(&mut self, _: &Seen<Self::Answer>) {}
 }

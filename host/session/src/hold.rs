@@ -13,11 +13,20 @@ pub(crate) enum Verdict {
     Deliver,
     /// The standby refused the statement because it writes.
     Writes,
-    /// The standby could not finish the read (recovery conflict, shutdown); nothing was delivered.
-    Again,
+    /// It is an error, and nothing was delivered.
+    Failed([u8; 5], GivenUp),
     /// A prepared statement is not there, or is not any more what it was; nothing has run. So many messages were
     /// answered before.
     Unprepared(Unprepared, usize),
+}
+
+/// Why a statement failed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum GivenUp {
+    /// A standby could not finish the read (recovery conflict, shutdown).
+    Yes,
+    /// The statement is at fault, or the server is a primary.
+    No,
 }
 
 /// What is wrong with a prepared statement.
@@ -85,13 +94,16 @@ fn judge_error(body: &[u8], standby: bool, answered: Option<usize>) -> Verdict {
         return Verdict::Writes;
     }
     if standby && GIVEN_UP.contains(&state) {
-        return Verdict::Again;
+        return Verdict::Failed(state, GivenUp::Yes);
     }
     let what = match &state {
         b"26000" => Unprepared::Missing,
         b"0A000" if error.field(b'R') == Some(b"RevalidateCachedQuery") => Unprepared::OtherColumns,
         [b'4', b'2', ..] => Unprepared::Invalid,
-        _ => return Verdict::Deliver,
+        _ => return Verdict::Failed(state, GivenUp::No),
     };
-    answered.map_or(Verdict::Deliver, |answered| Verdict::Unprepared(what, answered))
+    match answered {
+        Some(answered) => Verdict::Unprepared(what, answered),
+        None => Verdict::Failed(state, GivenUp::No),
+    }
 }

@@ -7,6 +7,7 @@
 //! **Invariant:** at most one ReadyForQuery is outstanding; the next batch is looked at when it has arrived.
 //! So every batch is routed knowing whether a transaction is open.
 
+mod again;
 mod batch;
 mod buffers;
 mod carried;
@@ -24,6 +25,7 @@ mod server;
 mod session;
 mod settings;
 mod statements;
+mod tally;
 
 pub use buffers::Buffers;
 pub use guide::Guide;
@@ -33,6 +35,7 @@ pub use prepared::{Prepared, StatementId};
 pub use server::ServerState;
 pub use session::{Disposition, Fault, Session, Step};
 pub use settings::{Settings, SettingsError, Value};
+pub use tally::Seen;
 
 #[cfg(test)]
 mod tests;

@@ -22,6 +22,12 @@ pub const MAX_HELD_REPLY: usize = 64 << 10;
 /// How often one batch may be sent to another server before its error reaches the client.
 pub const MAX_REROUTES: u8 = 3;
 
+/// The same when policies want it: one that never gives up must not keep a client for ever.
+pub const MAX_RETRIES: u8 = 100;
+
+/// Longest wait before a batch is sent again, in milliseconds: as long as a client waits for a server by default.
+pub const MAX_RETRY_DELAY_MS: u32 = 30_000;
+
 /// Prepared statements that one client may hold.
 pub const MAX_CLIENT_STATEMENTS: usize = 10_000;
 

@@ -42,6 +42,8 @@ impl<A: AsRef<Decision>> Session<A> {
     pub(crate) fn fail_batch(&mut self, io: &mut Buffers, report: &ErrorReport) {
         let partial = self.batch.partial;
         let batch = self.take_batch(io);
+        self.tally_error(Some(*report.sqlstate()));
+        self.tally_done();
         report.write(&mut io.client_out);
         self.phase = match self.status {
             TransactionStatus::Idle => Phase::Batch,
@@ -96,6 +98,8 @@ impl<A: AsRef<Decision>> Session<A> {
     pub(crate) fn answer_table(&mut self, io: &mut Buffers, table: &Table) {
         self.define_all();
         let batch = self.take_batch(io);
+        self.rows = table.rows.len() as u64;
+        self.tally_done();
         self.answer_frames(io, &batch, &Produce::Table(table));
     }
 

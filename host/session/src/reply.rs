@@ -12,7 +12,7 @@ use howdah_wire::frame::{self, Head};
 
 use crate::buffers::move_bytes;
 use crate::expect::{Expect, Reply};
-use crate::hold::{self, Unprepared, Verdict};
+use crate::hold::{self, GivenUp, Unprepared, Verdict};
 use crate::limits::MAX_REPLY_VIEW;
 use crate::prepared::{Told, columns};
 use crate::session::{Fault, Phase, Session};
@@ -73,6 +73,7 @@ impl<A: AsRef<Decision>> Session<A> {
             // The hot path: rows pass by the thousand.
             let row = head.tag == tag::DATA_ROW || head.tag == tag::COPY_DATA;
             if row && !self.awaits_own() {
+                self.rows += 1;
                 run += head.len;
                 continue;
             }
@@ -93,6 +94,7 @@ impl<A: AsRef<Decision>> Session<A> {
             }
             if ready && !own {
                 self.schema_settled(guide);
+                self.tally_done();
             }
             if ready && own {
                 if let Some(replied) = self.own_query_done(io, server)? {
@@ -127,7 +129,15 @@ impl<A: AsRef<Decision>> Session<A> {
                 self.to_primary = true;
                 Some(self.reroute(server))
             }
-            Verdict::Again => Some(self.reroute(server)),
+            Verdict::Failed(state, given_up) => {
+                let safety = self.safety(Some(state));
+                let usual = given_up == GivenUp::Yes;
+                if self.shall_go_again(io, guide, Some(state), safety, usual) {
+                    return Some(self.reroute(server));
+                }
+                self.retained = None;
+                None
+            }
             Verdict::Unprepared(what, answered) if self.can_prepare_again(what, answered) => {
                 self.prepare_again(io, server, guide, what);
                 None
@@ -423,6 +433,7 @@ impl<A: AsRef<Decision>> Session<A> {
             return Ok(Fate::Drop);
         }
         self.failed = true;
+        self.tally_error(error.sqlstate());
         if matches!(self.pending.front(), Some(Expect::Query(_) | Expect::FunctionCall)) {
             return Ok(Fate::Forward);
         }

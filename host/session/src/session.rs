@@ -3,17 +3,17 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::{Buf, BytesMut};
-use howdah_decision::{Decision, PoolMode};
+use howdah_decision::{Decision, PoolMode, Safety, Target};
 use howdah_sql::{Effect, PinReason, Statement};
 use howdah_wire::backend::{ErrorReport, TransactionStatus};
 
 use crate::batch::{Batch, Gathered};
 use crate::carried::Carried;
 use crate::expect::Expect;
-use crate::limits::MAX_REROUTES;
 use crate::prepared::Named;
 use crate::reply::Replied;
 use crate::server::Sequences;
+use crate::tally::Tally;
 use crate::{Buffers, Guide, Parameters, Pin, ServerState, Settings, pin};
 
 /// What a session needs next.
@@ -21,8 +21,11 @@ use crate::{Buffers, Guide, Parameters, Pin, ServerState, Settings, pin};
 pub enum Step {
     /// Bytes from a peer, after what is to be written has been written.
     Wait,
-    /// A server that suits [`Session::decision`]; then `advance` with it, or [`Session::refuse`].
+    /// A server that suits [`Session::decision`] and [`Session::target`]; then `advance` with it, or
+    /// [`Session::refuse`].
     Lease,
+    /// So many milliseconds of waiting, before a batch is sent again; the server has been released. Then `advance`.
+    Pause(u32),
     /// The server is not needed any more; it must not be passed to the next `advance`.
     Release(Disposition),
     /// Nothing: write what is left, then close the client's connection.
@@ -129,6 +132,18 @@ pub struct Session<A> {
     /// Bytes of the batch that are not yet forwarded.
     pub(crate) unsent: usize,
     pub(crate) reroutes: u8,
+    /// The server of the batch was a standby.
+    pub(crate) on_standby: bool,
+    /// Policies have a say in what becomes of the batch when it fails.
+    pub(crate) retries: bool,
+    /// Where it goes then, and how long it waits before.
+    pub(crate) target: Option<Target>,
+    pub(crate) pause_ms: u32,
+    /// Somebody wants to know what becomes of batches.
+    pub(crate) observes: bool,
+    pub(crate) tally: Option<Box<Tally<A>>>,
+    /// Rows that have passed; counted for the tally.
+    pub(crate) rows: u64,
     /// The batch was refused by a standby because it writes.
     pub(crate) to_primary: bool,
     /// Bytes of a large message still to pass through, and whether they are forwarded.
@@ -177,6 +192,13 @@ impl<A: AsRef<Decision>> Session<A> {
             resendable: false,
             unsent: 0,
             reroutes: 0,
+            on_standby: false,
+            retries: false,
+            target: None,
+            pause_ms: 0,
+            observes: false,
+            tally: None,
+            rows: 0,
             to_primary: false,
             client_stream: (0, true),
             server_stream: (0, true),
@@ -189,21 +211,37 @@ impl<A: AsRef<Decision>> Session<A> {
     pub fn advance<G: Guide<Answer = A>>(
         &mut self,
         io: &mut Buffers,
+        server: Option<&mut ServerState>,
+        guide: &mut G,
+    ) -> Step {
+        self.tally_from(io);
+        let step = self.go_on(io, server, guide);
+        self.tally_to(io);
+        step
+    }
+
+    fn go_on<G: Guide<Answer = A>>(
+        &mut self,
+        io: &mut Buffers,
         mut server: Option<&mut ServerState>,
         guide: &mut G,
     ) -> Step {
         loop {
+            self.tell_tally(io, guide);
             let step = match (&self.phase, server.as_deref_mut()) {
                 (Phase::End, _) => Ok(Some(Step::End)),
                 (Phase::Batch, server) => self.await_batch(io, server, guide),
-                (Phase::Server, None) => Ok(Some(Step::Lease)),
+                (Phase::Server, None) => Ok(Some(match std::mem::take(&mut self.pause_ms) {
+                    0 => Step::Lease,
+                    ms => Step::Pause(ms),
+                })),
                 (Phase::Server, Some(server)) => {
                     self.begin(io, server);
                     Ok(None)
                 }
                 (Phase::Setup | Phase::Answers, Some(server)) => self.serve(io, server, guide),
                 (Phase::Setup | Phase::Answers, None) => {
-                    self.server_lost(io);
+                    self.server_lost(io, guide);
                     Ok(None)
                 }
                 (Phase::Sync, _) => self.skip_to_sync(io),
@@ -221,7 +259,7 @@ impl<A: AsRef<Decision>> Session<A> {
                         b"08P01",
                         &format!("the server broke the protocol: {what}"),
                     ));
-                    self.server_lost(io);
+                    self.server_lost(io, guide);
                     return Step::Release(Disposition::Close);
                 }
             }
@@ -287,26 +325,32 @@ impl<A: AsRef<Decision>> Session<A> {
 
     /// No server could be had for the current batch: it gets this error, and the session goes on.
     pub fn refuse(&mut self, io: &mut Buffers, report: &ErrorReport) {
+        self.tally_from(io);
         self.restore_batch(io);
         self.fail_batch(io, report);
     }
 
     /// The leased server's connection has ended. Call without the server, then `advance` without it.
-    pub fn server_lost(&mut self, io: &mut Buffers) {
+    pub fn server_lost<G: Guide<Answer = A>>(&mut self, io: &mut Buffers, guide: &mut G) {
+        self.tally_from(io);
         io.server_in.clear();
         io.server_out.clear();
         let cut = self.server_stream.0 > 0 && self.server_stream.1;
-        let retained = self.retained.is_some() && self.resendable && self.reroutes < MAX_REROUTES;
         let report = self.last_words.take();
-        if retained || self.phase == Phase::Setup {
+        let unsent = self.phase == Phase::Setup;
+        let sqlstate = report.as_ref().map(|report| *report.sqlstate());
+        let safety = if unsent { Safety::Unsent } else { self.safety(sqlstate) };
+        let possible = unsent || (self.retained.is_some() && self.resendable);
+        if possible && self.shall_go_again(io, guide, sqlstate, safety, true) {
             self.reroutes += 1;
             self.restore_batch(io);
             self.phase = Phase::Server;
-            if self.reroutes > MAX_REROUTES {
-                let report = report.unwrap_or_else(|| self.loss_report());
-                self.refuse(io, &report);
-            }
             return;
+        }
+        if unsent {
+            let report = report.unwrap_or_else(|| self.loss_report());
+            self.phase = Phase::Server;
+            return self.refuse(io, &report);
         }
         let answered = self.answer_due();
         let report = self.loss_report().caused_by(report);
@@ -325,6 +369,8 @@ impl<A: AsRef<Decision>> Session<A> {
             self.owed = Some(report);
             return;
         }
+        self.tally_error(Some(*report.sqlstate()));
+        self.tally_done();
         report.write(&mut io.client_out);
         match ready {
             true => self.write_ready(io),
@@ -360,7 +406,7 @@ impl<A: AsRef<Decision>> Session<A> {
     /// The batch is done with, in one way or another.
     pub(crate) fn end_batch(&mut self) {
         self.batch.clear();
-        self.reroutes = 0;
+        (self.reroutes, self.target, self.pause_ms) = (0, None, 0);
         self.to_primary = false;
     }
 
@@ -405,8 +451,10 @@ impl<A: AsRef<Decision>> Session<A> {
         self.phase = Phase::Answers;
         self.unsent = self.batch.len;
         self.reused = false;
+        self.on_standby = server.standby;
         self.resendable = server.standby || self.batch.replayable;
-        if (self.resendable || self.batch.uses_prepared()) && self.batch.synced {
+        let again = self.resendable || self.batch.uses_prepared() || self.retries;
+        if again && self.batch.synced {
             self.retained = io.client_in.get(..self.batch.len).map(BytesMut::from);
         }
     }
@@ -443,7 +491,9 @@ impl<A: AsRef<Decision>> Session<A> {
         server: &mut ServerState,
         guide: &mut G,
     ) -> Result<Option<Step>, Fault> {
-        match self.replies(io, server, guide)? {
+        let replied = self.replies(io, server, guide)?;
+        self.tell_tally(io, guide);
+        match replied {
             Replied::More => {}
             Replied::Reroute => {
                 self.restore_batch(io);

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use howdah_decision::{Decision, Demands, Facts, Kind, PoolMode, Refusal, Rewrite};
+use howdah_decision::{Decision, Demands, Facts, Failure, Kind, PoolMode, Refusal, Retry, Rewrite};
 use howdah_sql::{NoCatalog, ScanOptions, Statement};
 use howdah_wire::backend::{
     BindComplete, CommandComplete, ErrorReport, ErrorResponse, ParseComplete, ReadyForQuery,
@@ -15,9 +15,12 @@ use howdah_wire::frontend::{Bind, Execute, Parse, Query, Sync};
 use howdah_wire::{backend, frame};
 
 use crate::{
-    Buffers, Disposition, Guide, Parameters, Prepared, ServerState, Session, Settings, StatementId,
-    Step, Value,
+    Buffers, Disposition, Guide, Parameters, Prepared, Seen, ServerState, Session, Settings,
+    StatementId, Step, Value,
 };
+
+mod again;
+mod seen;
 
 struct Answer(Decision);
 
@@ -32,6 +35,15 @@ impl AsRef<Decision> for Answer {
 struct Policy {
     learned: usize,
     edition: u64,
+    /// How many values were bound, for each question.
+    bound: Vec<Option<usize>>,
+    /// What it says to failures, if it has a say in them, and what it was told of them.
+    retry: Option<Retry>,
+    failures: Vec<(String, Failure)>,
+    /// Whether it wants to know what becomes of batches; how many have begun, and what became of them.
+    observes: bool,
+    begun: usize,
+    seen: Vec<String>,
 }
 
 impl Guide for Policy {
@@ -54,7 +66,14 @@ impl Guide for Policy {
         })
     }
 
-    fn route(&mut self, text: &[u8], statement: &Statement, _: Facts) -> Rc<Answer> {
+    fn route(
+        &mut self,
+        text: &[u8],
+        statement: &Statement,
+        _: Facts,
+        bind: Option<&Bind<'_>>,
+    ) -> Rc<Answer> {
+        self.bound.push(bind.map(|bind| bind.values().unwrap().len()));
         Rc::new(Answer(match statement.kind {
             _ if text.ends_with(b"forbidden") => Decision::Refuse(Refusal::new("42501", "no")),
             Kind::Read => Decision::Replica(Demands::default()),
@@ -86,6 +105,30 @@ impl Guide for Policy {
 
     fn learn_write(&mut self, _: &Statement) {
         self.learned += 1;
+    }
+
+    fn retries(&self) -> bool {
+        self.retry.is_some()
+    }
+
+    fn retry(&mut self, text: &[u8], _: &Statement, _: Facts, failure: &Failure) -> Retry {
+        self.failures.push((String::from_utf8_lossy(text).into_owned(), *failure));
+        self.retry.unwrap_or_default()
+    }
+
+    fn observes(&self) -> bool {
+        self.observes
+    }
+
+    fn begun(&mut self) {
+        self.begun += 1;
+    }
+
+    fn ended(&mut self, seen: &Seen<Answer>) {
+        let Seen { kind, rows, bytes, sqlstate, .. } = seen;
+        let state = sqlstate.map(|state| String::from_utf8_lossy(&state).into_owned());
+        let answered = seen.answer.is_some();
+        self.seen.push(format!("{kind:?} {rows} {bytes} {state:?} {answered}"));
     }
 }
 
@@ -274,7 +317,7 @@ fn a_lost_transaction_is_over_until_it_is_rolled_back() {
     bench.sent_down();
     bench.query("UPDATE t SET a = 1");
     bench.step(Some(&mut primary));
-    bench.session.server_lost(&mut bench.io);
+    bench.session.server_lost(&mut bench.io, &mut bench.guide);
     assert_eq!(sqlstate(&bench.io.client_out), *b"40001");
     assert_eq!(bench.sent_down(), b"EZ");
     bench.query("SELECT 1");
@@ -299,7 +342,7 @@ fn a_lost_write_is_of_unknown_outcome_and_a_lost_read_runs_again() {
         bench.query(sql);
         bench.step(None);
         bench.step(Some(&mut primary));
-        bench.session.server_lost(&mut bench.io);
+        bench.session.server_lost(&mut bench.io, &mut bench.guide);
         match state {
             Some(state) => assert_eq!(sqlstate(&bench.io.client_out), state),
             None => assert_eq!((bench.sent_down(), bench.step(None)), (Vec::new(), Step::Lease)),

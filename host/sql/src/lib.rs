@@ -12,6 +12,8 @@ mod comment;
 mod digest;
 mod effect;
 mod lex;
+mod literals;
+mod relations;
 mod scan;
 mod words;
 
@@ -19,6 +21,8 @@ pub use body::{Body, body};
 pub use catalog::{Catalog, NoCatalog, Volatility};
 pub use comment::tag;
 pub use effect::{Effect, PinReason};
+pub use literals::literal;
+pub use relations::relations;
 
 use howdah_decision::{Facts, Kind};
 

@@ -9,9 +9,10 @@ const MAX_LEN: usize = 17;
 macro_rules! words {
     ([$($name:ident $text:literal)*] $($fixed:literal)*) => {
         /// A word that is not quoted.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         pub(crate) enum Word {
             /// A name, or a keyword that makes no difference.
+            #[default]
             Plain,
             /// A keyword that is no name, and of no interest otherwise.
             Fixed,

@@ -24,6 +24,11 @@ macro_rules! hook {
                     "howdah:policy/settings@0.1.0": crate::bindings::imports::howdah::policy::settings,
                     "howdah:policy/question@0.1.0": crate::bindings::imports::howdah::policy::question,
                     "howdah:policy/metrics@0.1.0": crate::bindings::imports::howdah::policy::metrics,
+                    "howdah:policy/kv@0.1.0": crate::bindings::imports::howdah::policy::kv,
+                    "howdah:policy/clock@0.1.0": crate::bindings::imports::howdah::policy::clock,
+                    "howdah:policy/random@0.1.0": crate::bindings::imports::howdah::policy::random,
+                    "howdah:policy/nodes@0.1.0": crate::bindings::imports::howdah::policy::nodes,
+                    "howdah:policy/catalog@0.1.0": crate::bindings::imports::howdah::policy::catalog,
                 },
                 pub_export_macro: true,
             });
@@ -36,3 +41,7 @@ hook!(session, "session-hook");
 hook!(route, "route-hook");
 hook!(rewrite, "rewrite-hook");
 hook!(topology, "topology-hook");
+hook!(retry, "retry-hook");
+hook!(observe, "observe-hook");
+hook!(tick, "tick-hook");
+hook!(state, "state-hook");

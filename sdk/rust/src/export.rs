@@ -87,4 +87,50 @@ macro_rules! __hook {
         }
         $crate::bindings::topology::export!(Component with_types_in $crate::bindings::topology);
     };
+    (retry) => {
+        impl $crate::bindings::retry::exports::howdah::policy::retry::Guest for Component {
+            fn failed(
+                failure: $crate::Failure,
+                sql: ::std::string::String,
+                kind: $crate::Kind,
+                digest: u64,
+                facts: $crate::Facts,
+                class: u32,
+            ) -> $crate::RetryDecision {
+                let statement = $crate::Statement { sql: &sql, kind, digest, facts, class };
+                with(|policy| $crate::Retry::failed(policy, &failure, &statement))
+            }
+        }
+        $crate::bindings::retry::export!(Component with_types_in $crate::bindings::retry);
+    };
+    (observe) => {
+        impl $crate::bindings::observe::exports::howdah::policy::observe::Guest for Component {
+            fn statements(batch: ::std::vec::Vec<$crate::Observation>) {
+                with(|policy| $crate::Observe::statements(policy, &batch))
+            }
+        }
+        $crate::bindings::observe::export!(Component with_types_in $crate::bindings::observe);
+    };
+    (tick) => {
+        impl $crate::bindings::tick::exports::howdah::policy::tick::Guest for Component {
+            fn tick() -> u32 {
+                with(|policy| $crate::Tick::tick(policy))
+            }
+        }
+        $crate::bindings::tick::export!(Component with_types_in $crate::bindings::tick);
+    };
+    (state) => {
+        impl $crate::bindings::state::exports::howdah::policy::state::Guest for Component {
+            fn snapshot() -> ::std::vec::Vec<u8> {
+                with(|policy| $crate::State::snapshot(policy))
+            }
+
+            fn restore(
+                state: ::std::vec::Vec<u8>,
+            ) -> ::std::result::Result<(), ::std::string::String> {
+                with(|policy| $crate::State::restore(policy, &state))
+            }
+        }
+        $crate::bindings::state::export!(Component with_types_in $crate::bindings::state);
+    };
 }

@@ -1,6 +1,9 @@
-use crate::types::{Client, Node, Rewritten, SessionDecision, Settings, Statement, Verdict};
+use crate::types::{
+    Client, Failure, Node, Observation, RetryDecision, Rewritten, SessionDecision, Settings,
+    Statement, Verdict,
+};
 
-/// Checks and takes in the policy's settings. Asked first, once per instance.
+/// Checks and takes in the policy's settings. Asked first, and again when only the settings have changed.
 pub trait Configure: Default + 'static {
     /// # Errors
     /// The text tells the operator what is wrong; the previous version of the policy stays.
@@ -32,4 +35,34 @@ pub trait Rewrite: Default + 'static {
 pub trait Topology: Default + 'static {
     /// All nodes of all clusters.
     fn changed(&mut self, epoch: u64, nodes: &[Node]);
+}
+
+/// Asked when a statement has failed, or has lost its server, and could be sent again.
+pub trait Retry: Default + 'static {
+    /// What becomes of it.
+    fn failed(&mut self, failure: &Failure, statement: &Statement<'_>) -> RetryDecision;
+}
+
+/// Told afterwards what has become of statements.
+pub trait Observe: Default + 'static {
+    /// At most 256 of them, at least once a second when there were any.
+    fn statements(&mut self, batch: &[Observation]);
+}
+
+/// Told when time has passed.
+pub trait Tick: Default + 'static {
+    /// In how many milliseconds it wants to be told again; 0: never.
+    fn tick(&mut self) -> u32;
+}
+
+/// Hands what it knows to the next version of the policy.
+pub trait State: Default + 'static {
+    /// At most 1 MiB.
+    fn snapshot(&mut self) -> Vec<u8>;
+
+    /// What the previous version had to say.
+    ///
+    /// # Errors
+    /// It is of no use: the policy begins without it, as a fresh instance. The text is logged.
+    fn restore(&mut self, state: &[u8]) -> Result<(), String>;
 }

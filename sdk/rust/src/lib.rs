@@ -22,7 +22,7 @@
 //!
 //! The crate type is `cdylib`; `cargo build --release --target wasm32-wasip2` makes the component. The policy is
 //! an ordinary struct, so its tests are ordinary tests: outside of WebAssembly the functions of [`log`],
-//! [`settings`], [`metrics`] and [`question`] talk to a stand-in of the current thread, see [`testing`].
+//! [`settings`], [`question`], [`metrics`], [`kv`], [`clock`], [`random`], [`nodes`] and [`catalog`] talk to a stand-in of the current thread, see [`testing`].
 //!
 //! Each worker thread of the proxy has its own instance, and asks it one question at a time.
 
@@ -31,12 +31,14 @@ pub mod bindings;
 mod export;
 mod hooks;
 mod host;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 mod types;
 
-pub use hooks::{Configure, Rewrite, Route, Session, Topology};
-pub use host::{log, metrics, question, settings};
+pub use hooks::{Configure, Observe, Retry, Rewrite, Route, Session, State, Tick, Topology};
+pub use host::{catalog, clock, kv, log, metrics, nodes, question, random, settings};
 pub use types::{
-    Admission, Client, Decision, Demands, Facts, Kind, Node, Otherwise, Outcome, PoolMode, Refusal,
-    Remember, Rewritten, Role, SessionDecision, Settings, Statement, Table, Value, Verdict,
+    Admission, Again, Client, Decision, Demands, Facts, Failure, Kind, Node, Observation,
+    Otherwise, Outcome, PoolMode, Proven, Refusal, Remember, RetryDecision, Rewritten, Role,
+    Safety, SessionDecision, Settings, Source, Statement, Table, Target, Value, Verdict,
 };

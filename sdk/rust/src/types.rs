@@ -1,9 +1,13 @@
 use crate::bindings::imports::howdah::policy::types as wit;
+use crate::bindings::observe::exports::howdah::policy::observe as wit_observe;
+use crate::bindings::retry::exports::howdah::policy::retry as wit_retry;
 use crate::bindings::rewrite::exports::howdah::policy::rewrite as wit_rewrite;
 use crate::bindings::route::exports::howdah::policy::route as wit_route;
 use crate::bindings::session::exports::howdah::policy::session as wit_session;
 
 pub use wit::{Facts, Kind, Node, PoolMode, Refusal, Remember, Role, Value};
+pub use wit_observe::{Observation, Source};
+pub use wit_retry::{Again, Decision as RetryDecision, Failure, Outcome as Proven, Safety, Target};
 pub use wit_rewrite::{Outcome, Verdict as Rewritten};
 pub use wit_route::{Decision, Demands, Otherwise, Table, Verdict};
 pub use wit_session::{Admission, Client, Decision as SessionDecision};
@@ -125,5 +129,35 @@ impl Outcome {
     /// This outcome, remembered as said.
     pub fn remembered(self, remember: Remember) -> Rewritten {
         Rewritten { outcome: self, remember }
+    }
+}
+
+impl Default for Admission {
+    /// Everything as the configuration says.
+    fn default() -> Admission {
+        Admission {
+            user: None,
+            database: None,
+            cluster: None,
+            pool_mode: None,
+            settings: Vec::new(),
+            priority: 0,
+            max_wait_ms: None,
+            class: 0,
+        }
+    }
+}
+
+impl RetryDecision {
+    /// Once more, there, after so many milliseconds.
+    pub fn again(target: Target, delay_ms: u32) -> RetryDecision {
+        RetryDecision::Again(Again { target, delay_ms })
+    }
+}
+
+impl Safety {
+    /// Whether the host sends a statement of this class again.
+    pub fn allows_again(self) -> bool {
+        matches!(self, Safety::Unsent | Safety::Refused | Safety::OnStandby | Safety::Read)
     }
 }

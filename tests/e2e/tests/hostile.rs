@@ -6,13 +6,16 @@ use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use howdah_decision::{Client, Decision, Facts, Node, Rewrite, Role, SessionDecision};
-use howdah_e2e::{Running, component, connect, policy, shared, try_value, value};
-use howdah_policy::{
-    Chain, Grants, Limits, OnFailure, Options, PolicySpec, Question, Registry, Scope, SettingValue,
-    Who, Worker,
+use howdah_decision::{
+    Again, Client, Decision, Facts, Failure, Kind, Node, Observation, Outcome, Parameter, Retry,
+    Rewrite, Role, Safety, SessionDecision, Target,
 };
-use howdah_sql::{NoCatalog, ScanOptions, Statement};
+use howdah_e2e::{Running, component, connect, policy, shared, try_value, value, wait};
+use howdah_policy::{
+    Background, Chain, FailedAt, Grants, Limits, OnFailure, Options, PolicySpec, Question,
+    Registry, Scope, SettingValue, Who, Worker,
+};
+use howdah_sql::{NoCatalog, ScanOptions, Statement, Volatility};
 
 fn hostile() -> Arc<[u8]> {
     static BYTES: OnceLock<Arc<[u8]>> = OnceLock::new();
@@ -35,7 +38,8 @@ fn spec(bytes: Arc<[u8]>, settings: &[(&str, &str)]) -> PolicySpec {
         settings: settings.iter().map(text).collect::<BTreeMap<_, _>>(),
         limits: Limits { time: Duration::from_millis(20), memory: 8 << 20, ..Limits::default() },
         on_failure: OnFailure::Fallback,
-        grants: Grants { metrics: true },
+        grants: Grants::ALL,
+        kv_space: None,
         scope: Scope::default(),
     }
 }
@@ -53,6 +57,46 @@ struct House {
     registry: Arc<Registry>,
     worker: Worker,
     who: Arc<Who>,
+    background: Known,
+}
+
+/// A database whose catalog has been loaded so many times; and what is bound to parameters.
+#[derive(Default)]
+struct Known {
+    loads: u64,
+    bound: Option<Vec<Parameter>>,
+}
+
+impl Background for Known {
+    fn parameters(&self) -> Option<Vec<Parameter>> {
+        self.bound.clone()
+    }
+
+    fn catalog(&self) -> Option<Arc<dyn howdah_sql::Catalog + Send + Sync>> {
+        let volatile = self.loads > 1;
+        Some(Arc::new(One(if volatile { Volatility::Volatile } else { Volatility::Immutable })))
+    }
+
+    fn catalog_epoch(&self) -> u64 {
+        self.loads
+    }
+}
+
+/// A catalog of which every function is like this.
+struct One(Volatility);
+
+impl howdah_sql::Catalog for One {
+    fn function(&self, _: Option<&str>, _: &str) -> Volatility {
+        self.0
+    }
+
+    fn relation_is_volatile(&self, _: Option<&str>, _: &str) -> bool {
+        false
+    }
+
+    fn operator_is_volatile(&self, _: &str) -> bool {
+        false
+    }
 }
 
 impl House {
@@ -60,7 +104,7 @@ impl House {
         let registry = Registry::new(Options { workers: 1 }).unwrap();
         let worker = registry.worker(0);
         let who = Who { user: "alice".into(), database: "shop".into(), ..Who::default() };
-        House { registry, worker, who: Arc::new(who) }
+        House { registry, worker, who: Arc::new(who), background: Known::default() }
     }
 
     fn of(specs: Vec<PolicySpec>) -> House {
@@ -89,7 +133,11 @@ impl House {
         let interest = chain.interest(&self.who.user, &self.who.database, "main");
         let who = &self.who;
         let extra = Facts::NONE;
-        ask(&chain, &Question { sql, statement: &statement, extra, class, who, interest })
+        let background = &self.background;
+        ask(
+            &chain,
+            &Question { sql, statement: &statement, extra, class, who, interest, background },
+        )
     }
 
     fn route(&self, sql: &str) -> Decision {
@@ -110,6 +158,49 @@ impl House {
             parameters: Vec::new(),
         };
         self.worker.open(&self.worker.chain(), &client, "main")
+    }
+
+    fn retry(&self, safety: Safety) -> Retry {
+        let sqlstate = Some(*b"57P01");
+        let (outcome, replayable, attempt) = (Outcome::Unknown, false, 1);
+        let failure = Failure { sqlstate, safety, outcome, replayable, attempt };
+        let at = FailedAt { node: "a", role: Role::Replica, elapsed: Duration::ZERO };
+        self.ask("SELECT 1", 0, |chain, q| self.worker.retry(chain, q, &failure, &at))
+    }
+
+    /// This many statements have been answered, and the policies are told.
+    fn observe(&self, statements: usize) {
+        let seen = Observation {
+            session: 1,
+            class: 0,
+            kind: Kind::Read,
+            digest: 7,
+            node: Some("a".into()),
+            source: howdah_decision::Source::Policy,
+            latency_us: 5,
+            waited_us: 1,
+            rows: 2,
+            bytes: 30,
+            sqlstate: None,
+        };
+        let chain = self.worker.chain();
+        let interest = chain.interest("", "", "main");
+        for _ in 0..statements {
+            self.worker.observe(&chain, interest, seen.clone());
+        }
+        while self.worker.batches() > 0 {
+            self.worker.report();
+        }
+    }
+
+    /// Waits until a policy is told that time has passed.
+    fn tick_soon(&self) {
+        let calls = || self.registry.status()[0].calls;
+        let before = calls();
+        wait("a tick", || {
+            self.worker.tick();
+            calls() > before
+        });
     }
 
     /// What the first policy's one value is.
@@ -146,12 +237,15 @@ const TRAPS: [(&str, &str); 4] = [
 #[test]
 fn a_trap_in_any_hook_costs_one_answer() {
     for (mode, failure) in TRAPS {
-        for hook in ["route", "rewrite", "session", "topology"] {
+        for hook in ["route", "rewrite", "session", "topology", "retry", "observe", "tick"] {
             let house = House::of(vec![misbehaving(hook, mode), well()]).with_nodes(&[("a", true)]);
             for round in 1..=3 {
                 let before = house.failures();
                 match hook {
                     "rewrite" => assert_eq!(house.rewrite("SELECT 1"), Rewrite::Unchanged),
+                    "retry" => assert_eq!(house.retry(Safety::Read), Retry::NoOpinion),
+                    "observe" => house.observe(1),
+                    "tick" => house.tick_soon(),
                     "session" => {
                         let SessionDecision::Accept(admission) = house.open() else { panic!() };
                         assert_eq!(admission.class, 0);
@@ -291,8 +385,6 @@ fn what_is_no_policy_is_refused_and_the_old_chain_stays() {
     let component: Arc<[u8]> = Arc::new(*b"\0asm\x0d\0\x01\0");
     let module: Arc<[u8]> = Arc::new(*b"\0asm\x01\0\0\0");
     let cut: Arc<[u8]> = hostile()[..hostile().len() / 2].into();
-    let mut ungranted = misbehaving("", "");
-    ungranted.grants.metrics = false;
     let mut huge = b"\0asm".to_vec();
     huge.resize(Limits::COMPONENT + 1, 0);
     let bytes = |bytes| spec(bytes, &[]);
@@ -307,18 +399,31 @@ fn what_is_no_policy_is_refused_and_the_old_chain_stays() {
         (bytes(renamed("policy/log@0.1.0", "policy/log@0.9.0")), "rebuild it against that"),
         (bytes(renamed("policy/log@0.1.0", "policy/kvs@0.1.0")), "which howdah does not offer"),
         (bytes(renamed("howdah:policy/log", "howdah:police/log")), "which howdah does not offer"),
-        (ungranted, "is not granted: add grants = [\"metrics\"]"),
         (misbehaving("configure", ""), "it does not accept its settings: on purpose"),
         (misbehaving("configure", "panic"), "configure failed: it panicked"),
         (misbehaving("configure", "loop"), "configure failed: it exceeded its time limit"),
         (spec(hostile(), &[("mood", "bad")]), "unknown setting mood; the settings are hook, mode"),
     ];
-    for (bad, message) in cases {
+    let ungranted = |name: &'static str, take: fn(&mut Grants)| {
+        let mut spec = misbehaving("", "");
+        take(&mut spec.grants);
+        (spec, format!("is not granted: add grants = [\"{name}\"]"))
+    };
+    let ungranted = [
+        ungranted("metrics", |grants| grants.metrics = false),
+        ungranted("kv", |grants| grants.kv = false),
+        ungranted("clock", |grants| grants.clock = false),
+        ungranted("random", |grants| grants.random = false),
+        ungranted("nodes", |grants| grants.nodes = false),
+        ungranted("catalog", |grants| grants.catalog = false),
+    ];
+    let cases = cases.map(|(spec, message)| (spec, message.to_owned()));
+    for (bad, message) in cases.into_iter().chain(ungranted) {
         let errors = house.registry.apply(vec![bad, well()]).unwrap_err();
         assert_eq!(errors.len(), 1, "{errors:?}");
         let told = errors[0].to_string();
         assert!(told.starts_with("policy bad (a test): "), "{told}");
-        assert!(told.contains(message), "{told}\nis not\n{message}");
+        assert!(told.contains(&message), "{told}\nis not\n{message}");
         assert_eq!(house.registry.generation(), generation);
         assert_eq!(house.route("SELECT 1"), Decision::Primary);
     }
@@ -446,7 +551,8 @@ fn swaps_under_load_fail_nothing_and_a_transaction_keeps_its_generation() {
             let (registry, stop) = (Arc::clone(&registry), Arc::clone(&stop));
             std::thread::spawn(move || {
                 let worker = registry.worker(index);
-                let house = House { registry, worker, who: Arc::default() };
+                let background = Known::default();
+                let house = House { registry, worker, who: Arc::default(), background };
                 let mut asked = 0u64;
                 while !stop.load(std::sync::atomic::Ordering::Relaxed) {
                     let transaction = house.worker.chain();
@@ -461,6 +567,7 @@ fn swaps_under_load_fail_nothing_and_a_transaction_keeps_its_generation() {
                         class: 3,
                         who: &house.who,
                         interest: transaction.interest("", "", ""),
+                        background: &(),
                     };
                     for _ in 0..20 {
                         match &house.worker.route(&transaction, &q).verdict.decision {
@@ -501,7 +608,7 @@ async fn clients_of_a_bad_policy_stay_connected() {
             let proxy = Running::start(
                 &shared().nodes(),
                 &format!(
-                    "[[policy]]\nname = \"bad\"\npath = {file:?}\ngrants = [\"metrics\"]\n\
+                    "[[policy]]\nname = \"bad\"\npath = {file:?}\ngrants = [\"metrics\", \"kv\", \"clock\", \"random\", \"nodes\", \"catalog\"]\n\
                      on_failure = \"{on_failure}\"\nlimits.quarantine_after = 3\n\
                      [policy.settings]\nhook = \"{hook}\"\nmode = \"{mode}\"\n"
                 ),
@@ -529,11 +636,209 @@ async fn a_policy_answers_without_a_server() {
     let file = policy("hostile");
     let proxy = Running::start(
         &shared().nodes(),
-        &format!("[[policy]]\nname = \"bad\"\npath = {file:?}\ngrants = [\"metrics\"]\n"),
+        &format!(
+            "[[policy]]\nname = \"bad\"\npath = {file:?}\ngrants = [\"metrics\", \"kv\", \"clock\", \"random\", \"nodes\", \"catalog\"]\n"
+        ),
     );
     let client = connect(proxy.port, "postgres").await;
     proxy.wait_up(3);
     assert_eq!(value(&client, "SELECT 'nodes'").await, shared().nodes()[0]);
     let row = client.query_one("SELECT 'calls'", &[]).await.unwrap();
     assert!(row.get::<_, &str>(0).parse::<u32>().unwrap() > 0);
+}
+
+/// What may change between two questions is not remembered, and what changes seldom as long as it does not.
+#[test]
+fn answers_are_remembered_as_long_as_what_they_looked_at_stays() {
+    let calls = |house: &House| house.registry.status()[0].calls;
+    for mode in ["clock", "random", "shared", "parameter"] {
+        let house = House::of(vec![misbehaving("route", mode)]);
+        let first = house.value("SELECT 1");
+        let second = house.value("SELECT 1");
+        assert_eq!(calls(&house), 2, "{mode}");
+        assert!(first != second || mode == "parameter", "{mode}: {first}");
+    }
+    let house = House::of(vec![misbehaving("route", "literal")]);
+    for i in ["1", "2", "1", "2"] {
+        assert_eq!(house.value(&format!("SELECT {i}")), i);
+    }
+    assert_eq!(calls(&house), 2);
+    let house = House::of(vec![misbehaving("route", "relations")]);
+    assert_eq!(house.value("SELECT 1 FROM t"), "t");
+    assert_eq!(house.value("SELECT 2 FROM T"), "t");
+    assert_eq!(calls(&house), 1);
+    let house = House::of(vec![misbehaving("route", "nodes")]).with_nodes(&[("a", true)]);
+    for _ in 0..2 {
+        assert_eq!(house.value("SELECT 1"), "a");
+    }
+    assert_eq!(calls(&house), 1);
+    house.registry.topology(2, Arc::new([]));
+    assert!(matches!(house.route("SELECT 1"), Decision::Answer(table) if table.rows.is_empty()));
+    let mut house = House::of(vec![misbehaving("route", "catalog")]);
+    for (loads, told) in [(1, "Volatility::Immutable"), (2, "Volatility::Volatile")] {
+        house.background.loads = loads;
+        for _ in 0..2 {
+            assert_eq!(house.value("SELECT 1"), told);
+        }
+        assert_eq!(calls(&house), loads);
+    }
+}
+
+#[test]
+fn a_policy_sees_what_is_bound() {
+    let mut house = House::of(vec![misbehaving("route", "parameter")]);
+    assert_eq!(house.value("SELECT $1"), "None");
+    let bound = [
+        (Parameter::Null, "Some(ParameterValue::Null)"),
+        (Parameter::Text("x".into()), "Some(ParameterValue::Text(\"x\"))"),
+        (Parameter::Binary(vec![0, 1]), "Some(ParameterValue::Binary([0, 1]))"),
+    ];
+    for (value, told) in bound {
+        house.background.bound = Some(vec![value]);
+        assert_eq!(house.value("SELECT $1"), told);
+    }
+}
+
+#[test]
+fn a_flood_of_shared_values_ends_at_the_quota_and_they_outlive_the_version() {
+    let mut flood = misbehaving("route", "flood");
+    flood.limits.kv_keys = 100;
+    let house = House::of(vec![flood.clone()]);
+    assert_eq!(house.value("SELECT 1"), "Some(100)");
+    flood.limits.kv_keys = 200;
+    flood.limits.memory += 1 << 16;
+    house.registry.apply(vec![flood.clone()]).unwrap();
+    assert_eq!(house.value("SELECT 1"), "Some(200)");
+    let mut narrow = flood.clone();
+    narrow.limits.kv_bytes = 1_000;
+    narrow.kv_space = Some("narrow".into());
+    house.registry.apply(vec![narrow]).unwrap();
+    assert_eq!(house.value("SELECT 1"), "Some(14)");
+    // Policies that name one space share what is in it.
+    let sharing = |name: &str, space: &str| PolicySpec {
+        name: name.into(),
+        kv_space: Some(space.into()),
+        ..misbehaving("route", "shared")
+    };
+    let house = House::of(vec![sharing("a", "s")]);
+    assert_eq!(house.value("SELECT 1"), "1");
+    house.registry.apply(vec![sharing("b", "s")]).unwrap();
+    assert_eq!(house.value("SELECT 1"), "2");
+    house.registry.apply(vec![sharing("b", "t")]).unwrap();
+    assert_eq!(house.value("SELECT 1"), "1");
+}
+
+#[test]
+fn state_goes_over_to_the_next_version_and_what_does_not_change_stays() {
+    let version = |name: &str, memory| {
+        let mut spec = misbehaving("", "");
+        spec.name = name.into();
+        spec.limits.memory = memory;
+        spec
+    };
+    let house = House::of(vec![version("a", 8 << 20), well()]);
+    assert_eq!(house.value("SELECT 'calls'"), "1");
+    // Another policy of the chain changes: the instance stays.
+    let other = PolicySpec { on_failure: OnFailure::Open, ..well() };
+    house.registry.apply(vec![version("a", 8 << 20), other.clone()]).unwrap();
+    assert_eq!(house.value("SELECT 'calls'"), "2");
+    // Another version: it is told what the old one knew.
+    house.registry.apply(vec![version("a", 9 << 20), other.clone()]).unwrap();
+    assert_eq!(house.value("SELECT 'calls'"), "3");
+    // Another policy by the same component is not.
+    house.registry.apply(vec![version("b", 9 << 20), other]).unwrap();
+    assert_eq!(house.value("SELECT 'calls'"), "1");
+    assert_eq!(house.failures(), 0);
+}
+
+#[test]
+fn a_state_that_cannot_go_over_is_lost_and_nothing_else() {
+    let cases = [
+        ("snapshot", "giant"),
+        ("snapshot", "panic"),
+        ("snapshot", "loop"),
+        ("restore", "refuse"),
+        ("restore", "panic"),
+        ("restore", "loop"),
+    ];
+    for (hook, mode) in cases {
+        let house = House::of(vec![misbehaving(hook, mode)]);
+        assert_eq!(house.value("SELECT 'calls'"), "1");
+        let mut next = misbehaving(hook, mode);
+        next.limits.memory += 1 << 16;
+        house.registry.apply(vec![next]).unwrap();
+        assert_eq!(house.value("SELECT 'calls'"), "1", "{hook} {mode}");
+        assert_eq!(house.failures(), 0);
+    }
+}
+
+#[test]
+fn a_living_instance_gets_new_settings_and_a_transaction_keeps_the_old_ones() {
+    let house = House::of(vec![misbehaving("", "")]);
+    assert_eq!(house.value("SELECT 'calls'"), "1");
+    let transaction = house.worker.chain();
+    house.registry.apply(vec![misbehaving("rewrite", "append")]).unwrap();
+    assert_eq!(house.value("SELECT 'calls'"), "2", "the instance is another one");
+    let Rewrite::Text(text) = house.rewrite("SELECT 1") else { panic!("the settings are the old") };
+    assert_eq!(&*text, "SELECT 1 /* seen */");
+    let statement = scan("SELECT 1");
+    let interest = transaction.interest("", "", "main");
+    let q = Question {
+        sql: "SELECT 1",
+        statement: &statement,
+        extra: Facts::IN_TRANSACTION,
+        class: 0,
+        who: &house.who,
+        interest,
+        background: &(),
+    };
+    assert_eq!(house.worker.rewrite(&transaction, &q, &scan), Rewrite::Unchanged);
+    // Settings that it does not accept change nothing.
+    let refused = house.registry.apply(vec![spec(hostile(), &[("mood", "bad")])]).unwrap_err();
+    assert!(refused[0].to_string().contains("unknown setting mood"));
+    assert_eq!(house.value("SELECT 'calls'"), "3");
+}
+
+#[test]
+fn time_passes_for_every_instance_that_wants_to_know() {
+    let house = House::of(vec![misbehaving("", "")]);
+    house.tick_soon();
+    house.tick_soon();
+    assert_eq!(house.value("SELECT 'ticks'"), "2");
+    let house = House::of(vec![misbehaving("tick", "once")]);
+    assert_eq!((house.worker.tick(), house.worker.tick()), (None, None));
+    assert_eq!(house.value("SELECT 'ticks'"), "1");
+}
+
+#[test]
+fn observations_come_in_batches_and_are_dropped_when_there_are_too_many() {
+    let house = House::of(vec![misbehaving("", ""), well()]);
+    house.observe(600);
+    assert_eq!(house.value("SELECT 'largest'"), "256");
+    assert_eq!(house.registry.status()[0].calls, 4);
+    assert_eq!(
+        house.value("SELECT 'observed'"),
+        "Kind::Read Some(\"a\") Source::Policy 2 None true true"
+    );
+    assert_eq!(house.registry.status()[0].unobserved, 0);
+    house.observe(8_192 + 5);
+    assert_eq!(house.registry.status()[0].unobserved, 5);
+    assert_eq!(house.registry.status()[1].unobserved, 0, "it has no such hook");
+}
+
+#[test]
+fn a_retry_is_what_its_safety_allows() {
+    let retry = |mode, safety| {
+        let house = House::of(vec![misbehaving("retry", mode), well()]);
+        (house.retry(safety), house.last_failure())
+    };
+    let again = Retry::Again(Again { target: Target::Another, delay_ms: 5 });
+    assert_eq!(retry("again", Safety::Read).0, again);
+    assert_eq!(retry("give up", Safety::Unknown).0, Retry::GiveUp);
+    let (decision, told) = retry("again", Safety::Unknown);
+    assert_eq!(decision, Retry::NoOpinion);
+    assert!(told.contains("cannot be sent again"), "{told}");
+    let (decision, told) = retry("replay", Safety::InTransaction);
+    assert_eq!(decision, Retry::NoOpinion);
+    assert!(told.contains("cannot be replayed"), "{told}");
 }

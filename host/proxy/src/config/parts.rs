@@ -119,6 +119,8 @@ pub struct Policy {
     pub on_failure: OnFailure,
     /// What it may use besides log, settings and the question.
     pub grants: Vec<Grant>,
+    /// Where its shared values are, if not in a space of its own.
+    pub kv_space: Option<String>,
     /// Users whose questions it is asked; empty: everybody's.
     pub users: Vec<String>,
     /// Databases whose questions it is asked; empty: those of all.
@@ -156,6 +158,16 @@ pub enum OnFailure {
 pub enum Grant {
     /// Metrics of its own.
     Metrics,
+    /// Values that its instances share.
+    Kv,
+    /// Clocks.
+    Clock,
+    /// Random numbers.
+    Random,
+    /// The nodes at any time.
+    Nodes,
+    /// What is known of the database's functions.
+    Catalog,
 }
 
 /// How log lines look.
@@ -195,7 +207,14 @@ impl Word for OnFailure {
 }
 
 impl Word for Grant {
-    const WORDS: &'static [(&'static str, Grant)] = &[("metrics", Grant::Metrics)];
+    const WORDS: &'static [(&'static str, Grant)] = &[
+        ("metrics", Grant::Metrics),
+        ("kv", Grant::Kv),
+        ("clock", Grant::Clock),
+        ("random", Grant::Random),
+        ("nodes", Grant::Nodes),
+        ("catalog", Grant::Catalog),
+    ];
 }
 
 impl Word for LogFormat {
@@ -266,6 +285,10 @@ section! {
         log_lines_per_second: u32 = 100, in 0..=1_000_000;
         /// Longest text that a rewritten statement may have.
         rewrite: Size = Size(1 << 20), in Size(1)..=Size(64 << 20);
+        /// Most values that there may be in its space when it adds one (`kv` must be granted).
+        kv_keys: usize = 10_000, in 0..=100_000_000;
+        /// Most bytes of them, keys included, and 64 bytes for each.
+        kv_bytes: Size = Size(4 << 20), in Size(0)..=Size(64 << 30);
         /// A policy that fails this often within a minute is not asked any more, until its file or the
         /// configuration changes.
         quarantine_after: u32 = 10, in 1..=1_000_000;
@@ -292,6 +315,7 @@ impl Default for Policy {
             source: PolicySource::BuiltIn,
             on_failure: OnFailure::Fallback,
             grants: vec![Grant::Metrics],
+            kv_space: None,
             users: Vec::new(),
             databases: Vec::new(),
             clusters: Vec::new(),

@@ -143,6 +143,8 @@ section! {
         on_failure: OnFailure = OnFailure::Fallback;
         /// What it may use besides log, settings and the question.
         grants: Vec<Grant> = Vec::new();
+        /// Policies that name the same space share their values; by default each has one of its own.
+        kv_space: Option<String> = None;
         /// Only questions of these users; empty for everybody's.
         users: Vec<At<String>> = Vec::new();
         /// Only questions in these databases; empty for all.

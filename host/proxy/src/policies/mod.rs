@@ -55,6 +55,7 @@ pub fn files(config: &Config) -> Vec<PolicyFile> {
 
 fn file(policy: &Policy) -> PolicyFile {
     let limits = &policy.limits;
+    let granted = |grant| policy.grants.contains(&grant);
     let spec = PolicySpec {
         name: policy.name.clone(),
         bytes: Arc::new([]),
@@ -66,6 +67,8 @@ fn file(policy: &Policy) -> PolicyFile {
             table_elements: limits.table_elements,
             log_lines_per_second: limits.log_lines_per_second,
             rewrite: limits.rewrite.0 as usize,
+            kv_keys: limits.kv_keys,
+            kv_bytes: limits.kv_bytes.0 as usize,
             quarantine_after: limits.quarantine_after,
         },
         on_failure: match policy.on_failure {
@@ -73,7 +76,15 @@ fn file(policy: &Policy) -> PolicyFile {
             config::OnFailure::Open => OnFailure::Open,
             config::OnFailure::Closed => OnFailure::Closed,
         },
-        grants: Grants { metrics: policy.grants.contains(&Grant::Metrics) },
+        grants: Grants {
+            metrics: granted(Grant::Metrics),
+            kv: granted(Grant::Kv),
+            clock: granted(Grant::Clock),
+            random: granted(Grant::Random),
+            nodes: granted(Grant::Nodes),
+            catalog: granted(Grant::Catalog),
+        },
+        kv_space: policy.kv_space.clone(),
         scope: Scope {
             users: policy.users.clone(),
             databases: policy.databases.clone(),

@@ -6,15 +6,17 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
+use std::time::Duration;
 
 use howdah_cluster::ClusterId;
-use howdah_decision::{Admission, Client, PoolMode, SessionDecision};
+use howdah_decision::{Admission, Client, Decision, PoolMode, SessionDecision, Target};
 use howdah_policy::{Answer, Who};
-use howdah_session::{Buffers, Disposition, Session, Settings, Step, Value};
+use howdah_pool::Patience;
+use howdah_session::{Buffers, Disposition, Guide as _, Session, Settings, Step, Value};
 use howdah_wire::Version;
 use howdah_wire::backend::{BackendKeyData, ErrorReport, ReadyForQuery, TransactionStatus};
 use tokio::io::AsyncWriteExt;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::cancel::{MAX_SLOTS, Place, Recipient, pass_on, recipient};
 use super::clean::give_back;
@@ -189,9 +191,19 @@ async fn admit(
         chain,
         interest,
         arming: None,
+        id,
+        node: None,
+        failed: None,
+        sent: None,
+        began: None,
+        waited: Duration::ZERO,
     };
     ctx.shared.monitor.catalogs.ready(cluster, &database).await;
-    let lessee = Lessee::new(ctx, cluster, user, database);
+    let mut lessee = Lessee::new(ctx, cluster, user, database);
+    lessee.patience = Patience {
+        priority: admission.priority,
+        at_most: admission.max_wait_ms.map(|ms| Duration::from_millis(ms.into())),
+    };
     Ok(Admitted { guide, lessee, mode, settings })
 }
 
@@ -285,8 +297,16 @@ impl Guest {
                         return "connection closed while waiting for a server";
                     }
                 }
+                Step::Pause(ms) => {
+                    let pause = sleep(Duration::from_millis(ms.into()));
+                    tokio::select! {
+                        () = pause => {}
+                        () = gone(client) => return "connection closed before another attempt",
+                    }
+                }
                 Step::Release(disposition) => {
                     self.place.uses(None);
+                    self.guide.node = None;
                     if let Some(leased) = self.leased.take() {
                         give_back(leased, disposition);
                     }
@@ -327,7 +347,8 @@ impl Guest {
 
     /// Gets a server for the current batch. False: the client has gone meanwhile.
     async fn lease(&mut self, client: &mut Stream) -> bool {
-        let decision = self.session.decision().clone();
+        let decision = self.destination();
+        let began = self.guide.began.map(|_| std::time::Instant::now());
         // What has been answered so far must not wait for a server.
         let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
         let _ = client.poll_write_buf(&mut cx, &mut self.io.client_out);
@@ -336,8 +357,13 @@ impl Guest {
             leased = self.lessee.lease(&decision) => leased,
             () = gone(client) => return false,
         };
+        self.guide.waited += began.map(|began| began.elapsed()).unwrap_or_default();
         match leased {
             Ok(mut leased) => {
+                self.guide.node = Some(leased.node());
+                if self.session.attempts() == 0 {
+                    self.guide.sent = self.guide.retries().then(std::time::Instant::now);
+                }
                 self.ctx.counters().batch(leased.node(), self.session.reads());
                 self.place.uses(leased.conn().map(|conn| Arc::clone(&conn.key)));
                 self.leased = Some(leased);
@@ -350,12 +376,28 @@ impl Guest {
         true
     }
 
+    /// Where the batch goes: as was decided, or as is wished now that it has failed somewhere.
+    fn destination(&mut self) -> Decision {
+        let decision = self.session.decision();
+        let failed = self.guide.failed.take();
+        let target = self.session.target();
+        self.lessee.avoided = failed.filter(|_| target == Some(Target::Another));
+        let same = failed.filter(|_| target == Some(Target::Same));
+        let name = same.and_then(|node| self.ctx.names.get(usize::from(node.0)));
+        let up = |name: &Arc<str>| self.ctx.shared.monitor.snapshot().named(name).is_some();
+        match name.filter(|name| up(name)) {
+            Some(name) => Decision::Node((**name).into()),
+            None => decision.clone(),
+        }
+    }
+
     fn server_gone(&mut self) {
         self.place.uses(None);
         if let Some(leased) = self.leased.take() {
             self.ctx.shared.monitor.hint(leased.node());
         }
-        self.session.server_lost(&mut self.io);
+        self.session.server_lost(&mut self.io, &mut self.guide);
+        self.guide.node = None;
     }
 
     async fn farewell(&mut self, client: &mut Stream, report: &ErrorReport) {
@@ -365,7 +407,7 @@ impl Guest {
 
     /// Writes what is left. A client that does not read is not waited for.
     async fn flush(&mut self, client: &mut Stream) {
-        let deadline = Instant::now() + std::time::Duration::from_secs(1);
+        let deadline = Instant::now() + Duration::from_secs(1);
         let out = &mut self.io.client_out;
         let _ = timeout_at(deadline, poll_fn(|cx| client.poll_write_buf(cx, out))).await;
     }

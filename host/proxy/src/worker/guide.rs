@@ -5,12 +5,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
-use howdah_cluster::ClusterId;
-use howdah_decision::{Facts, Rewrite};
-use howdah_policy::{Answer, Chain, Interest, Question, Who};
-use howdah_session::{Guide, Prepared, StatementId};
-use howdah_sql::{PinReason, ScanOptions, Statement};
+use howdah_cluster::{ClusterId, NodeId};
+use howdah_decision::{Facts, Failure, Observation, Parameter, Retry, Rewrite, Source};
+use howdah_policy::{Answer, Background, Chain, FailedAt, Interest, Question, Who};
+use howdah_session::{Guide, Prepared, Seen, StatementId};
+use howdah_sql::{Catalog, PinReason, ScanOptions, Statement};
+use howdah_wire::frontend::{Bind, Bound};
 use std::hash::BuildHasher;
+use std::time::{Duration, Instant};
 
 use super::Ctx;
 use crate::monitor::{Arming, Schema};
@@ -98,6 +100,18 @@ pub(crate) struct SessionGuide {
     pub(crate) interest: Interest,
     /// A definition of this session by which calls may leave something behind is about to come true.
     pub(crate) arming: Option<Arming>,
+    /// Which client it is.
+    pub(crate) id: u64,
+    /// The node whose server the session has.
+    pub(crate) node: Option<NodeId>,
+    /// Where the batch has failed that is to be sent again.
+    pub(crate) failed: Option<NodeId>,
+    /// When it was sent first, while policies have a say in what becomes of it.
+    pub(crate) sent: Option<Instant>,
+    /// The batch under way, while policies want to know what becomes of it: when it had arrived, and how long it has
+    /// waited for servers.
+    pub(crate) began: Option<Instant>,
+    pub(crate) waited: Duration,
 }
 
 impl SessionGuide {
@@ -106,6 +120,7 @@ impl SessionGuide {
         sql: &'a str,
         statement: &'a Statement,
         extra: Facts,
+        background: &'a dyn Background,
     ) -> Question<'a> {
         Question {
             sql,
@@ -114,7 +129,35 @@ impl SessionGuide {
             class: self.class,
             who: &self.who,
             interest: self.interest,
+            background,
         }
+    }
+}
+
+/// What policies may ask about a statement.
+struct Asked<'a> {
+    database: &'a Database,
+    bind: Option<&'a Bind<'a>>,
+}
+
+impl Background for Asked<'_> {
+    fn parameters(&self) -> Option<Vec<Parameter>> {
+        // A malformed message is for the server to complain of.
+        let values = self.bind?.values().ok()?;
+        let parameter = |bound: Bound<'_>| match bound.value {
+            None => Parameter::Null,
+            Some(value) if bound.binary => Parameter::Binary(value.to_vec()),
+            Some(value) => Parameter::Text(String::from_utf8_lossy(value).into_owned()),
+        };
+        Some(values.into_iter().map(parameter).collect())
+    }
+
+    fn catalog(&self) -> Option<Arc<dyn Catalog + Send + Sync>> {
+        Some(self.database.schema.catalog.load_full())
+    }
+
+    fn catalog_epoch(&self) -> u64 {
+        self.database.schema.catalog.load().epoch
     }
 }
 
@@ -137,9 +180,17 @@ impl Guide for SessionGuide {
         self.database.prepare(&self.ctx, query, types)
     }
 
-    fn route(&mut self, text: &[u8], statement: &Statement, extra: Facts) -> Rc<Answer> {
+    fn route(
+        &mut self,
+        text: &[u8],
+        statement: &Statement,
+        extra: Facts,
+        bind: Option<&Bind<'_>>,
+    ) -> Rc<Answer> {
         let text = String::from_utf8_lossy(text);
-        self.ctx.policies.route(&self.chain, &self.question(&text, statement, extra))
+        let asked = Asked { database: &self.database, bind };
+        let question = self.question(&text, statement, extra, &asked);
+        self.ctx.policies.route(&self.chain, &question)
     }
 
     fn rewrite(&mut self, text: &[u8], statement: &Statement, extra: Facts) -> Rewrite {
@@ -148,7 +199,9 @@ impl Guide for SessionGuide {
         }
         let Ok(text) = std::str::from_utf8(text) else { return Rewrite::Unchanged };
         let scan = |text: &str| self.database.scan(&self.ctx, text.as_bytes());
-        self.ctx.policies.rewrite(&self.chain, &self.question(text, statement, extra), &scan)
+        let asked = Asked { database: &self.database, bind: None };
+        let question = self.question(text, statement, extra, &asked);
+        self.ctx.policies.rewrite(&self.chain, &question, &scan)
     }
 
     fn edition(&self) -> u64 {
@@ -179,7 +232,70 @@ impl Guide for SessionGuide {
 
     fn learn_write(&mut self, statement: &Statement) {
         for extra in [Facts::NONE, Facts::EXTENDED] {
-            self.ctx.policies.learn_primary(&self.chain, &self.question("", statement, extra));
+            let question = self.question("", statement, extra, &());
+            self.ctx.policies.learn_primary(&self.chain, &question);
+        }
+    }
+
+    fn retries(&self) -> bool {
+        self.chain.retries(self.interest)
+    }
+
+    fn retry(
+        &mut self,
+        text: &[u8],
+        statement: &Statement,
+        extra: Facts,
+        failure: &Failure,
+    ) -> Retry {
+        self.failed = self.node;
+        let snapshot = self.ctx.shared.monitor.snapshot();
+        let spec = self.node.and_then(|node| snapshot.spec(node));
+        let state = self.node.and_then(|node| snapshot.state(node));
+        let at = FailedAt {
+            node: spec.map_or("", |spec| &spec.name),
+            role: state.map(|state| state.role).unwrap_or_default(),
+            elapsed: self.sent.map(|sent| sent.elapsed()).unwrap_or_default(),
+        };
+        let text = String::from_utf8_lossy(text);
+        let asked = Asked { database: &self.database, bind: None };
+        let question = self.question(&text, statement, extra, &asked);
+        self.ctx.policies.retry(&self.chain, &question, failure, &at)
+    }
+
+    fn observes(&self) -> bool {
+        self.chain.observes(self.interest)
+    }
+
+    fn begun(&mut self) {
+        self.began = Some(Instant::now());
+        self.waited = Duration::ZERO;
+    }
+
+    fn ended(&mut self, seen: &Seen<Answer>) {
+        let Some(began) = self.began.take() else { return };
+        let microseconds = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        let observation = Observation {
+            session: self.id,
+            class: self.class,
+            kind: seen.kind,
+            digest: seen.digest,
+            node: self.node.and_then(|node| self.ctx.names.get(usize::from(node.0)).cloned()),
+            source: match seen.answer.as_ref().map(|answer| answer.source) {
+                Some(howdah_policy::Source::Asked) => Source::Policy,
+                Some(howdah_policy::Source::Nobody) => Source::Nobody,
+                Some(howdah_policy::Source::Failed) => Source::Failure,
+                Some(howdah_policy::Source::Learned) => Source::Learned,
+                None => Source::Bound,
+            },
+            latency_us: microseconds(began.elapsed()),
+            waited_us: microseconds(self.waited),
+            rows: seen.rows,
+            bytes: seen.bytes,
+            sqlstate: seen.sqlstate,
+        };
+        if self.ctx.policies.observe(&self.chain, self.interest, observation) {
+            self.ctx.observed.notify_one();
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use howdah_cluster::{ClusterId, NodeId, Pick, Snapshot};
 use howdah_decision::{Decision, Demands};
-use howdah_pool::{AcquireError, Grant, Lease, Permit, Pool};
+use howdah_pool::{AcquireError, Grant, Lease, Patience, Permit, Pool};
 use howdah_wire::backend::ErrorReport;
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -28,6 +28,10 @@ pub(crate) struct Lessee {
     /// The client's user, or the one that a policy chose.
     pub(crate) user: String,
     pub(crate) database: String,
+    /// How it waits for a server.
+    pub(crate) patience: Patience,
+    /// A replica that is chosen only when there is no other.
+    pub(crate) avoided: Option<NodeId>,
     pools: Vec<(NodeId, Pool<ServerConn>)>,
 }
 
@@ -41,7 +45,15 @@ enum Place {
 
 impl Lessee {
     pub(crate) fn new(ctx: &Rc<Ctx>, cluster: ClusterId, user: String, database: String) -> Lessee {
-        Lessee { ctx: Rc::clone(ctx), cluster, user, database, pools: Vec::new() }
+        Lessee {
+            ctx: Rc::clone(ctx),
+            cluster,
+            user,
+            database,
+            patience: Patience::default(),
+            avoided: None,
+            pools: Vec::new(),
+        }
     }
 
     /// A connection that suits the decision. Cancel safe.
@@ -56,7 +68,7 @@ impl Lessee {
             return Ok(leased);
         }
         let settings = self.pool_settings();
-        let deadline = Instant::now() + settings.wait_timeout;
+        let deadline = Instant::now() + self.longest_wait(&settings);
         let mut epochs = self.ctx.shared.monitor.epochs();
         loop {
             epochs.mark_unchanged();
@@ -108,7 +120,11 @@ impl Lessee {
 
     fn replica(&self, snapshot: &Snapshot, demands: &Demands) -> Place {
         let mut balancer = self.ctx.balancer.borrow_mut();
-        match balancer.pick(snapshot, self.cluster, demands, |node| self.ctx.leased(node)) {
+        let in_use = |node| match self.avoided {
+            Some(avoided) if avoided == node => usize::MAX,
+            _ => self.ctx.leased(node),
+        };
+        match balancer.pick(snapshot, self.cluster, demands, in_use) {
             Pick::Node(node) => Place::Node(node),
             Pick::Wait => Place::Wait,
             Pick::Refuse => Place::Refuse(
@@ -123,6 +139,10 @@ impl Lessee {
         let config = self.ctx.shared.config.load();
         let login = config.login(&self.user, &self.database, configured(&config, node)?);
         login.map(|login| login.user)
+    }
+
+    fn longest_wait(&self, settings: &PoolConfig) -> Duration {
+        self.patience.at_most.unwrap_or(settings.wait_timeout)
     }
 
     /// How its pools are at the moment.
@@ -153,7 +173,8 @@ impl Lessee {
         deadline: Instant,
     ) -> Result<Option<Leased>, ErrorReport> {
         let pool = self.pool(node, settings);
-        let grant = match timeout_at(deadline, pool.acquire(self.ctx.index)).await {
+        let waiting = pool.acquire(self.ctx.index, self.patience);
+        let grant = match timeout_at(deadline, waiting).await {
             Ok(Ok(grant)) => grant,
             Ok(Err(AcquireError::QueueFull)) => {
                 return Err(ErrorReport::error(
@@ -163,7 +184,7 @@ impl Lessee {
                 .hint("Raise pool.size or pool.max_waiting."));
             }
             Ok(Err(AcquireError::Timeout | AcquireError::Closed)) | Err(_) => {
-                let waited = settings.wait_timeout.as_millis();
+                let waited = self.longest_wait(settings).as_millis();
                 return Err(ErrorReport::error(b"53300", "no server connection came free in time")
                     .detail(&format!(
                         "The client waited {waited} ms in the pool of {} connections.",
@@ -197,7 +218,7 @@ impl Lessee {
         parameters: &[(String, String)],
     ) -> Result<Connected, ErrorReport> {
         let settings = self.pool_settings();
-        let deadline = Instant::now() + settings.wait_timeout;
+        let deadline = Instant::now() + self.longest_wait(&settings);
         let mut epochs = self.ctx.shared.monitor.epochs();
         loop {
             epochs.mark_unchanged();

@@ -3,6 +3,7 @@
 //! Each worker is a thread with a runtime of its own. A client stays on its worker; whatever its session needs on
 //! the hot path (policies, idle servers, buffers, caches) belongs to that worker.
 
+mod beside;
 mod buffers;
 mod cancel;
 mod clean;
@@ -26,7 +27,7 @@ use std::time::Duration;
 
 use howdah_cluster::{Balancer, NodeId};
 use slab::Slab;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::{LocalSet, spawn_local};
 
 pub use shared::{Counters, Shared};
@@ -54,6 +55,10 @@ pub(crate) struct Ctx {
     pub(crate) index: usize,
     pub(crate) shared: Arc<Shared>,
     pub(crate) policies: howdah_policy::Worker,
+    /// What the nodes are called.
+    pub(crate) names: Vec<Arc<str>>,
+    /// Policies have a whole batch of observations to be told.
+    pub(crate) observed: Notify,
     pub(crate) spare: buffers::Spare,
     pub(crate) slots: Rc<cancel::Slots>,
     pub(crate) balancer: RefCell<Balancer>,
@@ -91,14 +96,17 @@ pub fn run(index: usize, shared: Arc<Shared>, inbox: mpsc::UnboundedReceiver<Mes
             return;
         }
     };
-    let nodes = shared.monitor.snapshot().specs.len();
+    let names: Vec<Arc<str>> =
+        shared.monitor.snapshot().specs.iter().map(|spec| spec.name.as_str().into()).collect();
     let ctx = Rc::new(Ctx {
         index,
         policies: shared.registry.worker(index),
+        observed: Notify::new(),
         spare: buffers::Spare::default(),
         slots: cancel::Slots::new(shared.peers.own(), index),
         balancer: RefCell::default(),
-        in_use: (0..nodes).map(|_| Cell::new(0)).collect(),
+        in_use: names.iter().map(|_| Cell::new(0)).collect(),
+        names,
         databases: RefCell::default(),
         greetings: RefCell::default(),
         draining: Cell::new(false),
@@ -111,6 +119,7 @@ pub fn run(index: usize, shared: Arc<Shared>, inbox: mpsc::UnboundedReceiver<Mes
 
 async fn work(ctx: Rc<Ctx>, mut inbox: mpsc::UnboundedReceiver<Message>) {
     spawn_local(sweep(Rc::clone(&ctx)));
+    spawn_local(beside::tell(Rc::clone(&ctx)));
     while let Some(message) = inbox.recv().await {
         match message {
             Message::Client(detached, peer) => match Stream::attach(detached) {

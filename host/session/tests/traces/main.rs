@@ -23,6 +23,7 @@ use howdah_session::{
 };
 use howdah_sql::{NoCatalog, ScanOptions, Statement};
 use howdah_wire::frame;
+use howdah_wire::frontend::Bind;
 
 struct Answer(Decision);
 
@@ -66,7 +67,13 @@ impl Guide for Policies {
         prepared
     }
 
-    fn route(&mut self, sql: &[u8], statement: &Statement, _: Facts) -> Rc<Answer> {
+    fn route(
+        &mut self,
+        sql: &[u8],
+        statement: &Statement,
+        _: Facts,
+        _: Option<&Bind<'_>>,
+    ) -> Rc<Answer> {
         let sql = String::from_utf8_lossy(sql);
         let (decision, name) = if sql.contains("forbidden") {
             (Decision::Refuse(Refusal::new("42501", "not you")), "refuse")
@@ -159,7 +166,7 @@ impl Stage {
                 let lent = self.lent.take();
                 let lent = lent.unwrap_or_else(|| panic!("no server is lent: {:#?}", self.log));
                 self.servers[lent] = fresh(lent);
-                self.session.server_lost(&mut self.io);
+                self.session.server_lost(&mut self.io, &mut self.policies);
                 self.run();
             }
             (_, message) => {
@@ -185,6 +192,7 @@ impl Stage {
             self.sent();
             match step {
                 Step::Wait => return,
+                Step::Pause(ms) => self.log.push(format!("+ after {ms} ms")),
                 Step::End => {
                     self.log.push("- end".into());
                     return;

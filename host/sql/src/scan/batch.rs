@@ -39,6 +39,7 @@ impl Promise {
 impl Scan<'_> {
     pub(super) fn end_statement(&mut self) {
         let mut current = std::mem::replace(&mut self.current, Current::new());
+        current.unbounded |= self.levels[0].unbounded;
         self.levels[0] = Level::outermost();
         self.depth = 0;
         self.configures = false;
@@ -58,6 +59,7 @@ impl Scan<'_> {
             (current.locks_rows, Facts::LOCKS_ROWS),
             (current.volatile, Facts::VOLATILE),
             (current.copy, Facts::COPY),
+            (current.is_unbounded(), Facts::UNBOUNDED),
         ];
         let found = &mut self.found;
         for (_, fact) in flags.iter().filter(|(is, _)| *is) {

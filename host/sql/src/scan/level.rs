@@ -11,6 +11,8 @@ pub(crate) struct Level {
     pub(crate) with: bool,
     /// It holds a query: FROM begins a clause. In `extract(year FROM x)` it does not.
     pub(crate) query: bool,
+    /// An UPDATE or DELETE has begun in it, and no WHERE has followed.
+    pub(crate) unbounded: bool,
     /// It holds the arguments of `set_config`, and these have been seen.
     pub(crate) configures: bool,
     pub(crate) arguments: Arguments,
@@ -105,8 +107,11 @@ impl Level {
             Word::Join => self.region = Region::From,
             Word::On if self.region == Region::From => self.region = Region::On,
             Word::Group => self.region = Region::Group,
-            Word::Where
-            | Word::Order
+            Word::Where => {
+                self.unbounded = false;
+                self.region = Region::Other;
+            }
+            Word::Order
             | Word::Having
             | Word::Limit
             | Word::Offset

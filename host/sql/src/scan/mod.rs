@@ -117,13 +117,8 @@ impl<'a> Scan<'a> {
         if !self.current.begun && self.found.statements > 0 {
             self.digest.separator();
         }
-        let sign = token.what == What::Operator
-            && next.what == What::Number
-            && matches!(previous.what, What::Operator | What::Punct(b'(' | b',' | b'['))
-            && matches!(self.lexer.bytes(token), b"-" | b"+");
-        // A string that a newline continues is one string.
-        let continued = token.what == What::String && previous.what == What::String;
-        if !sign && !continued {
+        let sign = is_sign(&self.lexer, previous, token, next);
+        if !sign && !is_continued(previous, token) {
             let list = matches!(previous.word, Word::In | Word::Values);
             self.digest.add(token.what, self.lexer.bytes(token), list);
         }
@@ -173,6 +168,9 @@ impl<'a> Scan<'a> {
             if token.word == Word::Copy {
                 self.level().region = Region::From;
             }
+            if matches!(self.current.verb, Word::Update | Word::Delete) {
+                self.level().unbounded = true;
+            }
         } else {
             if let Some(level) = self.levels.get_mut(depth.min(MAX_DEPTH - 1)) {
                 self.current.keyword(token, previous, next, level);
@@ -218,6 +216,7 @@ impl<'a> Scan<'a> {
         if level.configures && !level.arguments.is_local() {
             self.current.stay(PinReason::Settings);
         }
+        self.current.unbounded |= level.unbounded;
         self.depth = self.depth.saturating_sub(1);
         self.level().fresh = false;
     }
@@ -227,4 +226,17 @@ impl<'a> Scan<'a> {
     fn level(&mut self) -> &mut Level {
         &mut self.levels[self.depth.min(MAX_DEPTH - 1)]
     }
+}
+
+/// Whether an operator is the sign of the number that follows.
+pub(crate) fn is_sign(lexer: &Lexer<'_>, previous: Token, token: Token, next: Token) -> bool {
+    token.what == What::Operator
+        && next.what == What::Number
+        && matches!(previous.what, What::Operator | What::Punct(b'(' | b',' | b'['))
+        && matches!(lexer.bytes(token), b"-" | b"+")
+}
+
+/// Whether a string goes on with the one before: a string that a newline continues is one string.
+pub(crate) fn is_continued(previous: Token, token: Token) -> bool {
+    token.what == What::String && previous.what == What::String
 }

@@ -22,6 +22,8 @@ pub(super) struct Current {
     pub(super) copy: bool,
     /// It defines what may leave something behind later.
     pub(super) arms: bool,
+    /// An UPDATE or DELETE in it has no WHERE.
+    pub(super) unbounded: bool,
     /// It may give advisory locks back.
     pub(super) unlocks: bool,
     /// Where EXECUTE of a prepared statement begins in it.
@@ -59,6 +61,7 @@ impl Current {
             volatile: false,
             copy: false,
             arms: false,
+            unbounded: false,
             unlocks: false,
             executes: None,
             atomic: 0,
@@ -152,8 +155,13 @@ impl Current {
             Word::Delete => next.word == Word::From,
             _ => next.is_name() && (next.word == Word::Only || !next.word.is_reserved()),
         };
+        let changes = matches!(token.word, Word::Update | Word::Delete);
+        if changes && self.verb == Word::Prepare && previous.word == Word::As {
+            level.unbounded = true;
+        }
         if begins && goes_on {
             self.writes = true;
+            level.unbounded = changes;
             level.with = false;
             level.query = true;
         }
@@ -225,6 +233,11 @@ impl Current {
         if self.pin.is_none_or(PinReason::can_be_checked) {
             self.pin = Some(reason);
         }
+    }
+
+    /// Whether an UPDATE or DELETE without WHERE is run, or prepared to be run.
+    pub(super) fn is_unbounded(&self) -> bool {
+        self.unbounded && self.kind != Kind::Ddl && self.explained != Explained::Planned
     }
 
     /// Why the session must stay where it is, now that the statement has ended. What is only planned makes nothing that a

@@ -13,6 +13,7 @@ const C: Facts = Facts::COPY;
 const M: Facts = Facts::SEVERAL;
 const R: Facts = Facts::READ_ONLY;
 const P: Facts = Facts::HINT_PRIMARY;
+const U: Facts = Facts::UNBOUNDED;
 
 use Kind::*;
 
@@ -308,7 +309,8 @@ fn kinds_and_facts() {
     let wrong: Vec<_> = CASES
         .iter()
         .map(|(sql, kind, facts)| (sql, (*kind, *facts), look(sql)))
-        .filter(|(_, expected, found)| *expected != (found.kind, found.facts))
+        // UNBOUNDED has a test of its own.
+        .filter(|(_, expected, found)| *expected != (found.kind, found.facts.without(U)))
         .map(|(sql, expected, found)| {
             format!("{sql}: {:?} {:?}, not {expected:?}", found.kind, found.facts)
         })

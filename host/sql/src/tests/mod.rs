@@ -6,6 +6,7 @@ mod effects;
 mod kinds;
 mod laws;
 mod names;
+mod parts;
 
 use crate::{Catalog, ScanOptions, Statement, Volatility, scan};
 

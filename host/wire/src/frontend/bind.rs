@@ -16,6 +16,15 @@ pub struct Bind<'a> {
     pub rest: &'a [u8],
 }
 
+/// The value of a parameter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bound<'a> {
+    /// None is NULL.
+    pub value: Option<&'a [u8]>,
+    /// In the binary format of its type, else as text.
+    pub binary: bool,
+}
+
 impl<'a> Bind<'a> {
     /// Reads the names; the beginning of a body is enough.
     ///
@@ -24,6 +33,26 @@ impl<'a> Bind<'a> {
     pub fn read(body: &'a [u8]) -> Result<Bind<'a>, BodyError> {
         let mut body = Body(body);
         Ok(Bind { portal: body.string()?, statement: body.string()?, rest: body.rest() })
+    }
+
+    /// The values of the parameters, in their order.
+    ///
+    /// # Errors
+    /// A body that is not of the message's form.
+    pub fn values(&self) -> Result<Vec<Bound<'a>>, BodyError> {
+        let mut body = Body(self.rest);
+        let formats = (0..body.u16()?).map(|_| body.i16()).collect::<Result<Vec<_>, _>>()?;
+        let count = usize::from(body.u16()?);
+        let value = |i: usize| {
+            let value = match usize::try_from(body.i32()?) {
+                Ok(len) => Some(body.bytes(len)?),
+                Err(_) => None,
+            };
+            // One format stands for all.
+            let format = if formats.len() == 1 { formats.first() } else { formats.get(i) };
+            Ok(Bound { value, binary: format.is_some_and(|format| *format == 1) })
+        };
+        (0..count).map(value).collect()
     }
 
     /// Appends the message.

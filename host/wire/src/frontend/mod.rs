@@ -10,7 +10,7 @@ mod password;
 mod query;
 mod signal;
 
-pub use bind::Bind;
+pub use bind::{Bind, Bound};
 pub use copy::{CopyData, CopyDone, CopyFail};
 pub use execute::{Execute, FunctionCall};
 pub use named::{Close, Describe, Target};

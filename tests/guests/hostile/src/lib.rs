@@ -1,14 +1,17 @@
 //! A policy that misbehaves: the setting `hook` says where, `mode` says how.
 //!
 //! Where it does not misbehave, it tells what it sees: `SELECT 'calls'` is answered with the number of
-//! questions that this instance was asked, `SELECT 'nodes'` with the nodes that it was told of.
+//! questions that this instance, or the version before it, was asked; `SELECT 'nodes'` with the nodes that it was told
+//! of, `SELECT 'ticks'` with how often it was told that time has passed, `SELECT 'observed'` with what became of
+//! statements.
 
 use std::collections::HashMap;
 
 use howdah_sdk::{
-    Admission, Client, Configure, Decision, Node, Outcome, Remember, Rewrite, Rewritten, Route,
-    Session, SessionDecision, Settings, Statement, Table, Topology, Verdict, log, metrics,
-    question,
+    Admission, Client, Configure, Decision, Failure, Node, Observation, Observe, Outcome, Remember,
+    Retry, RetryDecision, Rewrite, Rewritten, Route, Session, SessionDecision, Settings, State,
+    Statement, Table, Target, Tick, Topology, Verdict, catalog, clock, kv, log, metrics, nodes,
+    question, random,
 };
 
 /// What it was told to do, and what it has seen.
@@ -18,6 +21,9 @@ pub struct Hostile {
     mode: String,
     calls: HashMap<&'static str, u64>,
     nodes: Vec<String>,
+    observed: Vec<String>,
+    /// Observations in the largest batch.
+    largest: usize,
 }
 
 /// More than any memory limit of the tests.
@@ -95,14 +101,7 @@ impl Configure for Hostile {
 
 impl Session for Hostile {
     fn open(&mut self, _client: &Client) -> SessionDecision {
-        let mut admission = Admission {
-            user: None,
-            database: None,
-            cluster: None,
-            pool_mode: None,
-            settings: Vec::new(),
-            class: 7,
-        };
+        let mut admission = Admission { class: 7, ..Admission::default() };
         if self.called("session") {
             match self.mode.as_str() {
                 "unknown cluster" => admission.cluster = Some("nowhere".into()),
@@ -129,6 +128,18 @@ impl Route for Hostile {
             "ragged" if bad => sized(2, 2, 3, 1),
             "tag" if bad => table([question::tag("app").unwrap_or_default()]),
             "who" if bad => table([question::user(), question::database()]),
+            "clock" if bad => table([clock::monotonic().as_nanos().to_string()]),
+            "random" if bad => table([random::next().to_string()]),
+            "shared" if bad => table([count(kv::increment("shared", 1, None))]),
+            "nodes" if bad => table(nodes::all().into_iter().map(|node| node.name)),
+            "catalog" if bad => table([format!("{:?}", catalog::function(None, "f"))]),
+            "literal" if bad => table([question::literal(0).unwrap_or_default()]),
+            "relations" if bad => table(question::relations()),
+            "parameter" if bad => table([format!("{:?}", question::parameter(1))]),
+            "flood" if bad => {
+                let full = (0..).find(|i| kv::set(&format!("k{i}"), b"v", None).is_err());
+                table([format!("{full:?}")])
+            }
             "class" if bad => {
                 let class = table([statement.class.to_string()]);
                 return class.remembered(Remember::DigestAndClass);
@@ -138,6 +149,16 @@ impl Route for Hostile {
                 return table([calls.to_string()]).always_ask();
             }
             _ if statement.sql == "SELECT 'nodes'" => table(self.nodes.clone()),
+            _ if statement.sql == "SELECT 'ticks'" => {
+                let ticks = self.calls.get("tick").copied().unwrap_or_default();
+                return table([ticks.to_string()]).always_ask();
+            }
+            _ if statement.sql == "SELECT 'observed'" => {
+                return table(self.observed.clone()).always_ask();
+            }
+            _ if statement.sql == "SELECT 'largest'" => {
+                return table([self.largest.to_string()]).always_ask();
+            }
             _ => Decision::NoOpinion,
         };
         decision.by_digest()
@@ -168,4 +189,68 @@ impl Topology for Hostile {
     }
 }
 
-howdah_sdk::export!(Hostile: configure, session, route, rewrite, topology);
+impl Retry for Hostile {
+    fn failed(&mut self, failure: &Failure, _statement: &Statement<'_>) -> RetryDecision {
+        let bad = self.called("retry");
+        match self.mode.as_str() {
+            "again" if bad => RetryDecision::again(Target::Another, 5),
+            "primary" if bad => RetryDecision::again(Target::Primary, 0),
+            "give up" if bad => RetryDecision::GiveUp,
+            "replay" if bad => RetryDecision::Replay,
+            _ => {
+                self.observed.push(format!("{failure:?}"));
+                RetryDecision::NoOpinion
+            }
+        }
+    }
+}
+
+impl Observe for Hostile {
+    fn statements(&mut self, batch: &[Observation]) {
+        self.called("observe");
+        self.largest = self.largest.max(batch.len());
+        let text = |seen: &Observation| {
+            let Observation { kind, node, source, rows, sqlstate, .. } = seen;
+            let waited = seen.waited_us <= seen.latency_us;
+            let sized = seen.bytes > 0;
+            format!("{kind:?} {node:?} {source:?} {rows} {sqlstate:?} {waited} {sized}")
+        };
+        for seen in batch.iter().map(text) {
+            if !self.observed.contains(&seen) && self.observed.len() < 500 {
+                self.observed.push(seen);
+            }
+        }
+    }
+}
+
+impl Tick for Hostile {
+    fn tick(&mut self) -> u32 {
+        self.called("tick");
+        if self.mode == "once" { 0 } else { 10 }
+    }
+}
+
+impl State for Hostile {
+    fn snapshot(&mut self) -> Vec<u8> {
+        if self.called("snapshot") && self.mode == "giant" {
+            return vec![0; (1 << 20) + 1];
+        }
+        self.calls.get("route").copied().unwrap_or_default().to_string().into_bytes()
+    }
+
+    fn restore(&mut self, state: &[u8]) -> Result<(), String> {
+        let bad = self.called("restore");
+        let calls = std::str::from_utf8(state).ok().and_then(|text| text.parse().ok());
+        self.calls.insert("route", calls.ok_or("it is no number")?);
+        if bad { Err("on purpose".into()) } else { Ok(()) }
+    }
+}
+
+/// What a counter says.
+fn count(sum: Result<i64, kv::Error>) -> String {
+    sum.map_or_else(|error| format!("{error:?}"), |sum| sum.to_string())
+}
+
+howdah_sdk::export!(
+    Hostile: configure, session, route, rewrite, topology, retry, observe, tick, state
+);

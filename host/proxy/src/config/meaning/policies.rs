@@ -43,6 +43,7 @@ impl Step<'_> {
                 source: self.source(&policy.path),
                 on_failure: policy.on_failure,
                 grants: policy.grants,
+                kv_space: policy.kv_space,
                 users: values(policy.users),
                 databases: values(policy.databases),
                 clusters: values(policy.clusters),

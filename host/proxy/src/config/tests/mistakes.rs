@@ -159,7 +159,7 @@ fn policies() {
             "9:10: there is no user \"ap\"; did you mean \"app\"?",
             "10:13: there is no cluster \"mian\"; did you mean \"main\"?",
             "11:14: there is no database \"shopp\"; did you mean \"shop\"?",
-            "12:11: policy.grants: expected \"metrics\", found \"metric\"; did you mean \"metrics\"?",
+            "12:11: policy.grants: expected \"metrics\", \"kv\", \"clock\", \"random\", \"nodes\" or \"catalog\", found \"metric\"; did you mean \"metrics\"?",
             "13:14: policy.on_failure: expected \"fallback\", \"open\" or \"closed\", found \"close\"; \
              did you mean \"closed\"?",
             "14:21: policy.limits.memory: expected a size such as \"32MiB\", found \"32\"",

@@ -1,0 +1,86 @@
+/// What may have happened to a statement that failed: how safe it is to run it again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Safety {
+    /// Nothing of it has reached a server.
+    Unsent,
+    /// The server refused it before it had an effect.
+    Refused,
+    /// It ran on a standby, and nothing of its result was delivered.
+    OnStandby,
+    /// It only reads, and nothing of its result was delivered.
+    Read,
+    /// It is part of a transaction that is lost as a whole.
+    InTransaction,
+    /// A commit was on its way.
+    Commit,
+    /// It may have had an effect, or part of its result was delivered.
+    Unknown,
+}
+
+impl Safety {
+    /// Whether the statement may be sent again.
+    pub fn allows_again(self) -> bool {
+        matches!(self, Safety::Unsent | Safety::Refused | Safety::OnStandby | Safety::Read)
+    }
+}
+
+/// What is proven of a commit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nothing.
+    #[default]
+    Unknown,
+    /// It took effect.
+    Committed,
+    /// It did not.
+    NotCommitted,
+}
+
+/// A statement that failed, or lost its server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// What the server said; none when it went away.
+    pub sqlstate: Option<[u8; 5]>,
+    /// How safe it is to run it again.
+    pub safety: Safety,
+    /// What is proven of a commit.
+    pub outcome: Outcome,
+    /// The transaction could be replayed.
+    pub replayable: bool,
+    /// How often it has been sent, from 1.
+    pub attempt: u32,
+}
+
+/// Where a statement goes that is sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// The node that it failed on.
+    Same,
+    /// Any other node that the routing decision allows.
+    Another,
+    /// The primary.
+    Primary,
+}
+
+/// A statement is to be sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Again {
+    /// Where to.
+    pub target: Target,
+    /// How long to wait first, in milliseconds.
+    pub delay_ms: u32,
+}
+
+/// What becomes of a statement that failed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Retry {
+    /// The host's own rule.
+    #[default]
+    NoOpinion,
+    /// The client gets the error.
+    GiveUp,
+    /// It is sent again.
+    Again(Again),
+    /// The whole transaction is run again.
+    Replay,
+}

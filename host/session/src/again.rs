@@ -1,0 +1,105 @@
+//! Sending a batch again that has failed, as far as its safety allows, and as policies wish.
+
+use bytes::BytesMut;
+use howdah_decision::{Decision, Facts, Failure, Outcome, Retry, Safety, Target};
+use howdah_wire::frame;
+use howdah_wire::frontend::{Query, tag};
+
+use crate::batch::Entry;
+use crate::limits::{MAX_REROUTES, MAX_RETRIES, MAX_RETRY_DELAY_MS};
+use crate::session::Session;
+use crate::{Buffers, Guide};
+
+/// A server says this before it has done anything: the transaction is read only, it does not take connections now, or
+/// has too many of them.
+const REFUSED: [[u8; 5]; 3] = [*b"25006", *b"57P03", *b"53300"];
+
+impl<A: AsRef<Decision>> Session<A> {
+    /// How safe it is to send the batch again of which nothing has been delivered. `sqlstate` is its first error; none
+    /// when the server has gone.
+    pub(crate) fn safety(&self, sqlstate: Option<[u8; 5]>) -> Safety {
+        if self.on_standby {
+            Safety::OnStandby
+        } else if self.batch.replayable {
+            Safety::Read
+        } else if sqlstate.is_some_and(|state| REFUSED.contains(&state)) {
+            Safety::Refused
+        } else {
+            Safety::Unknown
+        }
+    }
+
+    /// Whether the batch is to be sent again: as the policies say, else as is usual, a few times. What a session keeps
+    /// on a server that still lives is not given up for that.
+    pub(crate) fn shall_go_again<G: Guide<Answer = A>>(
+        &mut self,
+        io: &Buffers,
+        guide: &mut G,
+        sqlstate: Option<[u8; 5]>,
+        safety: Safety,
+        usual: bool,
+    ) -> bool {
+        (self.target, self.pause_ms) = (None, 0);
+        let usual = usual && self.reroutes < MAX_REROUTES;
+        if !self.retries || self.pin.is_some() || !safety.allows_again() {
+            return usual;
+        }
+        match self.ask(io, guide, sqlstate, safety) {
+            Retry::NoOpinion => usual,
+            Retry::GiveUp | Retry::Replay => false,
+            Retry::Again(_) if self.reroutes >= MAX_RETRIES => false,
+            Retry::Again(again) => {
+                self.pause_ms = again.delay_ms.min(MAX_RETRY_DELAY_MS);
+                match again.target {
+                    Target::Primary => self.to_primary = true,
+                    other => self.target = Some(other),
+                }
+                true
+            }
+        }
+    }
+
+    fn ask<G: Guide<Answer = A>>(
+        &self,
+        io: &Buffers,
+        guide: &mut G,
+        sqlstate: Option<[u8; 5]>,
+        safety: Safety,
+    ) -> Retry {
+        let (outcome, replayable) = (Outcome::Unknown, false);
+        let attempt = u32::from(self.reroutes) + 1;
+        let failure = Failure { sqlstate, safety, outcome, replayable, attempt };
+        if let Some(Entry::Query(statement, text)) = self.batch.first_entry() {
+            let sent = self.retained.as_ref().unwrap_or(&io.client_in);
+            let text = text.as_deref().map_or_else(|| query(sent), str::as_bytes);
+            return guide.retry(text, statement, Facts::NONE, &failure);
+        }
+        match self.batch.prepared() {
+            Some(prepared) => {
+                guide.retry(&prepared.query, &prepared.statement, Facts::EXTENDED, &failure)
+            }
+            None => Retry::NoOpinion,
+        }
+    }
+
+    /// How often the current batch has been sent already.
+    pub fn attempts(&self) -> u8 {
+        self.reroutes
+    }
+
+    /// Where a batch goes that is sent again, if not as [`Session::decision`] says. For whoever leases.
+    pub fn target(&self) -> Option<Target> {
+        self.target
+    }
+}
+
+/// The text of the simple query that a batch begins with.
+fn query(batch: &BytesMut) -> &[u8] {
+    match frame::peek(batch, usize::MAX) {
+        Ok(Some(head)) if head.tag == tag::QUERY => {
+            let body = batch.get(frame::HEADER_LEN..head.len).unwrap_or_default();
+            Query::read(body).map_or(&[], |query| query.text)
+        }
+        _ => &[],
+    }
+}
