@@ -166,6 +166,10 @@ impl metrics::Host for State {
     fn gauge(&mut self, name: String, value: f64) {
         self.metrics.change(name, |place| *place = value);
     }
+
+    fn observe(&mut self, name: String, value: u64) {
+        self.metrics.change(name, |sum| *sum += value as f64);
+    }
 }
 
 impl question::Host for State {
@@ -188,5 +192,17 @@ impl question::Host for State {
     fn application_name(&mut self) -> String {
         self.looked.who = true;
         self.asked.as_ref().map(|(_, who)| who.application_name.clone()).unwrap_or_default()
+    }
+
+    fn parameter(&mut self, _: u16) -> Option<question::Argument> {
+        None
+    }
+
+    fn literal(&mut self, _: u32) -> Option<String> {
+        None
+    }
+
+    fn relations(&mut self) -> Vec<String> {
+        Vec::new()
     }
 }
