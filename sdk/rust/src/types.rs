@@ -127,3 +127,19 @@ impl Outcome {
         Rewritten { outcome: self, remember }
     }
 }
+
+impl Default for Admission {
+    /// Accepted as it is.
+    fn default() -> Admission {
+        Admission {
+            user: None,
+            database: None,
+            cluster: None,
+            pool_mode: None,
+            settings: Vec::new(),
+            priority: 0,
+            max_wait_ms: None,
+            class: 0,
+        }
+    }
+}
