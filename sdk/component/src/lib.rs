@@ -9,12 +9,9 @@ mod wit;
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, bail};
-use wasi_preview1_component_adapter_provider::{
-    WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
-};
 use wasmparser::{Parser, Payload};
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
-use wit_parser::Resolve;
+use wit_parser::{PackageId, Resolve};
 
 /// What a module exports to say that a hook counts.
 const MARK: &str = "hook:";
@@ -33,11 +30,21 @@ pub fn component(module: &[u8]) -> Result<Vec<u8>> {
     let world = resolve.select_world(&[package], Some(wit::WORLD))?;
     let mut module = module.to_vec();
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8, false)?;
+    let adapter = adapter(&resolve, package)?;
     ComponentEncoder::default()
         .module(&module)?
-        .adapter(WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER)?
+        .adapter("wasi_snapshot_preview1", &adapter)?
         .validate(true)
         .encode()
+}
+
+/// What modules of compilers that know only `wasi_snapshot_preview1` are completed with. Unlike the usual adapter it
+/// needs no memory, which Go's runtime could not give it while it begins.
+fn adapter(resolve: &Resolve, package: PackageId) -> Result<Vec<u8>> {
+    let mut adapter = wat::parse_str(include_str!("wasip1.wat"))?;
+    let world = resolve.select_world(&[package], Some(wit::IMPORTS))?;
+    embed_component_metadata(&mut adapter, resolve, world, StringEncoding::UTF8, false)?;
+    Ok(adapter)
 }
 
 /// The hooks that a module has, by name.

@@ -7,6 +7,8 @@ use wit_parser::{PackageId, Resolve, SourceMap};
 
 /// The world of one policy.
 pub(crate) const WORLD: &str = "made";
+/// The world of what the host offers, and nothing else.
+pub(crate) const IMPORTS: &str = "imports";
 
 macro_rules! files {
     ($($name:literal),+ $(,)?) => {
