@@ -64,3 +64,15 @@ pub fn example(language: &str, name: &str) -> PathBuf {
     assert!(built.status.success(), "{name} in {language} does not build: {errors}");
     out
 }
+
+/// What `go test` says of an example.
+pub fn go_tests(name: &str) -> String {
+    let folder = root().join("examples").join(name).join("go");
+    let mut go = Command::new(tools().join("python/bin/go"));
+    go.current_dir(folder).args(["test", "./..."]).env("GOCACHE", tools().join("go-cache"));
+    let output = go.output().unwrap();
+    let told = [output.stdout, output.stderr].concat();
+    let told = String::from_utf8_lossy(&told).into_owned();
+    assert!(output.status.success(), "{told}");
+    told
+}

@@ -119,6 +119,13 @@ async fn rewrite_tag(language: &str) {
     assert_eq!(status.failures, 0, "{:?}", status.last_failure);
 }
 
+/// Where Go's own tests are native ones.
+#[test]
+fn the_go_example_is_tested_without_webassembly() {
+    let output = howdah_e2e::languages::go_tests("rewrite-tag");
+    assert!(output.contains("ok"), "{output}");
+}
+
 /// All examples in one language.
 async fn all(language: &str) {
     first_router(language).await;
