@@ -33,13 +33,17 @@ func Database() string { return Stand.Database }
 func ApplicationName() string { return Stand.ApplicationName }
 
 // Count adds to a counter.
-func Count(name string, by uint64) { metric(name, func(old float64) float64 { return old + float64(by) }) }
+func Count(name string, by uint64) {
+	metric(name, func(old float64) float64 { return old + float64(by) })
+}
 
 // Gauge sets a gauge.
 func Gauge(name string, value float64) { metric(name, func(float64) float64 { return value }) }
 
 // Observe adds a value to a histogram.
-func Observe(name string, value uint64) { metric(name, func(float64) float64 { return float64(value) }) }
+func Observe(name string, value uint64) {
+	metric(name, func(float64) float64 { return float64(value) })
+}
 
 func metric(name string, change func(float64) float64) {
 	if Stand.Metrics == nil {

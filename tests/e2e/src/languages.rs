@@ -31,7 +31,8 @@ fn tools() -> &'static Path {
 fn componentizer() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
-        let target = crate::cache().join("tools");
+        // The build's own target folder, where it is mostly built already.
+        let target = crate::cache().with_file_name("");
         let mut cargo = crate::cargo();
         cargo.args(["build", "--locked", "--quiet", "--package", "howdah-component"]);
         assert!(cargo.arg("--target-dir").arg(&target).status().unwrap().success());
