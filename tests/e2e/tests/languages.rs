@@ -153,7 +153,13 @@ async fn javascript() {
     all("javascript").await;
 }
 
+// An interpreter of many modules: its component has some forty core instances.
 #[tokio::test]
 async fn python() {
+    let size = std::fs::metadata(example("python", "first-router")).unwrap().len();
+    assert!(
+        size > 16 << 20,
+        "a component of {size} bytes is not as large as one must be able to be"
+    );
     all("python").await;
 }
