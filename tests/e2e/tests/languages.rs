@@ -1,13 +1,16 @@
 //! The same three examples in every language do the same, in front of a real cluster.
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use howdah_e2e::languages::example;
-use howdah_e2e::{Running, cluster, connect, on_replica, value, wait};
+use howdah_e2e::{Running, cluster, connect, on_replica, value};
 use howdah_pgcluster::{Auth, Cluster};
-use howdah_policy::PolicyStatus;
+use howdah_policy::{
+    Grants, Limits, OnFailure, Options, PolicySpec, PolicyStatus, Registry, Scope, SettingValue,
+};
 use tokio_postgres::SimpleQueryMessage;
 
 /// A cluster with the user and the table of these tests. It ends with the process.
@@ -68,33 +71,35 @@ async fn user_to_replica(language: &str) {
         assert!(on_replica(&reporter).await, "the same text, but of another class");
         assert!(!on_replica(&other).await);
     }
-    let write = "SELECT current_setting('transaction_read_only') FROM written FOR SHARE";
-    assert_eq!(value(&other, write).await.replace("off", ""), "");
-    // A wrong setting is refused by the policy's own words, and changes nothing.
-    let file = proxy.directory.path().join("howdah.toml");
-    let text = std::fs::read_to_string(&file).unwrap();
-    let generation = proxy.proxy().shared.registry.generation();
-    for wrong in ["user = [\"reporter\"]", "users = \"reporter\""] {
-        let text = text.replace("users = [\"nobody\", \"reporter\"]", wrong);
-        std::fs::write(&file, text).unwrap();
-        reload(&proxy);
-        assert_eq!(proxy.proxy().shared.registry.generation(), generation, "{wrong}");
-    }
-    std::fs::write(&file, text.replace("\"reporter\"", "\"postgres\"")).unwrap();
-    reload(&proxy);
-    wait("the new settings", || proxy.proxy().shared.registry.generation() == generation + 1);
-    let other = connect(proxy.port, "postgres").await;
-    assert!(on_replica(&other).await);
+    let write = "CREATE TEMP TABLE of_reporter (a int)";
+    value(&reporter, write).await;
     let status = status(&proxy);
     assert_eq!(status.failures, 0, "{:?}", status.last_failure);
+    let bytes: Arc<[u8]> = std::fs::read(&component).unwrap().into();
+    for (name, value) in [
+        ("user", SettingValue::Texts(vec!["reporter".into()])),
+        ("users", SettingValue::Text("reporter".into())),
+    ] {
+        let told = refusal(&bytes, name, value);
+        assert!(told.contains("does not accept its settings"), "{told}");
+        assert!(told.contains("users"), "the policy tells what is wrong: {told}");
+    }
 }
 
-fn reload(proxy: &Running) {
-    let source = howdah::config::Source {
-        origin: howdah::config::Origin::File(proxy.directory.path().join("howdah.toml")),
-        listen: Vec::new(),
+/// What loading a policy with this setting fails with.
+fn refusal(bytes: &Arc<[u8]>, name: &str, value: SettingValue) -> String {
+    let spec = PolicySpec {
+        name: "example".into(),
+        bytes: Arc::clone(bytes),
+        origin: "a test".into(),
+        settings: BTreeMap::from([(name.to_owned(), value)]),
+        limits: Limits { memory: 64 << 20, ..Limits::default() },
+        on_failure: OnFailure::Closed,
+        grants: Grants::default(),
+        scope: Scope::default(),
     };
-    howdah::run::reload(proxy.proxy(), &source);
+    let registry = Registry::new(Options { workers: 1 }).unwrap();
+    registry.apply(vec![spec]).unwrap_err().remove(0).message
 }
 
 async fn rewrite_tag(language: &str) {
