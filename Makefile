@@ -1,7 +1,7 @@
 # The build's output stays outside of the checkout, so that checkouts share it.
 export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/howdah/target
 
-.PHONY: demo test lint unit drivers regress fuzz bench setup
+.PHONY: demo test lint unit drivers regress fuzz bench languages setup
 
 ## Show the main job working: a primary, two replicas, the proxy, a policy swapped under load.
 demo: setup
@@ -41,3 +41,7 @@ fuzz: setup
 bench: setup
 	cargo build --release --quiet --locked --package howdah
 	tests/bench/run
+
+## What a policy costs in each language.
+languages: setup
+	tests/languages

@@ -1,6 +1,7 @@
 //! What the end-to-end tests share: clusters, proxies, clients.
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc)]
 
+pub mod languages;
 mod raw;
 
 use std::path::{Path, PathBuf};
@@ -162,11 +163,18 @@ pub fn component(package: &str) -> Vec<u8> {
 }
 
 fn built(package: &str, wasm: &str) -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let target = cache().join("policies");
-    let mut cargo = Command::new("cargo");
-    cargo.current_dir(root).args(["build", "--release", "--locked", "--quiet", "--target", wasm]);
+    let mut cargo = cargo();
+    cargo.args(["build", "--release", "--locked", "--quiet", "--target", wasm]);
     cargo.args(["--package", package]).arg("--target-dir").arg(&target);
+    assert!(cargo.status().unwrap().success(), "{package} does not build");
+    target.join(wasm).join("release").join(format!("{}.wasm", package.replace('-', "_")))
+}
+
+/// Cargo in this workspace, without the settings of the one that runs the tests.
+fn cargo() -> Command {
+    let mut cargo = Command::new("cargo");
+    cargo.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."));
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         if text.starts_with("CARGO") && text != "CARGO_HOME"
@@ -175,6 +183,5 @@ fn built(package: &str, wasm: &str) -> PathBuf {
             cargo.env_remove(&name);
         }
     }
-    assert!(cargo.status().unwrap().success(), "{package} does not build");
-    target.join(wasm).join("release").join(format!("{}.wasm", package.replace('-', "_")))
+    cargo
 }

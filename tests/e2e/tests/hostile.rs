@@ -24,7 +24,7 @@ fn hostile() -> Arc<[u8]> {
 
 fn primary_only() -> Arc<[u8]> {
     static BYTES: OnceLock<Arc<[u8]>> = OnceLock::new();
-    Arc::clone(BYTES.get_or_init(|| std::fs::read(policy("primary-only")).unwrap().into()))
+    Arc::clone(BYTES.get_or_init(|| std::fs::read(policy("user-to-replica")).unwrap().into()))
 }
 
 fn spec(bytes: Arc<[u8]>, settings: &[(&str, &str)]) -> PolicySpec {
@@ -594,7 +594,7 @@ fn swaps_under_load_fail_nothing_and_a_transaction_keeps_its_generation() {
 
 #[test]
 fn a_component_made_of_a_plain_core_module_loads() {
-    let bytes = component("primary-only");
+    let bytes = component("user-to-replica");
     let house = House::of(vec![spec(bytes.into(), &[])]);
     assert_eq!(house.route("SELECT 1"), Decision::Primary);
     assert_eq!(house.failures(), 0);

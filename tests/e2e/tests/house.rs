@@ -53,7 +53,14 @@ fn arrows_point_where_they_should() {
             assert!(!needed.contains("wasmtime"), "{package} must not know wasmtime");
         }
     }
-    for outside in ["howdah-sdk", "read-write-split", "primary-only", "hostile"] {
+    for outside in [
+        "howdah-sdk",
+        "read-write-split",
+        "first-router",
+        "user-to-replica",
+        "rewrite-tag",
+        "hostile",
+    ] {
         for needed in &dependencies[outside] {
             let door = needed == "howdah-sdk" || !needed.starts_with("howdah");
             assert!(door, "{outside} must use the public door, not {needed}");

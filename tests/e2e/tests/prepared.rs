@@ -71,7 +71,7 @@ fn ask(client: &mut RawClient, sql: &str) -> String {
 
 /// A proxy that sends everything to the primary, over one connection.
 fn proxy(cluster: &Cluster) -> Running {
-    let component = policy("primary-only");
+    let component = policy("user-to-replica");
     let more = format!("[pool]\nsize = 1\n[[policy]]\nname = \"primary\"\npath = {component:?}\n");
     let proxy = Running::start(&cluster.nodes(), &more);
     proxy.wait_up(1);

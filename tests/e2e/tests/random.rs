@@ -346,7 +346,7 @@ fn what_went_wrong_once_goes_right() {
 fn setting_up() -> (Cluster, String) {
     let cluster = cluster(0, Auth::Trust);
     prepare(&cluster);
-    let component = policy("primary-only");
+    let component = policy("user-to-replica");
     let more =
         format!("[pool]\nsize = {CLIENTS}\n[[policy]]\nname = \"primary\"\npath = {component:?}\n");
     (cluster, more)

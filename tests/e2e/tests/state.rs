@@ -31,7 +31,7 @@ fn leave(mut client: RawClient) {
 
 /// A proxy that sends everything to the primary, over this many connections.
 fn proxy(nodes: &[String], size: usize) -> Running {
-    let component = policy("primary-only");
+    let component = policy("user-to-replica");
     let more =
         format!("[pool]\nsize = {size}\n[[policy]]\nname = \"primary\"\npath = {component:?}\n");
     let proxy = Running::start(nodes, &more);

@@ -31,7 +31,7 @@ fn finished(child: Child) -> String {
 #[tokio::test]
 async fn a_swap_under_pgbench_changes_routing_and_fails_nothing() {
     let cluster = cluster(2, Auth::Trust);
-    let (split, primary_only) = (policy("read-write-split"), policy("primary-only"));
+    let (split, primary_only) = (policy("read-write-split"), policy("user-to-replica"));
     let chain = "[[policy]]\nname = \"router\"\npath = \"@DIR@/router.wasm\"\n";
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("router.wasm");

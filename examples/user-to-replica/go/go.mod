@@ -1,0 +1,7 @@
+module user-to-replica
+
+go 1.24
+
+require howdah v0.0.0
+
+replace howdah => ../../../sdk/go

@@ -1,0 +1,3 @@
+class Observe(exports.Observe):
+    def statements(self, batch):
+        policy.observe(batch)

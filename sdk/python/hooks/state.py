@@ -1,0 +1,9 @@
+class State(exports.State):
+    def snapshot(self):
+        return policy.snapshot()
+
+    def restore(self, state):
+        try:
+            policy.restore(state)
+        except ValueError as error:
+            raise Err(str(error))

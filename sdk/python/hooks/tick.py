@@ -1,0 +1,3 @@
+class Tick(exports.Tick):
+    def tick(self):
+        return policy.tick()
