@@ -15,8 +15,7 @@ fn the_c_bindings_are_those_of_wit() {
     let mut resolve = Resolve::default();
     let (package, _) = resolve.push_dir(root.join("wit")).unwrap();
     let world = resolve.select_world(&[package], Some("policy")).unwrap();
-    let mut options = wit_bindgen_c::Opts::default();
-    options.no_object_file = true;
+    let options = wit_bindgen_c::Opts { no_object_file: true, ..Default::default() };
     let mut files = Files::default();
     options.build().generate(&mut resolve, world, &mut files).unwrap();
     for (name, text) in files.iter() {

@@ -26,11 +26,11 @@ fn prepared() -> &'static Cluster {
     })
 }
 
-/// A proxy with this policy. Interpreters need more memory than the default.
+/// A proxy with this policy. Interpreters need more memory than the default, and a busy machine more time.
 fn proxy(component: &Path, settings: &str) -> Running {
     let policy = format!(
         "[[policy]]\nname = \"example\"\npath = {component:?}\non_failure = \"closed\"\n\
-         limits.memory = \"64MiB\"\n[policy.settings]\n{settings}\n"
+         limits = {{ memory = \"64MiB\", time = \"1s\" }}\n[policy.settings]\n{settings}\n"
     );
     let proxy = Running::start(&prepared().nodes(), &policy);
     proxy.wait_up(3);
