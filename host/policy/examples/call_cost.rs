@@ -33,7 +33,8 @@ fn spec(path: &str, version: i64) -> PolicySpec {
         // Only what a call takes is of interest here, and interpreters need more than the default.
         limits: Limits { memory: 1 << 30, time: Duration::from_secs(1), ..Limits::default() },
         on_failure: OnFailure::Closed,
-        grants: Grants { metrics: true },
+        grants: Grants::ALL,
+        kv_space: None,
         scope: Scope::default(),
     }
 }
@@ -62,7 +63,9 @@ fn calls(registry: &Arc<Registry>) -> Vec<u64> {
         statement.digest = u64::from(number);
         let (extra, class) = (Facts::default(), 0);
         let statement = &statement;
-        let question = Question { sql: SQL, statement, extra, class, who: &who, interest };
+        let background = &();
+        let question =
+            Question { sql: SQL, statement, extra, class, who: &who, interest, background };
         let began = Instant::now();
         let answer = black_box(worker.route(&chain, &question));
         let elapsed = began.elapsed();

@@ -60,36 +60,45 @@ pub(crate) struct Metrics {
 impl Metrics {
     /// Adds to a counter.
     pub(crate) fn count(&self, name: String, by: u64) {
-        self.change(name, Metric::Number(0.0), |metric| match metric {
-            Metric::Number(value) => Some(*value += by as f64),
-            Metric::Histogram(_) => None,
+        self.change(name, Metric::Number(0.0), |metric| {
+            match metric {
+                Metric::Number(value) => *value += by as f64,
+                Metric::Histogram(_) => return false,
+            }
+            true
         });
     }
 
     /// Sets a gauge.
     pub(crate) fn gauge(&self, name: String, to: f64) {
-        self.change(name, Metric::Number(0.0), |metric| match metric {
-            Metric::Number(value) => Some(*value = to),
-            Metric::Histogram(_) => None,
+        self.change(name, Metric::Number(0.0), |metric| {
+            match metric {
+                Metric::Number(value) => *value = to,
+                Metric::Histogram(_) => return false,
+            }
+            true
         });
     }
 
     /// Adds a value to a histogram.
     pub(crate) fn observe(&self, name: String, value: u64) {
-        self.change(name, Metric::Histogram(Box::default()), |metric| match metric {
-            Metric::Number(_) => None,
-            Metric::Histogram(histogram) => Some(histogram.add(value)),
+        self.change(name, Metric::Histogram(Box::default()), |metric| {
+            match metric {
+                Metric::Number(_) => return false,
+                Metric::Histogram(histogram) => histogram.add(value),
+            }
+            true
         });
     }
 
-    /// Changes a metric, which may be new. One that is of another type stays as it is.
-    fn change(&self, name: String, new: Metric, change: impl FnOnce(&mut Metric) -> Option<()>) {
+    /// Changes a metric, which may be new. `change` says whether it is of the right type; else it stays as it is.
+    fn change(&self, name: String, new: Metric, change: impl FnOnce(&mut Metric) -> bool) {
         let sound = !name.is_empty()
             && name.len() <= MAX_METRIC_NAME
             && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
         let mut values = self.values.lock();
         let room = values.len() < MAX_METRICS || values.contains_key(&name);
-        if !sound || !room || change(values.entry(name).or_insert(new)).is_none() {
+        if !sound || !room || !change(values.entry(name).or_insert(new)) {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }

@@ -47,7 +47,7 @@ pub(crate) struct Batch<A> {
     /// Statements prepared earlier that it binds or describes.
     pub(crate) bound: Vec<Rc<Named>>,
     /// Statements that it prepares or describes, and has not bound so far: nobody has been asked about them yet.
-    unasked: Vec<Rc<Prepared>>,
+    pub(crate) unasked: Vec<Rc<Prepared>>,
     /// The client knows parameters or columns of some of them.
     pub(crate) told: bool,
     /// ReadyForQuery ends its answer.
@@ -61,13 +61,13 @@ pub(crate) struct Batch<A> {
     /// Every statement only reads.
     pub(crate) reads: bool,
     /// It may begin a transaction, or read what sequences have given to the session.
-    reads_sequences: bool,
+    pub(crate) reads_sequences: bool,
     /// It was routed before its end was seen.
     pub(crate) partial: bool,
     /// It does something, or begins to.
     executes: bool,
     /// It cannot be answered without a server.
-    needs_server: bool,
+    pub(crate) needs_server: bool,
     /// Flush ended it, and it only defines things: the proxy adds the Sync that sets the server free.
     pub(crate) synced_by_us: bool,
 }
@@ -170,7 +170,7 @@ impl<A> Batch<A> {
     }
 
     /// What the batch itself prepares under a name.
-    fn find(&self, name: &[u8]) -> Option<Rc<Prepared>> {
+    pub(crate) fn find(&self, name: &[u8]) -> Option<Rc<Prepared>> {
         self.entries.iter().rev().find_map(|entry| match entry {
             Entry::Parse(n, prepared) if **n == *name => Some(Rc::clone(prepared)),
             _ => None,
@@ -179,7 +179,7 @@ impl<A> Batch<A> {
 }
 
 /// Whether a statement, or what follows in its transaction, may read what sequences have given to the session.
-fn may_read_sequences(statement: &Statement) -> bool {
+pub(crate) fn may_read_sequences(statement: &Statement) -> bool {
     let reads =
         |effect: &Effect| matches!(effect, Effect::Begin { .. } | Effect::Pin(PinReason::Sequence));
     statement.facts.any(Facts::VOLATILE)
@@ -242,19 +242,6 @@ pub(crate) fn most_gathered(tag: u8) -> usize {
 /// What PostgreSQL says of a message that it cannot take apart (pqformat.c).
 pub(crate) fn malformed<E: std::fmt::Display>(error: E) -> Fault {
     Fault::Client(ErrorReport::fatal(b"08P01", &format!("invalid message format: {error}")))
-}
-
-/// How strict a decision is; the strictest of a batch counts.
-fn rank(decision: &Decision) -> u8 {
-    match decision {
-        Decision::Replica(_) => 0,
-        Decision::Answer(_) => 1,
-        Decision::Node(_) => 2,
-        Decision::NoOpinion | Decision::Primary => 3,
-        Decision::Cluster(_) => 4,
-        Decision::Pin(_) => 5,
-        Decision::Refuse(_) => 6,
-    }
 }
 
 impl<A: AsRef<Decision>> Session<A> {
@@ -442,75 +429,9 @@ impl<A: AsRef<Decision>> Session<A> {
         Ok(())
     }
 
-    /// The batch binds a prepared statement: one of its own, or an earlier one.
-    fn gather_bind<G: Guide<Answer = A>>(&mut self, bind: &Bind<'_>, guide: &mut G) {
-        let prepared = match self.batch.find(bind.statement) {
-            Some(prepared) => prepared,
-            None => match self.use_earlier(bind.statement, guide) {
-                Some(prepared) => prepared,
-                None => return,
-            },
-        };
-        self.batch.unasked.retain(|waiting| !Rc::ptr_eq(waiting, &prepared));
-        self.note(&prepared.statement);
-        let (text, facts) = (&prepared.query, Facts::EXTENDED);
-        self.note_answer(guide.route(text, &prepared.statement, facts, Some(bind)));
-    }
-
-    /// The batch describes a prepared statement.
-    fn gather_describe<G: Guide<Answer = A>>(&mut self, name: &[u8], guide: &mut G) {
-        // One of its own waits to be asked about already, or has been bound.
-        if self.batch.find(name).is_none()
-            && let Some(prepared) = self.use_earlier(name, guide)
-        {
-            self.note(&prepared.statement);
-            self.batch.unasked.push(prepared);
-        }
-    }
-
-    /// The batch uses a statement that was prepared before.
-    fn use_earlier<G: Guide<Answer = A>>(
-        &mut self,
-        name: &[u8],
-        guide: &mut G,
-    ) -> Option<Rc<Prepared>> {
-        let named = self.look_again(name, guide)?;
-        let prepared = Rc::clone(&named.prepared);
-        self.batch.told |= named.told.get().is_some();
-        self.batch.bound.push(named);
-        Some(prepared)
-    }
-
-    /// Asks about the statements that are not bound in this batch.
-    fn ask_rest<G: Guide<Answer = A>>(&mut self, guide: &mut G) {
-        while let Some(prepared) = self.batch.unasked.pop() {
-            let (text, facts) = (&prepared.query, Facts::EXTENDED);
-            self.note_answer(guide.route(text, &prepared.statement, facts, None));
-        }
-    }
-
     /// Whether the client has, or will have, a prepared statement of this name.
     fn knows(&self, name: &[u8]) -> bool {
         self.batch.find(name).is_some() || self.defined(name).is_some()
-    }
-
-    /// Takes a statement of the batch into account.
-    fn note(&mut self, statement: &Statement) {
-        self.batch.needs_server = true;
-        self.batch.replayable &= is_replayable(statement);
-        self.batch.reads &= matches!(statement.kind, Kind::Read | Kind::Empty);
-        self.batch.reads_sequences |= may_read_sequences(statement);
-    }
-
-    /// Takes a routing answer into account.
-    fn note_answer(&mut self, answer: Rc<A>) {
-        let stricter = match &self.batch.answer {
-            None => true,
-            Some(held) => rank((*answer).as_ref()) > rank((**held).as_ref()),
-        };
-        if stricter {
-            self.batch.answer = Some(answer);
-        }
     }
 
     /// Flush ended the batch. What only defines is set free by a Sync of ours; what executes may be

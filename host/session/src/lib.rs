@@ -8,6 +8,7 @@
 //! So every batch is routed knowing whether a transaction is open.
 
 mod again;
+mod ask;
 mod batch;
 mod buffers;
 mod carried;
@@ -17,6 +18,7 @@ mod guide;
 mod hold;
 pub mod limits;
 mod local;
+mod loss;
 mod parameters;
 mod pin;
 mod prepared;

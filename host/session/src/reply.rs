@@ -63,15 +63,16 @@ impl<A: AsRef<Decision>> Session<A> {
             }
             let rest = io.server_in.get(run..).unwrap_or_default();
             let Some(head) = peek_server(rest)? else { break };
+            let row = head.tag == tag::DATA_ROW || head.tag == tag::COPY_DATA;
             let Some(frame) = rest.get(..head.len) else {
                 if !must_be_whole(head)? && !self.awaits_own() {
+                    self.rows += u64::from(row);
                     self.server_stream = (head.len, true);
                     continue;
                 }
                 break;
             };
             // The hot path: rows pass by the thousand.
-            let row = head.tag == tag::DATA_ROW || head.tag == tag::COPY_DATA;
             if row && !self.awaits_own() {
                 self.rows += 1;
                 run += head.len;

@@ -1,6 +1,7 @@
 //! What the end-to-end tests share: clusters, proxies, clients.
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc)]
 
+pub mod house;
 pub mod languages;
 mod raw;
 

@@ -190,17 +190,14 @@ impl Topology for Hostile {
 }
 
 impl Retry for Hostile {
-    fn failed(&mut self, failure: &Failure, _statement: &Statement<'_>) -> RetryDecision {
+    fn failed(&mut self, _failure: &Failure, _statement: &Statement<'_>) -> RetryDecision {
         let bad = self.called("retry");
         match self.mode.as_str() {
             "again" if bad => RetryDecision::again(Target::Another, 5),
             "primary" if bad => RetryDecision::again(Target::Primary, 0),
             "give up" if bad => RetryDecision::GiveUp,
             "replay" if bad => RetryDecision::Replay,
-            _ => {
-                self.observed.push(format!("{failure:?}"));
-                RetryDecision::NoOpinion
-            }
+            _ => RetryDecision::NoOpinion,
         }
     }
 }
