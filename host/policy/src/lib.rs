@@ -10,7 +10,9 @@ mod bindings;
 mod chain;
 mod convert;
 mod engine;
+mod heard;
 mod host;
+mod inspect;
 mod instance;
 mod loaded;
 mod memory;
@@ -20,6 +22,8 @@ mod wasi;
 mod worker;
 
 pub use chain::{Answer, Chain, Interest, Question, Source, Who};
+pub use heard::{Heard, Said};
+pub use inspect::Description;
 pub use registry::{Applied, Options, PolicyStatus, Registry};
 pub use spec::{Grants, Limits, OnFailure, PolicyError, PolicySpec, Scope, SettingValue};
 pub use worker::{Scan, Worker};

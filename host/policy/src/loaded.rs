@@ -21,11 +21,11 @@ use crate::wasi;
 pub(crate) const MAX_TIME_TICKS: u32 = 1_000;
 
 /// The package whose interfaces policies use and offer.
-const PACKAGE: &str = "howdah:policy/";
+pub(crate) const PACKAGE: &str = "howdah:policy/";
 /// Versions of it that are understood.
 const VERSIONS: &str = "@0.1.";
-const HOOKS: [&str; 5] = ["configure", "session", "route", "rewrite", "topology"];
-const OFFERED: [&str; 4] = ["log", "settings", "question", "types"];
+pub(crate) const HOOKS: [&str; 5] = ["configure", "session", "route", "rewrite", "topology"];
+pub(crate) const OFFERED: [&str; 4] = ["log", "settings", "question", "types"];
 
 /// What a component exports.
 #[derive(Default)]
@@ -151,6 +151,12 @@ impl Loaded {
                 "a policy is in quarantine until its file or configuration changes"
             );
         }
+    }
+
+    /// How it failed last, or why it is not asked at all.
+    pub(crate) fn why_failed(&self) -> String {
+        let last = self.last_failure.lock().clone().unwrap_or_default();
+        if self.is_quarantined() { format!("it is in quarantine; last: {last}") } else { last }
     }
 
     pub(crate) fn is_quarantined(&self) -> bool {

@@ -14,6 +14,7 @@ use howdah_sql::Statement;
 
 use crate::chain::{Answer, Chain, Question, Slot, Source, strictest};
 use crate::convert::{self, Opinion};
+use crate::heard::{Heard, Said};
 use crate::host::Looked;
 use crate::instance::{Instance, explain};
 use crate::loaded::Loaded;
@@ -25,6 +26,8 @@ pub struct Worker {
     registry: Arc<Registry>,
     index: usize,
     current: RefCell<Option<Rc<Chain>>>,
+    /// What policies say, while somebody listens.
+    pub(crate) heard: RefCell<Option<Vec<Heard>>>,
 }
 
 /// Tells what a text is.
@@ -35,7 +38,7 @@ struct Failed;
 
 impl Worker {
     pub(crate) fn new(registry: Arc<Registry>, index: usize) -> Worker {
-        Worker { registry, index, current: RefCell::default() }
+        Worker { registry, index, current: RefCell::default(), heard: RefCell::default() }
     }
 
     /// The newest generation. One atomic load when nothing has changed.
@@ -73,7 +76,12 @@ impl Worker {
                     Ok(opinion)
                 }))
             });
-            match self.usable(chain, i, asked) {
+            let usable = self.usable(chain, i, asked, |opinion, _| match opinion {
+                Opinion::None => Said::Admit(None),
+                Opinion::Accept(admission) => Said::Admit(Some(admission.clone())),
+                Opinion::Refuse(refusal) => Said::Refuse(refusal.clone()),
+            });
+            match usable {
                 Ok((Opinion::None, _)) => {}
                 Ok((Opinion::Refuse(refusal), _)) => return SessionDecision::Refuse(refusal),
                 Ok((Opinion::Accept(admission), _)) => merge(&mut merged, admission),
@@ -116,7 +124,8 @@ impl Worker {
         answer
     }
 
-    fn ask_route(&self, chain: &Chain, q: &Question<'_>) -> Answer {
+    /// Asks where a statement goes, whatever is remembered, and remembers nothing.
+    pub fn ask_route(&self, chain: &Chain, q: &Question<'_>) -> Answer {
         let mut remember = Remember::Digest;
         for (i, policy) in chain.generation.policies.iter().enumerate() {
             if q.interest.0 & (1 << i) == 0 || policy.hooks.route.is_none() {
@@ -138,7 +147,11 @@ impl Worker {
                 policy: Some(policy.spec.name.as_str().into()),
                 source,
             };
-            match self.usable(chain, i, asked) {
+            let usable = self.usable(chain, i, asked, |verdict, looked| {
+                let remember = allowed(verdict.remember, looked);
+                Said::Route(Verdict { remember, ..verdict.clone() })
+            });
+            match usable {
                 Ok((verdict, looked)) => {
                     remember = strictest(remember, allowed(verdict.remember, looked));
                     if verdict.decision != Decision::NoOpinion {
@@ -174,7 +187,8 @@ impl Worker {
         verdict.rewrite.clone()
     }
 
-    fn ask_rewrite(&self, chain: &Chain, q: &Question<'_>, scan: Scan<'_>) -> RewriteVerdict {
+    /// Asks what becomes of a statement's text, whatever is remembered, and remembers nothing.
+    pub fn ask_rewrite(&self, chain: &Chain, q: &Question<'_>, scan: Scan<'_>) -> RewriteVerdict {
         let mut changed: Option<(Box<str>, Rc<Statement>)> = None;
         let mut remember = Remember::Digest;
         for (i, policy) in chain.generation.policies.iter().enumerate() {
@@ -195,7 +209,11 @@ impl Worker {
                 let limit = policy.spec.limits.rewrite;
                 Ok(convert::rewrite(answer, limit).and_then(|verdict| fitting(verdict, &q, scan)))
             });
-            match self.usable(chain, i, asked) {
+            let usable = self.usable(chain, i, asked, |(verdict, _), looked| {
+                let remember = allowed(verdict.remember, looked);
+                Said::Rewrite(RewriteVerdict { remember, ..verdict.clone() })
+            });
+            match usable {
                 Ok(((verdict, statement), looked)) => {
                     remember = strictest(remember, allowed(verdict.remember, looked));
                     match verdict.rewrite {
@@ -253,22 +271,29 @@ impl Worker {
         }
     }
 
-    /// A guest may answer something that cannot be used: that is a failure, though the instance is well.
+    /// A guest may answer something that cannot be used: that is a failure, though the instance is well. `said` tells
+    /// what it answered to whoever listens.
     fn usable<T>(
         &self,
         chain: &Chain,
         i: usize,
         asked: Result<(Result<T, String>, Looked), Failed>,
+        said: impl FnOnce(&T, Looked) -> Said,
     ) -> Result<(T, Looked), Failed> {
-        match asked? {
-            (Ok(answer), looked) => Ok((answer, looked)),
-            (Err(message), _) => {
-                if let Some(policy) = chain.generation.policies.get(i) {
-                    policy.failed(&format!("its answer cannot be used: {message}"));
-                }
+        let Some(policy) = chain.generation.policies.get(i) else { return Err(Failed) };
+        let outcome = match asked {
+            Ok((Ok(answer), looked)) => Ok((answer, looked)),
+            Ok((Err(message), _)) => {
+                policy.failed(&format!("its answer cannot be used: {message}"));
                 Err(Failed)
             }
-        }
+            Err(Failed) => Err(Failed),
+        };
+        self.hear(&policy.spec.name, || match &outcome {
+            Ok((answer, looked)) => said(answer, *looked),
+            Err(Failed) => Said::Failed(policy.why_failed()),
+        });
+        outcome
     }
 
     /// Calls into a policy's instance. After a failure the instance is replaced.

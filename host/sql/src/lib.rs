@@ -17,7 +17,7 @@ mod words;
 
 pub use body::{Body, body};
 pub use catalog::{Catalog, NoCatalog, Volatility};
-pub use comment::tag;
+pub use comment::{tag, tags};
 pub use effect::{Effect, PinReason};
 
 use howdah_decision::{Facts, Kind};

@@ -30,6 +30,7 @@ pub use crate::upstream::Secret;
 use crate::upstream::{Login, Target};
 pub(crate) use address::show as show_address;
 pub use mistake::Mistake;
+pub(crate) use mistake::suggestion;
 pub use parts::{
     Auth, AuthMethod, Cluster, Grant, Limits, Log, LogFormat, LogLevel, Monitor, Node, OnFailure,
     Others, Policy, PolicyLimits, PolicySource, Pool, PoolChanges, Reset, User,
@@ -39,6 +40,7 @@ pub use reference::reference;
 pub use settings::SettingValue;
 pub use source::{Origin, Source};
 pub use units::Size;
+pub(crate) use written::BUILT_IN;
 
 /// A configuration that has been found sound.
 #[derive(Clone, Debug, PartialEq)]

@@ -115,6 +115,9 @@ pub struct Policy {
     pub name: String,
     /// Where the component is.
     pub source: PolicySource,
+    /// Cases that a version must pass before it comes into force: a file, which existed when the configuration was
+    /// read.
+    pub cases: Option<PathBuf>,
     /// What happens to a question that it fails to answer.
     pub on_failure: OnFailure,
     /// What it may use besides log, settings and the question.
@@ -290,6 +293,7 @@ impl Default for Policy {
         Policy {
             name: "read-write-split".to_owned(),
             source: PolicySource::BuiltIn,
+            cases: None,
             on_failure: OnFailure::Fallback,
             grants: vec![Grant::Metrics],
             users: Vec::new(),

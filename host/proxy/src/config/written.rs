@@ -138,6 +138,9 @@ section! {
         name: Option<At<String>> = None;
         /// The component: a file, watched for changes, or `"built-in"` for read-write-split.
         path: At<PathBuf> = At { at: 0, value: BUILT_IN.into() };
+        /// Cases (see docs/write-a-policy.md) that a version must pass before it comes into force; one that fails a
+        /// case is refused, and the previous one stays.
+        cases: Option<At<PathBuf>> = None;
         /// What happens to a question that it fails to answer: `fallback`, the next policy is asked; `open`, the
         /// primary gets it unchanged; `closed`, it is refused.
         on_failure: OnFailure = OnFailure::Fallback;
@@ -156,7 +159,7 @@ section! {
 pub(super) type WholePolicy = (Policy, PolicyLimits, BTreeMap<String, SettingValue>);
 
 /// The path of the policy in the program.
-pub(super) const BUILT_IN: &str = "built-in";
+pub(crate) const BUILT_IN: &str = "built-in";
 
 /// Where clients are awaited when nobody says otherwise.
 pub(super) fn default_listen() -> Listen {
