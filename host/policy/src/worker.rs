@@ -124,6 +124,11 @@ impl Worker {
         answer
     }
 
+    /// Whether the answer to a routing question is remembered.
+    pub fn remembers(&self, chain: &Chain, q: &Question<'_>) -> bool {
+        chain.answers.borrow().recall(q).is_some()
+    }
+
     /// Asks where a statement goes, whatever is remembered, and remembers nothing.
     pub fn ask_route(&self, chain: &Chain, q: &Question<'_>) -> Answer {
         let mut remember = Remember::Digest;

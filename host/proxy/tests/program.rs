@@ -150,6 +150,42 @@ fn psql_works_without_a_file_and_sigterm_lets_transactions_end() {
     assert_eq!(rows, "4", "the transaction has been committed");
 }
 
+/// `SET howdah.explain = on` says where each statement goes, and why.
+#[test]
+fn a_session_is_told_where_its_statements_go_and_why() {
+    let cluster = cluster();
+    cluster.wait_replayed().unwrap();
+    let nodes = cluster.nodes();
+    let howdah =
+        Howdah::start(&["--node", &nodes[0], "--node", &nodes[1], "--listen", "127.0.0.1:0"]);
+    // Until the nodes are known, everything may go to the primary.
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while text(&howdah.psql("SHOW transaction_read_only").stdout) != "on\n" {
+        assert!(std::time::Instant::now() < deadline, "the replica is not used");
+    }
+    let answer = howdah.psql(
+        "SET howdah.explain = on;\nSHOW howdah.explain;\nSELECT 'a' /* new */;\nSELECT 'b';\n\
+         BEGIN;\nSELECT 'c';\nCOMMIT;\nRESET howdah.explain;\nSELECT 'd';\nSET howdah.nonsense = 1;\n",
+    );
+    assert_eq!(text(&answer.stdout), "on\na\nb\nc\nd\n");
+    let (replica, primary) = (&nodes[1], &nodes[0]);
+    let kept = "remembered for this digest";
+    let expected = format!(
+        "NOTICE:  goes to {replica} (replica)\n\
+         DETAIL:  Policy read-write-split: replica; asked now; {kept}.\n\
+         NOTICE:  goes to {replica} (replica)\n\
+         DETAIL:  Policy read-write-split: replica; answered from memory; {kept}.\n\
+         NOTICE:  goes to {primary} (primary)\n\
+         DETAIL:  Policy read-write-split: primary; asked now; {kept}.\n\
+         NOTICE:  goes to {primary} (primary), where its transaction is\n\
+         DETAIL:  Inside a transaction no policy is asked where to go.\n\
+         NOTICE:  goes to {primary} (primary), where its transaction is\n\
+         DETAIL:  Inside a transaction no policy is asked where to go.\n\
+         ERROR:  unrecognized configuration parameter \"howdah.nonsense\"\n"
+    );
+    assert_eq!(text(&answer.stderr), expected);
+}
+
 /// A session that speaks to the proxy itself, and keeps nothing of what it is told.
 struct Drain(TcpStream);
 

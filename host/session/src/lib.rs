@@ -16,6 +16,7 @@ mod guide;
 mod hold;
 pub mod limits;
 mod local;
+mod own;
 mod parameters;
 mod pin;
 mod prepared;
@@ -26,7 +27,7 @@ mod settings;
 mod statements;
 
 pub use buffers::Buffers;
-pub use guide::Guide;
+pub use guide::{Explained, Guide, Told, unknown};
 pub use parameters::Parameters;
 pub use pin::Pin;
 pub use prepared::{Prepared, StatementId};

@@ -189,6 +189,7 @@ impl<A: AsRef<Decision>> Session<A> {
                 (Phase::Batch, server) => self.await_batch(io, server, guide),
                 (Phase::Server, None) => Ok(Some(Step::Lease)),
                 (Phase::Server, Some(server)) => {
+                    self.explain_sent(io, guide);
                     self.begin(io, server);
                     Ok(None)
                 }
@@ -447,6 +448,9 @@ impl<A: AsRef<Decision>> Session<A> {
         if self.phase == Phase::Answers && !self.is_settled() {
             self.make_up(io);
             self.forward(io, server, guide)?;
+            if self.owes_only_local() {
+                return Ok(None);
+            }
         }
         if self.phase == Phase::Answers && self.is_settled() && self.pin_in_doubt {
             self.check_pin(io);
@@ -467,6 +471,18 @@ impl<A: AsRef<Decision>> Session<A> {
             Phase::End => Ok(None),
             _ => Ok(Some(Step::Wait)),
         }
+    }
+
+    /// Whether the server has nothing more to say before the next answers, which are the proxy's own.
+    fn owes_only_local(&self) -> bool {
+        let local = self.pending.iter().all(|expect| expect.local().is_some());
+        local
+            && !self.pending.is_empty()
+            && self.phase == Phase::Answers
+            && self.retained.is_none()
+            && !self.awaiting_ready
+            && !self.unsynced
+            && self.server_stream.0 == 0
     }
 
     /// RESET in a transaction has gone back to the server's own default, but the client's start-up wants something

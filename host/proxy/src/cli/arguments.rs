@@ -53,6 +53,12 @@ pub enum Command {
     },
     /// Print the version
     Version,
+    /// Print docs/hooks.md
+    #[command(hide = true)]
+    HooksReference {
+        /// Folder of the policy interface
+        wit: PathBuf,
+    },
     /// Print docs/config.md
     #[command(hide = true)]
     ConfigReference,

@@ -64,6 +64,9 @@ fn execute(
         Command::Policy { command } => return policy::execute(command, out),
         Command::Demo { check } => return (actions.demo)(check),
         Command::Version => writeln!(out, "howdah {}", env!("CARGO_PKG_VERSION"))?,
+        Command::HooksReference { wit } => {
+            out.write_all(policy::hooks_reference(&wit)?.as_bytes())?;
+        }
         Command::ConfigReference => out.write_all(config::reference().as_bytes())?,
     }
     Ok(ExitCode::SUCCESS)

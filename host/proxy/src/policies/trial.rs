@@ -175,8 +175,8 @@ pub fn alone(path: &Path) -> Result<(PolicySpec, Description), PolicyError> {
 fn built_in() -> Result<(PolicySpec, Description), PolicyError> {
     let spec = PolicyFile::built_in().read()?;
     let (policy, origin) = (spec.name.clone(), spec.origin.clone());
-    let description = Description::of(&spec.bytes)
-        .map_err(|message| PolicyError { policy, origin, message })?;
+    let description =
+        Description::of(&spec.bytes).map_err(|message| PolicyError { policy, origin, message })?;
     Ok((spec, description))
 }
 

@@ -52,7 +52,8 @@ pub fn start(registry: Arc<Registry>) -> std::io::Result<Swapper> {
     let (orders, inbox) = channel();
     let touched = orders.clone();
     std::thread::Builder::new().name("howdah-policies".into()).spawn(move || {
-        Thread { registry, touched, files: Vec::new(), watcher: None, passed: RefCell::default() }.run(&inbox);
+        Thread { registry, touched, files: Vec::new(), watcher: None, passed: RefCell::default() }
+            .run(&inbox);
     })?;
     Ok(Swapper { orders })
 }

@@ -19,6 +19,7 @@ use tokio::time::{Instant, timeout_at};
 use super::cancel::{MAX_SLOTS, Place, Recipient, pass_on, recipient};
 use super::clean::give_back;
 use super::exchange::{self, News};
+use super::explain::Explaining;
 use super::greeting::greeting;
 use super::guide::{Database, SessionGuide};
 use super::lease::Lessee;
@@ -188,6 +189,7 @@ async fn admit(
         class: admission.class,
         chain,
         interest,
+        explaining: Explaining::default(),
     };
     ctx.shared.monitor.catalogs.ready(cluster, &database).await;
     let lessee = Lessee::new(ctx, cluster, user, database);
@@ -338,6 +340,7 @@ impl Guest {
         match leased {
             Ok(mut leased) => {
                 self.ctx.counters().batch(leased.node(), self.session.reads());
+                self.guide.explaining.node = Some(leased.node());
                 self.place.uses(leased.conn().map(|conn| Arc::clone(&conn.key)));
                 self.leased = Some(leased);
             }

@@ -6,13 +6,15 @@ use std::sync::Arc;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 use howdah_cluster::ClusterId;
-use howdah_decision::{Facts, Rewrite};
+use howdah_decision::{Facts, Refusal, Rewrite};
 use howdah_policy::{Answer, Chain, Interest, Question, Who};
-use howdah_session::{Guide, Prepared, StatementId};
-use howdah_sql::{ScanOptions, Statement};
+use howdah_session::{Explained, Guide, Prepared, StatementId, Told};
+use howdah_sql::{Own, ScanOptions, Statement};
+use howdah_wire::backend::ErrorReport;
 use std::hash::BuildHasher;
 
 use super::Ctx;
+use super::explain::Explaining;
 use crate::monitor::Schema;
 
 /// Statements of one database that a worker keeps, by text. When full it is emptied.
@@ -90,6 +92,8 @@ pub(crate) struct SessionGuide {
     pub(crate) class: u32,
     pub(crate) chain: Rc<Chain>,
     pub(crate) interest: Interest,
+    /// What `howdah.explain` needs.
+    pub(crate) explaining: Explaining,
 }
 
 impl SessionGuide {
@@ -114,6 +118,7 @@ impl Guide for SessionGuide {
     type Answer = Answer;
 
     fn refresh(&mut self) {
+        self.explaining.forget();
         let chain = self.ctx.policies.chain();
         if !Rc::ptr_eq(&chain, &self.chain) {
             self.interest = chain.interest(&self.who.user, &self.who.database, &self.who.cluster);
@@ -131,7 +136,14 @@ impl Guide for SessionGuide {
 
     fn route(&mut self, text: &[u8], statement: &Statement, extra: Facts) -> Rc<Answer> {
         let text = String::from_utf8_lossy(text);
-        self.ctx.policies.route(&self.chain, &self.question(&text, statement, extra))
+        let question = self.question(&text, statement, extra);
+        if !self.explaining.on() {
+            return self.ctx.policies.route(&self.chain, &question);
+        }
+        let known = self.ctx.policies.remembers(&self.chain, &question);
+        let answer = self.ctx.policies.route(&self.chain, &question);
+        self.explaining.answered(&answer, known);
+        answer
     }
 
     fn rewrite(&mut self, text: &[u8], statement: &Statement, extra: Facts) -> Rewrite {
@@ -156,5 +168,13 @@ impl Guide for SessionGuide {
         for extra in [Facts::NONE, Facts::EXTENDED] {
             self.ctx.policies.learn_primary(&self.chain, &self.question("", statement, extra));
         }
+    }
+
+    fn own_setting(&mut self, own: &Own) -> Result<Told, Refusal> {
+        self.explaining.setting(own)
+    }
+
+    fn explain(&mut self, what: &Explained<'_, Answer>) -> Option<ErrorReport> {
+        self.explaining.on().then(|| self.explaining.notice(what, &self.ctx))
     }
 }

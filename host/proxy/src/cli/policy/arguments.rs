@@ -36,7 +36,7 @@ interface (wit/) are written into it.
 
 Examples:
   howdah policy new my-router
-  howdah policy new --lang rust my-router && howdah policy build my-router";
+  howdah policy new --lang rust my-router && howdah policy build my-router && howdah policy test my-router";
 
 const BUILD_HELP: &str = "\
 Runs what `howdah-policy.toml` in the folder says; for Rust that is cargo build --release --target wasm32-wasip2.
@@ -139,8 +139,8 @@ pub struct CheckArguments {
 /// `howdah policy test`.
 #[derive(Debug, Args)]
 pub struct TestArguments {
-    /// Component, or "built-in"
-    #[arg(value_name = "FILE")]
+    /// Component, folder of a project, or "built-in"
+    #[arg(value_name = "FILE", default_value = ".")]
     pub file: PathBuf,
     /// Cases, instead of those beside the policy
     #[arg(long, value_name = "FILE")]
@@ -199,8 +199,8 @@ pub struct ExplainArguments {
 /// `howdah policy bench`.
 #[derive(Debug, Args)]
 pub struct BenchArguments {
-    /// Component, or "built-in"
-    #[arg(value_name = "FILE")]
+    /// Component, folder of a project, or "built-in"
+    #[arg(value_name = "FILE", default_value = ".")]
     pub file: PathBuf,
     /// Statements, each ended by a semicolon at the end of a line, instead of a few common ones
     #[arg(long, value_name = "FILE")]
@@ -219,8 +219,8 @@ pub struct BenchArguments {
 /// `howdah policy inspect`.
 #[derive(Debug, Args)]
 pub struct InspectArguments {
-    /// Component, or "built-in"
-    #[arg(value_name = "FILE")]
+    /// Component, folder of a project, or "built-in"
+    #[arg(value_name = "FILE", default_value = ".")]
     pub file: PathBuf,
     /// Print JSON
     #[arg(long)]

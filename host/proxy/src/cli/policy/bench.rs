@@ -119,17 +119,22 @@ fn questions(
     together: u32,
     ask: impl Fn(&Question<'_>, &dyn Fn(&str) -> Rc<Statement>),
 ) -> Figures {
-    let scan = |text: &str| {
-        Rc::new(howdah_sql::scan(text.as_bytes(), ScanOptions::default(), &NoCatalog))
-    };
+    let scan =
+        |text: &str| Rc::new(howdah_sql::scan(text.as_bytes(), ScanOptions::default(), &NoCatalog));
     let scanned: Vec<(&str, Rc<Statement>)> =
         statements.iter().map(|sql| (sql.as_str(), scan(sql))).collect();
-    let who = Arc::new(Who { user: "postgres".into(), database: "postgres".into(), cluster: "main".into(), application_name: "bench".into() });
+    let who = Arc::new(Who {
+        user: "postgres".into(),
+        database: "postgres".into(),
+        cluster: "main".into(),
+        application_name: "bench".into(),
+    });
     let interest = trial.chain().interest(&who.user, &who.database, &who.cluster);
     let mut next = scanned.iter().cycle();
     let mut once = |times: u32| {
         let Some((sql, statement)) = next.next() else { return 0 };
-        let question = Question { sql, statement, extra: Facts::NONE, class: 0, who: &who, interest };
+        let question =
+            Question { sql, statement, extra: Facts::NONE, class: 0, who: &who, interest };
         let began = Instant::now();
         (0..times).for_each(|_| ask(&question, &scan));
         nanoseconds(began) / u64::from(times)

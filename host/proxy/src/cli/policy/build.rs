@@ -1,5 +1,5 @@
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, bail};
@@ -27,22 +27,31 @@ struct Project {
 /// Builds a project, and checks the component.
 pub(super) fn build(arguments: &BuildArguments, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let folder = &arguments.directory;
-    let file = folder.join(FILE);
-    let text = std::fs::read_to_string(&file).with_context(|| {
-        format!("{}: howdah policy new makes a folder with such a file", file.display())
-    })?;
-    let project: Project =
-        toml::from_str(&text).with_context(|| format!("{}", file.display()))?;
+    let project = Project::load(folder)?;
     for step in &project.steps {
         run(step, folder, &project)?;
     }
-    let component = folder.join(&project.component);
-    let component = component.strip_prefix(".").unwrap_or(&component);
+    check::check_one(&component(folder)?, arguments.json, out)
+}
+
+/// The component that a project makes, when it has been made.
+pub(super) fn component(folder: &Path) -> anyhow::Result<PathBuf> {
+    let component = folder.join(Project::load(folder)?.component);
+    let component = component.strip_prefix(".").unwrap_or(&component).to_owned();
     if !component.is_file() {
-        let steps = project.steps.len();
-        bail!("the {steps} steps of {} ran, but there is no {}", file.display(), component.display());
+        bail!("there is no {}: howdah policy build {}", component.display(), folder.display());
     }
-    check::check_one(component, arguments.json, out)
+    Ok(component)
+}
+
+impl Project {
+    fn load(folder: &Path) -> anyhow::Result<Project> {
+        let file = folder.join(FILE);
+        let text = std::fs::read_to_string(&file).with_context(|| {
+            format!("{}: howdah policy new makes a folder with such a file", file.display())
+        })?;
+        toml::from_str(&text).with_context(|| file.display().to_string())
+    }
 }
 
 /// Runs a step. What it prints goes to standard error: standard output is for what is found.

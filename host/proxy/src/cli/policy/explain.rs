@@ -45,10 +45,8 @@ pub(super) fn explain(
         SessionDecision::Refuse(_) => None,
     };
     let class = arguments.class.or(admitted).unwrap_or_default();
-    let flags = [
-        (arguments.extended, Facts::EXTENDED),
-        (arguments.in_transaction, Facts::IN_TRANSACTION),
-    ];
+    let flags =
+        [(arguments.extended, Facts::EXTENDED), (arguments.in_transaction, Facts::IN_TRANSACTION)];
     let set = flags.into_iter().filter(|(set, _)| *set);
     let extra = set.fold(Facts::NONE, |all, (_, flag)| all.with(flag));
     let catalog: &dyn howdah_sql::Catalog = match &catalog {
@@ -77,9 +75,11 @@ fn who(arguments: &ExplainArguments) -> anyhow::Result<Who> {
         (None, Some(path)) => {
             let config = Config::load(path).map_err(Mistakes)?;
             let home = config.cluster_of(&database).and_then(|i| config.clusters.get(i));
-            home.with_context(|| format!("no cluster of the configuration has database {database}"))?
-                .name
-                .clone()
+            home.with_context(|| {
+                format!("no cluster of the configuration has database {database}")
+            })?
+            .name
+            .clone()
         }
     };
     let (user, application_name) = (arguments.user.clone(), arguments.application.clone());
@@ -207,7 +207,9 @@ impl Explanation<'_> {
     }
 
     fn heard(&self, out: &mut dyn Write, heard: &[Heard]) -> std::io::Result<()> {
-        heard.iter().try_for_each(|one| writeln!(out, "  {}: {}", one.policy, show::said(&one.said)))
+        heard
+            .iter()
+            .try_for_each(|one| writeln!(out, "  {}: {}", one.policy, show::said(&one.said)))
     }
 
     /// Which policy decided, and why the others were not asked.

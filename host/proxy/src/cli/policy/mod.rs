@@ -7,6 +7,7 @@ mod check;
 mod explain;
 mod inspect;
 mod new;
+mod reference;
 mod test;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ use howdah_policy::{Description, PolicyError, PolicySpec};
 
 pub use arguments::PolicyCommand;
 use arguments::Set;
+pub(super) use reference::hooks_reference;
 
 use super::Mistakes;
 use crate::config::Config;
@@ -41,9 +43,17 @@ pub(super) fn execute(command: PolicyCommand, out: &mut dyn Write) -> anyhow::Re
 /// A policy with what its bytes tell.
 type Found = (PolicySpec, Description);
 
-/// A policy that is in a file and in no configuration, with these settings.
+/// A policy that is in a file, or in a project's folder, and in no configuration, with these settings.
 fn alone(path: &Path, set: &[Set]) -> Result<Found, PolicyError> {
-    let (mut spec, description) = trial::alone(path)?;
+    let component = match path.is_dir() {
+        true => build::component(path).map_err(|error| PolicyError {
+            policy: path.display().to_string(),
+            origin: path.display().to_string(),
+            message: format!("{error:#}"),
+        })?,
+        false => path.to_owned(),
+    };
+    let (mut spec, description) = trial::alone(&component)?;
     spec.settings.extend(set.iter().map(|Set { name, value }| (name.clone(), value.clone())));
     Ok((spec, description))
 }
@@ -54,7 +64,11 @@ fn configured(config: &Path) -> anyhow::Result<Vec<PolicyFile>> {
 }
 
 /// The policies that a command is about: files, or those of a configuration, or the built-in one.
-fn chain(files: &[impl AsRef<Path>], config: Option<&Path>, set: &[Set]) -> anyhow::Result<Vec<PolicySpec>> {
+fn chain(
+    files: &[impl AsRef<Path>],
+    config: Option<&Path>,
+    set: &[Set],
+) -> anyhow::Result<Vec<PolicySpec>> {
     match config {
         Some(_) if !files.is_empty() => bail!("give files or --config, not both"),
         Some(_) if !set.is_empty() => bail!("--set is for files: a configuration has settings"),

@@ -24,7 +24,9 @@ pub(super) fn new(arguments: &NewArguments, out: &mut dyn Write) -> anyhow::Resu
     let sound = name.starts_with(|c: char| c.is_ascii_lowercase())
         && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
     if !sound || name.len() > MAX_NAME {
-        bail!("\"{name}\" is no name of a policy: small letters, digits and hyphens, a letter first");
+        bail!(
+            "\"{name}\" is no name of a policy: small letters, digits and hyphens, a letter first"
+        );
     }
     let folder = Path::new(name);
     std::fs::create_dir(folder).with_context(|| format!("cannot make the folder {name}"))?;

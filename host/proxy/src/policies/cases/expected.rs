@@ -27,9 +27,8 @@ pub enum Expected {
 }
 
 /// The words for decisions without details.
-const DECISIONS: [&str; 9] = [
-    "no-opinion", "primary", "replica", "node", "cluster", "refuse", "answer", "pin", "failure",
-];
+const DECISIONS: [&str; 9] =
+    ["no-opinion", "primary", "replica", "node", "cluster", "refuse", "answer", "pin", "failure"];
 const REMEMBER: [(&str, Remember); 5] = [
     ("never", Remember::Never),
     ("text", Remember::Text),
@@ -109,9 +108,7 @@ pub(super) fn session(value: &Value) -> Result<Expected, String> {
         _ => match only(value, "expect")? {
             ("refuse", details) => refusal(details).map_err(|error| format!("expect: {error}")),
             ("accept", details) => Ok(Expected::Admitted(Some(Box::new(admission(details)?)))),
-            (word, _) => {
-                Err(format!("expect: there is no \"{word}\"{}", suggestion(word, &WORDS)))
-            }
+            (word, _) => Err(format!("expect: there is no \"{word}\"{}", suggestion(word, &WORDS))),
         },
     }
 }

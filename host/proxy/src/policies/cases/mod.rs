@@ -4,8 +4,6 @@
 
 mod expected;
 mod run;
-#[cfg(test)]
-mod tests;
 mod written;
 
 use std::collections::BTreeMap;
@@ -60,9 +58,10 @@ impl Cases {
     }
 
     /// Where the cases of a policy's file are by default: `<policy>.cases.toml` beside it, else `cases.toml` in its
-    /// folder.
+    /// folder; `policy` may be the folder of a project.
     pub fn beside(policy: &Path) -> Option<PathBuf> {
-        let folder = policy.parent().unwrap_or(Path::new(""));
+        let folder =
+            if policy.is_dir() { policy } else { policy.parent().unwrap_or(Path::new("")) };
         [policy.with_extension("cases.toml"), folder.join("cases.toml")]
             .into_iter()
             .find(|path| path.is_file())

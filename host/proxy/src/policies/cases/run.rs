@@ -48,10 +48,7 @@ impl Report {
         let tested = self.tested.iter().find(|tested| !tested.unlike.is_empty())?;
         let unlike = tested.unlike.first()?;
         let Place { line, name } = &tested.place;
-        Some(format!(
-            "line {line}, \"{name}\": expected {}, got {}",
-            unlike.expected, unlike.got
-        ))
+        Some(format!("line {line}, \"{name}\": expected {}, got {}", unlike.expected, unlike.got))
     }
 }
 
@@ -75,7 +72,11 @@ impl Cases {
                 errors.into_iter().map(|e| e.message).collect::<Vec<_>>().join("; ")
             });
             let asked = "configure".to_owned();
-            tested.push(Tested { place: place.clone(), asked, unlike: taken(configured, &outcome) });
+            tested.push(Tested {
+                place: place.clone(),
+                asked,
+                unlike: taken(configured, &outcome),
+            });
         }
         for (place, opening) in &self.sessions {
             let (decision, heard) = trial.open(&opening.client, &opening.cluster);
@@ -163,11 +164,7 @@ fn opened(opening: &Opening, decision: &SessionDecision, heard: &[Heard]) -> Vec
     if fits { Vec::new() } else { vec![Unlike { expected, got }] }
 }
 
-fn refusal_fits(
-    state: &str,
-    message: Option<&str>,
-    refusal: &howdah_decision::Refusal,
-) -> bool {
+fn refusal_fits(state: &str, message: Option<&str>, refusal: &howdah_decision::Refusal) -> bool {
     refusal.sqlstate == state.as_bytes() && message.is_none_or(|m| *m == *refusal.message)
 }
 

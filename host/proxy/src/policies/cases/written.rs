@@ -173,7 +173,11 @@ impl Cases {
         };
         let mut cases = Cases {
             path: path.to_owned(),
-            settings: file.settings.map(|table| settings(&table)).transpose().map_err(|e| at(0, &e))?,
+            settings: file
+                .settings
+                .map(|table| settings(&table))
+                .transpose()
+                .map_err(|e| at(0, &e))?,
             surrounding: Surrounding {
                 nodes: file.node.into_iter().map(node).collect(),
                 functions: Functions(file.functions.into_iter().map(volatility).collect()),
@@ -226,7 +230,8 @@ fn case(written: WrittenCase) -> Result<Case, String> {
     if written.in_transaction && written.expect.is_some() {
         return Err("inside a transaction no policy is asked where to go: say rewrite only".into());
     }
-    let flags = [(written.extended, Facts::EXTENDED), (written.in_transaction, Facts::IN_TRANSACTION)];
+    let flags =
+        [(written.extended, Facts::EXTENDED), (written.in_transaction, Facts::IN_TRANSACTION)];
     let set = flags.into_iter().filter(|(set, _)| *set);
     Ok(Case {
         sql: written.sql,
