@@ -186,6 +186,72 @@ fn a_session_is_told_where_its_statements_go_and_why() {
     assert_eq!(text(&answer.stderr), expected);
 }
 
+/// What policies are asked is recorded, and another version can be asked the same.
+#[test]
+fn questions_are_recorded_and_replayed() {
+    let cluster = cluster();
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("howdah.toml");
+    let recording = directory.path().join("questions.jsonl");
+    let nodes = cluster.nodes();
+    let write = |more: &str| {
+        let start = "workers = 1\nlisten = [\"127.0.0.1:0\"]\n";
+        let text = format!(
+            "{start}[policies]\nrecord = \"questions.jsonl\"\n{more}[cluster.main]\nnodes = {nodes:?}\n"
+        );
+        std::fs::write(&file, text).unwrap();
+        Howdah::start(&["--config", file.to_str().unwrap()])
+    };
+    let lines = |proxy: Howdah, number: usize| {
+        let deadline = std::time::Instant::now() + PATIENCE;
+        loop {
+            let text = std::fs::read_to_string(&recording).unwrap();
+            if text.lines().count() >= number && text.ends_with('\n') {
+                drop(proxy);
+                return text;
+            }
+            assert!(std::time::Instant::now() < deadline, "recorded: {text}");
+            std::thread::yield_now();
+        }
+    };
+    let proxy = write("");
+    proxy.psql("SELECT 'secret';\nSELECT 'secret' /* again */;\nCREATE TABLE t (a int);\n");
+    let recorded = lines(proxy, 2);
+    assert_eq!(
+        recorded.lines().count(),
+        2,
+        "what is answered from memory is not recorded: {recorded}"
+    );
+    assert!(recorded.contains("SELECT 'secret'") && recorded.contains("\"kind\":\"ddl\""));
+    let mode = std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(&recording).unwrap());
+    assert_eq!(mode & 0o777, 0o600);
+    let replay = |more: &[&str]| {
+        let mut command = howdah();
+        command.args(["policy", "replay", "built-in"]).arg(&recording).args(more).output().unwrap()
+    };
+    let same = replay(&[]);
+    assert!(same.status.success(), "{same:?}");
+    assert_eq!(text(&same.stdout), "2 questions, 0 answered otherwise\n");
+    let other = replay(&["--set", "max-lag-ms=5"]);
+    assert_eq!(other.status.code(), Some(1));
+    assert_eq!(
+        text(&other.stdout),
+        "1: SELECT 'secret'\n    - replica\n    + replica (at most 5 ms behind)\n\
+         2 questions, 1 answered otherwise\n"
+    );
+    std::fs::remove_file(&recording).unwrap();
+    let proxy = write("record_literals = false\n");
+    proxy.psql("SELECT 'secret' /* secret */;\n");
+    let recorded = lines(proxy, 1);
+    assert!(recorded.contains("SELECT ''") && !recorded.contains("secret"), "{recorded}");
+    // The size is that of the file, whoever wrote it: there is no room any more.
+    std::fs::write(&recording, vec![b'\n'; 2_000]).unwrap();
+    let mut proxy = write("record_size = \"1kB\"\n");
+    proxy.psql("SELECT 1;\n");
+    proxy.says("record_size is reached");
+    assert_eq!(std::fs::metadata(&recording).unwrap().len(), 2_000);
+}
+
 /// A session that speaks to the proxy itself, and keeps nothing of what it is told.
 struct Drain(TcpStream);
 

@@ -12,6 +12,7 @@ mod comment;
 mod digest;
 mod effect;
 mod lex;
+mod normal;
 mod scan;
 mod words;
 
@@ -19,6 +20,7 @@ pub use body::{Body, body};
 pub use catalog::{Catalog, NoCatalog, Volatility};
 pub use comment::{tag, tags};
 pub use effect::{Effect, Own, OwnVerb, PinReason};
+pub use normal::without_literals;
 
 use howdah_decision::{Facts, Kind};
 

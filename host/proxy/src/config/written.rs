@@ -9,7 +9,9 @@ use howdah_decision::PoolMode;
 use toml::de::{DeTable, DeValue};
 
 use super::address::{Listen, PROXY_PORT, Server};
-use super::parts::{AuthMethod, Grant, Limits, Log, MAX_POOL_SIZE, OnFailure, PolicyLimits, Pool};
+use super::parts::{
+    AuthMethod, Grant, Limits, Log, MAX_POOL_SIZE, OnFailure, Policies, PolicyLimits, Pool,
+};
 use super::reader::{Item, Reading, Table, section};
 use super::settings::{self, SettingValue};
 use super::value::{At, Value};
@@ -175,6 +177,7 @@ pub(super) struct Written {
     pub(super) pool: Pool,
     pub(super) databases: Vec<(At<String>, Database)>,
     pub(super) limits: Limits,
+    pub(super) together: Policies,
     pub(super) policies: Vec<At<WholePolicy>>,
     pub(super) log: Log,
 }
@@ -192,6 +195,7 @@ impl Written {
             pool: only(&mut root, "pool", Pool::ABOUT, Pool::read),
             databases: named(&mut root, "database", Database::ABOUT, Database::read),
             limits: only(&mut root, "limits", Limits::ABOUT, Limits::read),
+            together: only(&mut root, "policies", Policies::ABOUT, Policies::read),
             policies: policies(&mut root),
             log: only(&mut root, "log", Log::ABOUT, Log::read),
         };

@@ -1,6 +1,7 @@
 //! Policy files: the built-in policy, and the watcher that swaps changed ones in.
 
 pub mod cases;
+pub mod record;
 pub mod show;
 pub mod trial;
 mod watch;

@@ -8,11 +8,12 @@ use std::sync::Arc;
 use howdah_decision::{Client, Decision, Facts, Node, Refusal, Rewrite, SessionDecision};
 use howdah_policy::{
     Answer, Chain, Description, Grants, Heard, Limits, OnFailure, Options, PolicyError, PolicySpec,
-    Question, Registry, Scope, Who, Worker,
+    Question, Registry, Said, Scope, Who, Worker,
 };
-use howdah_sql::{Catalog, ScanOptions, Statement};
+use howdah_sql::{Catalog, NoCatalog, ScanOptions, Statement};
 
 use super::PolicyFile;
+use super::record::Recorded;
 use crate::config::BUILT_IN;
 
 /// A chain of policies with nobody else's questions.
@@ -109,6 +110,34 @@ impl Trial {
             (answer, routing) = (Some(route), heard);
         }
         Outcome { rewrite: verdict.rewrite, statement, rewriting, rewritten, answer, routing }
+    }
+
+    /// Asks a recorded question again: where it goes, and why a policy failed if one did.
+    ///
+    /// # Errors
+    /// The recording holds words that are not known.
+    pub fn ask_again(
+        &self,
+        recorded: &Recorded,
+        who: Who,
+    ) -> Result<(Answer, Option<String>), String> {
+        let (sql, options) = (recorded.sql.as_str(), ScanOptions::default());
+        let scanned = howdah_sql::scan(sql.as_bytes(), options, &NoCatalog);
+        let (statement, extra) = recorded.statement(scanned)?;
+        let question = Question {
+            sql,
+            statement: &statement,
+            extra,
+            class: recorded.class,
+            interest: self.chain.interest(&who.user, &who.database, &who.cluster),
+            who: &Arc::new(who),
+        };
+        let (answer, heard) = self.worker.listen(|| self.worker.ask_route(&self.chain, &question));
+        let failure = heard.into_iter().find_map(|heard| match heard.said {
+            Said::Failed(why) => Some(why),
+            _ => None,
+        });
+        Ok((answer, failure))
     }
 
     /// Asks about a new client of this cluster, and tells that it has gone.

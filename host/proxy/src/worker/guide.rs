@@ -137,12 +137,18 @@ impl Guide for SessionGuide {
     fn route(&mut self, text: &[u8], statement: &Statement, extra: Facts) -> Rc<Answer> {
         let text = String::from_utf8_lossy(text);
         let question = self.question(&text, statement, extra);
-        if !self.explaining.on() {
+        let recorder = self.ctx.shared.recorder.as_ref();
+        if !self.explaining.on() && recorder.is_none() {
             return self.ctx.policies.route(&self.chain, &question);
         }
         let known = self.ctx.policies.remembers(&self.chain, &question);
         let answer = self.ctx.policies.route(&self.chain, &question);
-        self.explaining.answered(&answer, known);
+        if let Some(recorder) = recorder.filter(|_| !known) {
+            recorder.record(&question, &answer);
+        }
+        if self.explaining.on() {
+            self.explaining.answered(&answer, known);
+        }
         answer
     }
 

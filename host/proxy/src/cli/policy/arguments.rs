@@ -26,6 +26,9 @@ pub enum PolicyCommand {
     /// Measure what a policy costs per call
     #[command(after_help = BENCH_HELP)]
     Bench(BenchArguments),
+    /// Ask another version the questions of a recording, and show where it answers otherwise
+    #[command(after_help = REPLAY_HELP)]
+    Replay(ReplayArguments),
     /// Say what is in a component, without running it
     Inspect(InspectArguments),
 }
@@ -77,6 +80,18 @@ Measures calls into one warm instance, and answers from memory. Measure with a r
 Examples:
   howdah policy bench my_router.wasm
   howdah policy bench my_router.wasm --sql-file statements.sql --json";
+
+const REPLAY_HELP: &str = "\
+A proxy records questions when the configuration says so:
+
+  [policies]
+  record = \"questions.jsonl\"
+
+The exit code is 1 when any answer differs.
+
+Examples:
+  howdah policy replay new_version.wasm questions.jsonl
+  howdah policy replay new_version.wasm questions.jsonl --against old_version.wasm";
 
 /// A setting of the command line.
 #[derive(Clone, Debug, PartialEq)]
@@ -208,6 +223,26 @@ pub struct BenchArguments {
     /// Calls of each hook
     #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(100..=10_000_000))]
     pub calls: u32,
+    /// Setting; may be given several times
+    #[arg(long, value_name = "NAME=VALUE", value_parser = set)]
+    pub set: Vec<Set>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `howdah policy replay`.
+#[derive(Debug, Args)]
+pub struct ReplayArguments {
+    /// Component of the other version
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Recording
+    #[arg(value_name = "RECORDING")]
+    pub recording: PathBuf,
+    /// Compare with what this version answers now, instead of what was answered then
+    #[arg(long, value_name = "FILE")]
+    pub against: Option<PathBuf>,
     /// Setting; may be given several times
     #[arg(long, value_name = "NAME=VALUE", value_parser = set)]
     pub set: Vec<Set>,

@@ -8,6 +8,7 @@ mod explain;
 mod inspect;
 mod new;
 mod reference;
+mod replay;
 mod test;
 #[cfg(test)]
 mod tests;
@@ -36,6 +37,7 @@ pub(super) fn execute(command: PolicyCommand, out: &mut dyn Write) -> anyhow::Re
         PolicyCommand::Test(arguments) => test::test(&arguments, out),
         PolicyCommand::Explain(arguments) => explain::explain(&arguments, out),
         PolicyCommand::Bench(arguments) => bench::bench(&arguments, out),
+        PolicyCommand::Replay(arguments) => replay::replay(&arguments, out),
         PolicyCommand::Inspect(arguments) => inspect::inspect(&arguments, out),
     }
 }

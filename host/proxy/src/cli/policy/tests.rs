@@ -288,7 +288,7 @@ fn the_hooks_reference_is_what_the_wit_says() {
 
 #[test]
 fn every_command_explains_itself() {
-    for command in ["new", "build", "check", "test", "explain", "bench", "inspect"] {
+    for command in ["new", "build", "check", "test", "explain", "bench", "replay", "inspect"] {
         let help = policy(&[command, "--help"]).1.unwrap_err();
         assert!(help.contains("Usage: howdah policy"), "{help}");
         assert!(help.lines().count() <= 50, "{help}");
