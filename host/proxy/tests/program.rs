@@ -8,6 +8,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
+use howdah::policies::READ_WRITE_SPLIT;
 use howdah_pgcluster::{Auth, Cluster, Installation, Options};
 use howdah_wire::frontend::{CopyData, Query};
 use howdah_wire::{Version, startup};
@@ -186,6 +187,41 @@ fn a_session_is_told_where_its_statements_go_and_why() {
     assert_eq!(text(&answer.stderr), expected);
 }
 
+/// A new version that fails its cases changes nothing but the log.
+#[test]
+fn a_version_that_fails_its_cases_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = |name: &str| directory.path().join(name);
+    let cases = |expect: &str| {
+        let text = format!("[[case]]\nsql = \"SELECT 1\"\nexpect = \"{expect}\"\n");
+        std::fs::write(place("cases.toml"), text).unwrap();
+    };
+    // The same policy with a custom section behind it is another version.
+    let version = |more: &[u8]| {
+        std::fs::write(place("next"), [READ_WRITE_SPLIT, more].concat()).unwrap();
+        std::fs::rename(place("next"), place("split.wasm")).unwrap();
+    };
+    version(b"");
+    let text = "listen = [\"127.0.0.1:0\"]\n[cluster.main]\nnodes = [\"127.0.0.1:1\"]\n[[policy]]\n\
+                name = \"split\"\npath = \"split.wasm\"\ncases = \"cases.toml\"\n";
+    std::fs::write(place("howdah.toml"), text).unwrap();
+    let arguments = ["run", "--config", &place("howdah.toml").display().to_string()];
+    cases("primary");
+    let output = howdah().args(arguments).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "not even at the start");
+    assert!(self::text(&output.stderr).contains("it fails 1 of 1 cases"));
+    cases("replica");
+    let mut proxy = Howdah::start(&arguments[1..]);
+    cases("primary");
+    version(b"\0\x02\x01a");
+    let line = proxy.says("it fails 1 of 1 cases");
+    assert!(line.contains("expected primary, got replica"), "{line}");
+    assert!(line.contains("the previous version stays"), "{line}");
+    cases("replica");
+    version(b"\0\x02\x01b");
+    proxy.says("policies swapped");
+}
+
 /// What policies are asked is recorded, and another version can be asked the same.
 #[test]
 fn questions_are_recorded_and_replayed() {
@@ -236,7 +272,7 @@ fn questions_are_recorded_and_replayed() {
     assert_eq!(other.status.code(), Some(1));
     assert_eq!(
         text(&other.stdout),
-        "1: SELECT 'secret'\n    - replica\n    + replica (at most 5 ms behind)\n\
+        "1: SELECT 'secret';\n    - replica\n    + replica (at most 5 ms behind)\n\
          2 questions, 1 answered otherwise\n"
     );
     std::fs::remove_file(&recording).unwrap();
