@@ -185,6 +185,14 @@ fn a_session_is_told_where_its_statements_go_and_why() {
          ERROR:  unrecognized configuration parameter \"howdah.nonsense\"\n"
     );
     assert_eq!(text(&answer.stderr), expected);
+    // The same without a proxy, by the catalog of the database: it knows that now() does not write.
+    let catalog = format!("postgres://postgres@{primary}/postgres");
+    for (arguments, decision) in [(vec!["--catalog", &catalog], "replica"), (vec![], "primary")] {
+        let command = ["policy", "explain", "SELECT now()", "--json"];
+        let output = self::howdah().args(command).args(arguments).output().unwrap();
+        let value: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(value["route"]["decision"], decision, "{value}");
+    }
 }
 
 /// A new version that fails its cases changes nothing but the log.
