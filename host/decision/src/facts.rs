@@ -25,6 +25,13 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// The kind of this name.
+    pub fn named(name: &str) -> Option<Kind> {
+        use Kind::{Begin, Ddl, Empty, End, Read, Session, Unknown, Utility, Write};
+        let all = [Empty, Read, Begin, End, Session, Utility, Write, Ddl, Unknown];
+        all.into_iter().find(|kind| kind.name() == name)
+    }
+
     /// The word that policies, logs and `SHOW` use.
     pub fn name(self) -> &'static str {
         match self {
@@ -110,6 +117,11 @@ impl Facts {
     /// The flags as a number, bit by bit in the order of `wit/types.wit`.
     pub const fn bits(self) -> u16 {
         self.0
+    }
+
+    /// The flag of this name.
+    pub fn named(name: &str) -> Option<Facts> {
+        Facts::NAMES.iter().position(|one| *one == name).map(|bit| Facts(1 << bit))
     }
 
     /// The names of the flags that are set.

@@ -10,6 +10,7 @@ use howdah_decision::{Failure, Observation, Retry, Role};
 
 use crate::chain::{Chain, Interest, Question};
 use crate::convert;
+use crate::heard::Said;
 use crate::registry::Generation;
 use crate::spec::OnFailure;
 use crate::worker::{Failed, Worker};
@@ -154,7 +155,7 @@ impl Worker {
                     retry.call_failed(store, &told, q.sql, kind, digest, facts, q.class)?;
                 Ok(convert::retry(answer, failure))
             });
-            match self.usable(chain, i, asked) {
+            match self.usable(chain, i, asked, |retry, _| Said::Retry(*retry)) {
                 Ok((Retry::NoOpinion, _)) => {}
                 Ok((decision, _)) => return decision,
                 Err(Failed) => match policy.spec.on_failure {

@@ -12,7 +12,9 @@ mod chain;
 mod convert;
 mod engine;
 mod handover;
+mod heard;
 mod host;
+mod inspect;
 mod instance;
 mod kv;
 mod loaded;
@@ -25,6 +27,8 @@ mod worker;
 
 pub use beside::FailedAt;
 pub use chain::{Answer, Background, Chain, Interest, Question, Source, Who};
+pub use heard::{Heard, Said};
+pub use inspect::Description;
 pub use metrics::{Histogram, Metric};
 pub use registry::{Applied, Options, PolicyStatus, Registry};
 pub use spec::{Grants, Limits, OnFailure, PolicyError, PolicySpec, Scope, SettingValue};

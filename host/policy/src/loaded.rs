@@ -24,10 +24,10 @@ use crate::wasi;
 pub(crate) const MAX_TIME_TICKS: u32 = 1_000;
 
 /// The package whose interfaces policies use and offer.
-const PACKAGE: &str = "howdah:policy/";
+pub(crate) const PACKAGE: &str = "howdah:policy/";
 /// Versions of it that are understood.
 const VERSIONS: &str = "@0.1.";
-const OFFERED: [&str; 4] = ["log", "settings", "question", "types"];
+pub(crate) const OFFERED: [&str; 4] = ["log", "settings", "question", "types"];
 
 /// What a component exports.
 #[derive(Clone, Default)]
@@ -63,7 +63,8 @@ impl Hooks {
         self.all().iter().filter(|(_, there)| *there).map(|(name, _)| *name).collect()
     }
 
-    fn known() -> impl Iterator<Item = &'static str> {
+    /// The names of all hooks.
+    pub(crate) fn known() -> impl Iterator<Item = &'static str> {
         Hooks::default().all().into_iter().map(|(name, _)| name)
     }
 }
@@ -210,6 +211,12 @@ impl Loaded {
                 "a policy is in quarantine until its file or configuration changes"
             );
         }
+    }
+
+    /// How it failed last, or why it is not asked at all.
+    pub(crate) fn why_failed(&self) -> String {
+        let last = self.last_failure.lock().clone().unwrap_or_default();
+        if self.is_quarantined() { format!("it is in quarantine; last: {last}") } else { last }
     }
 
     pub(crate) fn is_quarantined(&self) -> bool {

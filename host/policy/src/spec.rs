@@ -163,7 +163,8 @@ pub struct Scope {
 }
 
 impl Scope {
-    pub(crate) fn includes(&self, user: &str, database: &str, cluster: &str) -> bool {
+    /// Whether it takes in questions of this user in this database and cluster.
+    pub fn includes(&self, user: &str, database: &str, cluster: &str) -> bool {
         let fits = |list: &[String], one: &str| list.is_empty() || list.iter().any(|l| l == one);
         fits(&self.users, user) && fits(&self.databases, database) && fits(&self.clusters, cluster)
     }

@@ -15,6 +15,7 @@ use howdah_sql::Statement;
 use crate::beside::Observed;
 use crate::chain::{Answer, Chain, Question, Slot, Source, strictest};
 use crate::convert::{self, Opinion};
+use crate::heard::{Heard, Said};
 use crate::host::{Asked, Looked};
 use crate::instance::{Instance, explain};
 use crate::loaded::{AsksBack, Loaded};
@@ -29,6 +30,8 @@ pub struct Worker {
     current: RefCell<Option<Rc<Chain>>>,
     /// What policies have still to be told of statements.
     pub(crate) observed: RefCell<Observed>,
+    /// What policies say, while somebody listens.
+    pub(crate) heard: RefCell<Option<Vec<Heard>>>,
 }
 
 /// Tells what a text is.
@@ -39,7 +42,13 @@ pub(crate) struct Failed;
 
 impl Worker {
     pub(crate) fn new(registry: Arc<Registry>, index: usize) -> Worker {
-        Worker { registry, index, current: RefCell::default(), observed: RefCell::default() }
+        Worker {
+            registry,
+            index,
+            current: RefCell::default(),
+            observed: RefCell::default(),
+            heard: RefCell::default(),
+        }
     }
 
     /// The newest generation. One atomic load when nothing has changed.
@@ -78,7 +87,12 @@ impl Worker {
                     Ok(opinion)
                 }))
             });
-            match self.usable(chain, i, asked) {
+            let usable = self.usable(chain, i, asked, |opinion, _| match opinion {
+                Opinion::None => Said::Admit(None),
+                Opinion::Accept(admission) => Said::Admit(Some(admission.clone())),
+                Opinion::Refuse(refusal) => Said::Refuse(refusal.clone()),
+            });
+            match usable {
                 Ok((Opinion::None, _)) => {}
                 Ok((Opinion::Refuse(refusal), _)) => return SessionDecision::Refuse(refusal),
                 Ok((Opinion::Accept(admission), _)) => merge(&mut merged, admission),
@@ -118,7 +132,7 @@ impl Worker {
         }
         let mut looked = Looked::default();
         let now = self.now(q);
-        let answer = Rc::new(self.ask_route(chain, q, &mut looked));
+        let answer = Rc::new(self.route_anew(chain, q, &mut looked));
         let until = now.as_seen_by(looked);
         chain.answers.borrow_mut().keep(q, answer.verdict.remember, until, &answer);
         answer
@@ -133,7 +147,17 @@ impl Worker {
         Now { topology: self.topology_epoch(), catalog: q.background.catalog_epoch() }
     }
 
-    fn ask_route(&self, chain: &Chain, q: &Question<'_>, all: &mut Looked) -> Answer {
+    /// Whether the answer to a routing question is remembered.
+    pub fn remembers(&self, chain: &Chain, q: &Question<'_>) -> bool {
+        chain.answers.borrow().recall(q, || self.topology_epoch()).is_some()
+    }
+
+    /// Asks where a statement goes, whatever is remembered, and remembers nothing.
+    pub fn ask_route(&self, chain: &Chain, q: &Question<'_>) -> Answer {
+        self.route_anew(chain, q, &mut Looked::default())
+    }
+
+    fn route_anew(&self, chain: &Chain, q: &Question<'_>, all: &mut Looked) -> Answer {
         let mut remember = Remember::Digest;
         for (i, policy) in chain.generation.policies.iter().enumerate() {
             if q.interest.0 & (1 << i) == 0 || policy.hooks.route.is_none() {
@@ -155,7 +179,11 @@ impl Worker {
                 policy: Some(policy.spec.name.as_str().into()),
                 source,
             };
-            match self.usable(chain, i, asked) {
+            let usable = self.usable(chain, i, asked, |verdict, looked| {
+                let remember = allowed(verdict.remember, looked);
+                Said::Route(Verdict { remember, ..verdict.clone() })
+            });
+            match usable {
                 Ok((verdict, looked)) => {
                     all.add(looked);
                     remember = strictest(remember, allowed(verdict.remember, looked));
@@ -189,13 +217,18 @@ impl Worker {
         }
         let mut looked = Looked::default();
         let now = self.now(q);
-        let verdict = Rc::new(self.ask_rewrite(chain, q, scan, &mut looked));
+        let verdict = Rc::new(self.rewrite_anew(chain, q, scan, &mut looked));
         let until = now.as_seen_by(looked);
         chain.rewrites.borrow_mut().keep(q, verdict.remember, until, &verdict);
         verdict.rewrite.clone()
     }
 
-    fn ask_rewrite(
+    /// Asks what becomes of a statement's text, whatever is remembered, and remembers nothing.
+    pub fn ask_rewrite(&self, chain: &Chain, q: &Question<'_>, scan: Scan<'_>) -> RewriteVerdict {
+        self.rewrite_anew(chain, q, scan, &mut Looked::default())
+    }
+
+    fn rewrite_anew(
         &self,
         chain: &Chain,
         q: &Question<'_>,
@@ -222,7 +255,11 @@ impl Worker {
                 let limit = policy.spec.limits.rewrite;
                 Ok(convert::rewrite(answer, limit).and_then(|verdict| fitting(verdict, &q, scan)))
             });
-            match self.usable(chain, i, asked) {
+            let usable = self.usable(chain, i, asked, |(verdict, _), looked| {
+                let remember = allowed(verdict.remember, looked);
+                Said::Rewrite(RewriteVerdict { remember, ..verdict.clone() })
+            });
+            match usable {
                 Ok(((verdict, statement), looked)) => {
                     all.add(looked);
                     remember = strictest(remember, allowed(verdict.remember, looked));
@@ -281,22 +318,29 @@ impl Worker {
         }
     }
 
-    /// A guest may answer something that cannot be used: that is a failure, though the instance is well.
+    /// A guest may answer something that cannot be used: that is a failure, though the instance is well. `said` tells
+    /// what it answered to whoever listens.
     pub(crate) fn usable<T>(
         &self,
         chain: &Chain,
         i: usize,
         asked: Result<(Result<T, String>, Looked), Failed>,
+        said: impl FnOnce(&T, Looked) -> Said,
     ) -> Result<(T, Looked), Failed> {
-        match asked? {
-            (Ok(answer), looked) => Ok((answer, looked)),
-            (Err(message), _) => {
-                if let Some(policy) = chain.generation.policies.get(i) {
-                    policy.failed(&format!("its answer cannot be used: {message}"));
-                }
+        let Some(policy) = chain.generation.policies.get(i) else { return Err(Failed) };
+        let outcome = match asked {
+            Ok((Ok(answer), looked)) => Ok((answer, looked)),
+            Ok((Err(message), _)) => {
+                policy.failed(&format!("its answer cannot be used: {message}"));
                 Err(Failed)
             }
-        }
+            Err(Failed) => Err(Failed),
+        };
+        self.hear(&policy.spec.name, || match &outcome {
+            Ok((answer, looked)) => said(answer, *looked),
+            Err(Failed) => Said::Failed(policy.why_failed()),
+        });
+        outcome
     }
 
     /// Calls into a policy's instance. After a failure the instance is replaced.

@@ -17,6 +17,7 @@ use tokio::task::{LocalSet, spawn_local};
 use crate::config::{Config, Source};
 use crate::monitor::{Monitor, Watch};
 use crate::peers::Peers;
+use crate::policies::record::Recorder;
 use crate::policies::{self, Swapper};
 use crate::upstream::{KeyCache, Login, Stream, Target};
 use crate::worker::{self, Message, Shared};
@@ -58,7 +59,8 @@ impl Proxy {
         let (inboxes, workers): (Vec<_>, Vec<_>) =
             (0..config.workers).map(|_| mpsc::unbounded_channel()).map(|(tx, rx)| (rx, tx)).unzip();
         let peers = Peers::find(&config.listen, &config.peers)?;
-        let shared = Shared::new(config, peers, registry, monitor, keys, workers);
+        let recorder = Recorder::start(&config.together).context("policies.record")?;
+        let shared = Shared::new(config, peers, registry, recorder, monitor, keys, workers);
         tell_policies(&shared);
         let mut threads = Vec::new();
         for (index, inbox) in inboxes.into_iter().enumerate() {

@@ -8,6 +8,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
+use howdah::policies::READ_WRITE_SPLIT;
 use howdah_pgcluster::{Auth, Cluster, Installation, Options};
 use howdah_wire::frontend::{CopyData, Query};
 use howdah_wire::{Version, startup};
@@ -148,6 +149,151 @@ fn psql_works_without_a_file_and_sigterm_lets_transactions_end() {
     assert!(text(&last.stderr).contains("terminating connection"), "{}", text(&last.stderr));
     let rows = cluster.primary().value("postgres", "SELECT count(*) FROM t").unwrap();
     assert_eq!(rows, "4", "the transaction has been committed");
+}
+
+/// `SET howdah.explain = on` says where each statement goes, and why.
+#[test]
+fn a_session_is_told_where_its_statements_go_and_why() {
+    let cluster = cluster();
+    cluster.wait_replayed().unwrap();
+    let nodes = cluster.nodes();
+    let howdah =
+        Howdah::start(&["--node", &nodes[0], "--node", &nodes[1], "--listen", "127.0.0.1:0"]);
+    // Until the nodes are known, everything may go to the primary.
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while text(&howdah.psql("SHOW transaction_read_only").stdout) != "on\n" {
+        assert!(std::time::Instant::now() < deadline, "the replica is not used");
+    }
+    let answer = howdah.psql(
+        "SET howdah.explain = on;\nSHOW howdah.explain;\nSELECT 'a' /* new */;\nSELECT 'b';\n\
+         BEGIN;\nSELECT 'c';\nCOMMIT;\nRESET howdah.explain;\nSELECT 'd';\nSET howdah.nonsense = 1;\n",
+    );
+    assert_eq!(text(&answer.stdout), "on\na\nb\nc\nd\n");
+    let (replica, primary) = (&nodes[1], &nodes[0]);
+    let kept = "remembered for this digest";
+    let expected = format!(
+        "NOTICE:  goes to {replica} (replica)\n\
+         DETAIL:  Policy read-write-split: replica; asked now; {kept}.\n\
+         NOTICE:  goes to {replica} (replica)\n\
+         DETAIL:  Policy read-write-split: replica; answered from memory; {kept}.\n\
+         NOTICE:  goes to {primary} (primary)\n\
+         DETAIL:  Policy read-write-split: primary; asked now; {kept}.\n\
+         NOTICE:  goes to {primary} (primary), where its transaction is\n\
+         DETAIL:  Inside a transaction no policy is asked where to go.\n\
+         NOTICE:  goes to {primary} (primary), where its transaction is\n\
+         DETAIL:  Inside a transaction no policy is asked where to go.\n\
+         ERROR:  unrecognized configuration parameter \"howdah.nonsense\"\n"
+    );
+    assert_eq!(text(&answer.stderr), expected);
+    // The same without a proxy, by the catalog of the database: it knows that now() does not write.
+    let catalog = format!("postgres://postgres@{primary}/postgres");
+    for (arguments, decision) in [(vec!["--catalog", &catalog], "replica"), (vec![], "primary")] {
+        let command = ["policy", "explain", "SELECT now()", "--json"];
+        let output = self::howdah().args(command).args(arguments).output().unwrap();
+        let value: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(value["route"]["decision"], decision, "{value}");
+    }
+}
+
+/// A new version that fails its cases changes nothing but the log.
+#[test]
+fn a_version_that_fails_its_cases_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = |name: &str| directory.path().join(name);
+    let cases = |expect: &str| {
+        let text = format!("[[case]]\nsql = \"SELECT 1\"\nexpect = \"{expect}\"\n");
+        std::fs::write(place("cases.toml"), text).unwrap();
+    };
+    // The same policy with a custom section behind it is another version.
+    let version = |more: &[u8]| {
+        std::fs::write(place("next"), [READ_WRITE_SPLIT, more].concat()).unwrap();
+        std::fs::rename(place("next"), place("split.wasm")).unwrap();
+    };
+    version(b"");
+    let text = "listen = [\"127.0.0.1:0\"]\n[cluster.main]\nnodes = [\"127.0.0.1:1\"]\n[[policy]]\n\
+                name = \"split\"\npath = \"split.wasm\"\ncases = \"cases.toml\"\n";
+    std::fs::write(place("howdah.toml"), text).unwrap();
+    let arguments = ["run", "--config", &place("howdah.toml").display().to_string()];
+    cases("primary");
+    let output = howdah().args(arguments).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "not even at the start");
+    assert!(self::text(&output.stderr).contains("it fails 1 of 1 cases"));
+    cases("replica");
+    let mut proxy = Howdah::start(&arguments[1..]);
+    cases("primary");
+    version(b"\0\x02\x01a");
+    let line = proxy.says("it fails 1 of 1 cases");
+    assert!(line.contains("expected primary, got replica"), "{line}");
+    assert!(line.contains("the previous version stays"), "{line}");
+    cases("replica");
+    version(b"\0\x02\x01b");
+    proxy.says("policies swapped");
+}
+
+/// What policies are asked is recorded, and another version can be asked the same.
+#[test]
+fn questions_are_recorded_and_replayed() {
+    let cluster = cluster();
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("howdah.toml");
+    let recording = directory.path().join("questions.jsonl");
+    let nodes = cluster.nodes();
+    let write = |more: &str| {
+        let start = "workers = 1\nlisten = [\"127.0.0.1:0\"]\n";
+        let text = format!(
+            "{start}[policies]\nrecord = \"questions.jsonl\"\n{more}[cluster.main]\nnodes = {nodes:?}\n"
+        );
+        std::fs::write(&file, text).unwrap();
+        Howdah::start(&["--config", file.to_str().unwrap()])
+    };
+    let lines = |proxy: Howdah, number: usize| {
+        let deadline = std::time::Instant::now() + PATIENCE;
+        loop {
+            let text = std::fs::read_to_string(&recording).unwrap();
+            if text.lines().count() >= number && text.ends_with('\n') {
+                drop(proxy);
+                return text;
+            }
+            assert!(std::time::Instant::now() < deadline, "recorded: {text}");
+            std::thread::yield_now();
+        }
+    };
+    let proxy = write("");
+    proxy.psql("SELECT 'secret';\nSELECT 'secret' /* again */;\nCREATE TABLE t (a int);\n");
+    let recorded = lines(proxy, 2);
+    assert_eq!(
+        recorded.lines().count(),
+        2,
+        "what is answered from memory is not recorded: {recorded}"
+    );
+    assert!(recorded.contains("SELECT 'secret'") && recorded.contains("\"kind\":\"ddl\""));
+    let mode = std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(&recording).unwrap());
+    assert_eq!(mode & 0o777, 0o600);
+    let replay = |more: &[&str]| {
+        let mut command = howdah();
+        command.args(["policy", "replay", "built-in"]).arg(&recording).args(more).output().unwrap()
+    };
+    let same = replay(&[]);
+    assert!(same.status.success(), "{same:?}");
+    assert_eq!(text(&same.stdout), "2 questions, 0 answered otherwise\n");
+    let other = replay(&["--set", "max-lag-ms=5"]);
+    assert_eq!(other.status.code(), Some(1));
+    assert_eq!(
+        text(&other.stdout),
+        "1: SELECT 'secret';\n    - replica\n    + replica (at most 5 ms behind)\n\
+         2 questions, 1 answered otherwise\n"
+    );
+    std::fs::remove_file(&recording).unwrap();
+    let proxy = write("record_literals = false\n");
+    proxy.psql("SELECT 'secret' /* secret */;\n");
+    let recorded = lines(proxy, 1);
+    assert!(recorded.contains("SELECT ''") && !recorded.contains("secret"), "{recorded}");
+    // The size is that of the file, whoever wrote it: there is no room any more.
+    std::fs::write(&recording, vec![b'\n'; 2_000]).unwrap();
+    let mut proxy = write("record_size = \"1kB\"\n");
+    proxy.psql("SELECT 1;\n");
+    proxy.says("record_size is reached");
+    assert_eq!(std::fs::metadata(&recording).unwrap().len(), 2_000);
 }
 
 /// A session that speaks to the proxy itself, and keeps nothing of what it is told.

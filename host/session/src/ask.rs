@@ -34,6 +34,9 @@ impl<A: AsRef<Decision>> Session<A> {
                 None => return,
             },
         };
+        if self.is_own(&prepared) {
+            return;
+        }
         self.batch.unasked.retain(|waiting| !Rc::ptr_eq(waiting, &prepared));
         self.note(&prepared.statement);
         let (text, facts) = (&prepared.query, Facts::EXTENDED);
@@ -45,10 +48,18 @@ impl<A: AsRef<Decision>> Session<A> {
         // One of its own waits to be asked about already, or has been bound.
         if self.batch.find(name).is_none()
             && let Some(prepared) = self.use_earlier(name, guide)
+            && !self.is_own(&prepared)
         {
             self.note(&prepared.statement);
             self.batch.unasked.push(prepared);
         }
+    }
+
+    /// Whether this is about a setting of the proxy itself, which is then noted.
+    pub(crate) fn is_own(&mut self, prepared: &Prepared) -> bool {
+        let Some(own) = prepared.statement.own() else { return false };
+        self.batch.own.add(own, &prepared.statement);
+        true
     }
 
     /// The batch uses a statement that was prepared before.

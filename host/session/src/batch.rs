@@ -13,6 +13,7 @@ use howdah_wire::frame::{self, Head};
 use howdah_wire::frontend::{Bind, Close, Describe, Parse, Query, Target, tag};
 
 use crate::limits::{MAX_BATCH, MAX_CLIENT_STATEMENTS, MAX_STATEMENT};
+use crate::own::OwnBatch;
 use crate::prepared::Named;
 use crate::session::{Fault, Phase, Session};
 use crate::{Buffers, Guide, Prepared};
@@ -56,6 +57,8 @@ pub(crate) struct Batch<A> {
     pub(crate) again: bool,
     /// The strictest routing answer so far.
     pub(crate) answer: Option<Rc<A>>,
+    /// What it has to do with settings of the proxy itself.
+    pub(crate) own: OwnBatch,
     /// Every statement may be sent again as long as nothing of its result was delivered.
     pub(crate) replayable: bool,
     /// Every statement only reads.
@@ -65,7 +68,7 @@ pub(crate) struct Batch<A> {
     /// It was routed before its end was seen.
     pub(crate) partial: bool,
     /// It does something, or begins to.
-    executes: bool,
+    pub(crate) executes: bool,
     /// It cannot be answered without a server.
     pub(crate) needs_server: bool,
     /// Flush ended it, and it only defines things: the proxy adds the Sync that sets the server free.
@@ -84,6 +87,7 @@ impl<A> Default for Batch<A> {
             synced: false,
             again: false,
             answer: None,
+            own: OwnBatch::Nothing,
             replayable: true,
             reads: true,
             reads_sequences: false,
@@ -301,12 +305,15 @@ impl<A: AsRef<Decision>> Session<A> {
             match head.tag {
                 tag::QUERY | tag::FUNCTION_CALL | tag::SYNC => {
                     self.batch.synced = true;
-                    return Ok(self.batch_complete(io));
+                    return Ok(self.batch_complete(io, guide));
                 }
                 tag::FLUSH => {
+                    if self.answer_own(io, guide) {
+                        return Ok(Gathered::Done);
+                    }
                     if self.batch.needs_server {
                         self.flushed();
-                        return Ok(self.batch_complete(io));
+                        return Ok(self.batch_complete(io, guide));
                     }
                     self.answer_definitions(io);
                     return Ok(Gathered::Done);
@@ -379,6 +386,10 @@ impl<A: AsRef<Decision>> Session<A> {
                 let (statement, text) = self.understand_query(query.text, guide)?;
                 let seen = text.as_deref().map_or(query.text, str::as_bytes);
                 self.batch.executes = true;
+                if let Some(own) = statement.own() {
+                    self.batch.own.add(own, &statement);
+                    return Ok(());
+                }
                 self.note(&statement);
                 self.note_answer(guide.route(seen, &statement, Facts::NONE, None));
                 self.batch.entries.push_back(Entry::Query(statement, text));
@@ -387,8 +398,10 @@ impl<A: AsRef<Decision>> Session<A> {
                 let parse = Parse::read(body).map_err(malformed)?;
                 let prepared = self.understand_parse(&parse, guide)?;
                 let needed = self.batch.needs_server;
-                self.note(&prepared.statement);
-                self.batch.unasked.push(Rc::clone(&prepared));
+                if !self.is_own(&prepared) {
+                    self.note(&prepared.statement);
+                    self.batch.unasked.push(Rc::clone(&prepared));
+                }
                 let twice = !parse.name.is_empty() && self.knows(parse.name);
                 let proof = Some((self.copy_of(&prepared), self.edition));
                 self.batch.needs_server = needed || twice || prepared.proven.get() != proof;
@@ -448,7 +461,15 @@ impl<A: AsRef<Decision>> Session<A> {
         }
     }
 
-    fn batch_complete(&mut self, io: &mut Buffers) -> Gathered {
+    fn batch_complete<G: Guide<Answer = A>>(
+        &mut self,
+        io: &mut Buffers,
+        guide: &mut G,
+    ) -> Gathered {
+        if self.answer_own(io, guide) {
+            return Gathered::Done;
+        }
+        self.explain_local(io, guide);
         if self.to_primary {
             return Gathered::Routed;
         }
@@ -478,6 +499,9 @@ impl<A: AsRef<Decision>> Session<A> {
         guide: &mut G,
     ) -> Result<(Rc<Statement>, Option<Box<str>>), Refused> {
         let statement = guide.scan(text);
+        if statement.own().is_some() {
+            return Ok((statement, None));
+        }
         match guide.rewrite(text, &statement, self.transaction_facts()) {
             Rewrite::Unchanged => Ok((statement, None)),
             Rewrite::Text(new) => Ok((guide.scan(new.as_bytes()), Some(new))),
@@ -499,6 +523,9 @@ impl<A: AsRef<Decision>> Session<A> {
             ));
         }
         let prepared = guide.prepare(parse.query, parse.types);
+        if prepared.statement.own().is_some() {
+            return Ok(prepared);
+        }
         let facts = self.transaction_facts().with(Facts::EXTENDED);
         match guide.rewrite(parse.query, &prepared.statement, facts) {
             Rewrite::Unchanged => Ok(prepared),

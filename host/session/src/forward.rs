@@ -16,6 +16,7 @@ use crate::batch::{Entry, Refused, malformed, most_gathered, peek_client, too_la
 use crate::buffers::move_bytes;
 use crate::expect::{Expect, Reply};
 use crate::limits::{MAX_NAME, MAX_STATEMENT};
+use crate::own::{is_own, not_here};
 use crate::prepared::Named;
 use crate::session::{Fault, Phase, Session};
 use crate::{Buffers, Guide, Prepared, ServerState};
@@ -258,7 +259,10 @@ impl<A: AsRef<Decision>> Session<A> {
                 self.copying = false;
                 Ok(Passage::Verbatim)
             }
-            tag::EXECUTE => self.pass_execute(io, server, guide, run, head),
+            tag::EXECUTE => {
+                self.explain_bound(guide);
+                self.pass_execute(io, server, guide, run, head)
+            }
             tag::QUERY | tag::PARSE | tag::BIND | tag::DESCRIBE | tag::CLOSE => {
                 self.flush_run(io, run);
                 self.pass_named(io, server, guide, head)
@@ -315,6 +319,11 @@ impl<A: AsRef<Decision>> Session<A> {
                 }
             },
         };
+        if let Some(own) = statement.own() {
+            self.tell_own(own, &statement, guide);
+            return Ok(Passage::Replaced);
+        }
+        self.explain_bound(guide);
         self.touches(server, &statement);
         self.tally_statement(io, guide, &statement);
         // A simple query drops the unnamed statement (postgres.c, exec_simple_query).
@@ -351,6 +360,10 @@ impl<A: AsRef<Decision>> Session<A> {
                 }
             },
         };
+        if is_own(&prepared.statement) {
+            self.refuse_statement(&not_here());
+            return Ok(Passage::Replaced);
+        }
         if parse.name.is_empty() {
             return Ok(self.pass_unnamed(io, server, &parse, prepared));
         }
@@ -405,6 +418,10 @@ impl<A: AsRef<Decision>> Session<A> {
             self.bound(bind.portal.into(), None);
             return Ok(Passage::Verbatim);
         };
+        if is_own(named.statement()) {
+            self.refuse_statement(&not_here());
+            return Ok(Passage::Replaced);
+        }
         if self.verify(io, server, bind.statement, &named) {
             return Ok(Passage::Held);
         }
@@ -450,6 +467,10 @@ impl<A: AsRef<Decision>> Session<A> {
         }
         let named = self.defined(describe.name);
         let name = match &named {
+            Some(named) if is_own(named.statement()) => {
+                self.refuse_statement(&not_here());
+                return Ok(Passage::Replaced);
+            }
             Some(named) => {
                 if self.verify(io, server, describe.name, named) {
                     return Ok(Passage::Held);

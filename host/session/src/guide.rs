@@ -1,7 +1,8 @@
 use std::rc::Rc;
 
-use howdah_decision::{Decision, Facts, Failure, Retry, Rewrite};
-use howdah_sql::Statement;
+use howdah_decision::{Decision, Facts, Failure, Refusal, Retry, Rewrite, Table};
+use howdah_sql::{Own, Statement};
+use howdah_wire::backend::ErrorReport;
 use howdah_wire::frontend::Bind;
 
 use crate::{Prepared, Seen};
@@ -77,4 +78,47 @@ pub trait Guide {
 
     /// Its answer is complete.
     fn ended(&mut self, _: &Seen<Self::Answer>) {}
+
+    /// The client sets, resets or shows a setting of the proxy itself: what it is told.
+    ///
+    /// # Errors
+    /// There is no such setting, or no such value.
+    fn own_setting(&mut self, own: &Own) -> Result<Told, Refusal> {
+        Err(unknown(own))
+    }
+
+    /// What the client is told before the result of what it has sent, if it wants to know why it goes where it goes.
+    fn explain(&mut self, _what: &Explained<'_, Self::Answer>) -> Option<ErrorReport> {
+        None
+    }
+}
+
+/// What the proxy itself answers to a statement.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Told {
+    /// It is done: the command tag.
+    Done(&'static str),
+    /// A result.
+    Table(Table),
+}
+
+/// What is to be explained.
+pub enum Explained<'a, A> {
+    /// A batch that no server gets.
+    Local(&'a Rc<A>),
+    /// A batch that goes to the leased server.
+    Sent {
+        /// What was said of it, unless it is sent without asking.
+        answer: Option<&'a Rc<A>>,
+        /// It goes to the primary whatever was said.
+        to_primary: bool,
+    },
+    /// A statement that goes where its transaction is.
+    Bound,
+}
+
+/// What a client is told of a setting that the proxy does not have.
+pub fn unknown(own: &Own) -> Refusal {
+    let message = format!("unrecognized configuration parameter \"howdah.{}\"", own.name);
+    Refusal::new("42704", &message)
 }

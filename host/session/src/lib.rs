@@ -19,6 +19,7 @@ mod hold;
 pub mod limits;
 mod local;
 mod loss;
+mod own;
 mod parameters;
 mod pin;
 mod prepared;
@@ -30,7 +31,7 @@ mod statements;
 mod tally;
 
 pub use buffers::Buffers;
-pub use guide::Guide;
+pub use guide::{Explained, Guide, Told, unknown};
 pub use parameters::Parameters;
 pub use pin::Pin;
 pub use prepared::{Prepared, StatementId};

@@ -13,7 +13,7 @@ use howdah_wire::frontend::{Bind, Close, Describe, Parse, Query, Target, tag};
 
 use crate::batch::{Entry, malformed, peek_client};
 use crate::session::{Fault, Phase, Session, Step};
-use crate::{Buffers, Guide};
+use crate::{Buffers, Guide, Told};
 
 /// OID of type text (pg_type.dat).
 const TEXT: u32 = 25;
@@ -27,9 +27,28 @@ const NO_PARAMETERS: &[u8] = b"t\0\0\0\x06\0\0";
 pub(crate) const CLOSE_COMPLETE: &[u8] = b"3\0\0\0\x04";
 
 /// What a locally answered batch produces.
-enum Produce<'a> {
+pub(crate) enum Produce<'a> {
     Table(&'a Table),
     Command(&'static str),
+}
+
+impl<'a> From<&'a Told> for Produce<'a> {
+    fn from(told: &'a Told) -> Produce<'a> {
+        match told {
+            Told::Done(tag) => Produce::Command(tag),
+            Told::Table(table) => Produce::Table(table),
+        }
+    }
+}
+
+impl Produce<'_> {
+    /// All that a simple query gets, but ReadyForQuery.
+    pub(crate) fn write(&self, out: &mut BytesMut) {
+        if let Produce::Table(_) = self {
+            describe(out, self);
+        }
+        execute(out, self);
+    }
 }
 
 impl<A: AsRef<Decision>> Session<A> {
@@ -96,11 +115,18 @@ impl<A: AsRef<Decision>> Session<A> {
 
     /// The batch gets the table of a policy.
     pub(crate) fn answer_table(&mut self, io: &mut Buffers, table: &Table) {
+        self.answer_batch(io, &Produce::Table(table));
+    }
+
+    /// The batch gets this, and what it prepares is prepared.
+    pub(crate) fn answer_batch(&mut self, io: &mut Buffers, produce: &Produce<'_>) {
         self.define_all();
         let batch = self.take_batch(io);
-        self.rows = table.rows.len() as u64;
+        if let Produce::Table(table) = produce {
+            self.rows = table.rows.len() as u64;
+        }
         self.tally_done();
-        self.answer_frames(io, &batch, &Produce::Table(table));
+        self.answer_frames(io, &batch, produce);
     }
 
     /// Answers each message of a batch as a server would.
@@ -110,10 +136,7 @@ impl<A: AsRef<Decision>> Session<A> {
             let out = &mut io.client_out;
             match tag {
                 tag::QUERY => {
-                    if let Produce::Table(_) = produce {
-                        describe(out, produce);
-                    }
-                    execute(out, produce);
+                    produce.write(out);
                     self.write_ready(io);
                 }
                 tag::PARSE => out.extend_from_slice(PARSE_COMPLETE),

@@ -236,6 +236,7 @@ impl<A: AsRef<Decision>> Session<A> {
                     ms => Step::Pause(ms),
                 })),
                 (Phase::Server, Some(server)) => {
+                    self.explain_sent(io, guide);
                     self.begin(io, server);
                     Ok(None)
                 }
@@ -465,6 +466,9 @@ impl<A: AsRef<Decision>> Session<A> {
             if self.armed && (self.commits || self.status == TransactionStatus::Idle) {
                 guide.arm(true);
             }
+            if self.owes_only_local() {
+                return Ok(None);
+            }
         }
         if self.phase == Phase::Answers && self.is_settled() && self.pin_in_doubt {
             self.check_pin(io);
@@ -486,6 +490,18 @@ impl<A: AsRef<Decision>> Session<A> {
             Phase::End => Ok(None),
             _ => Ok(Some(Step::Wait)),
         }
+    }
+
+    /// Whether the server has nothing more to say before the next answers, which are the proxy's own.
+    fn owes_only_local(&self) -> bool {
+        let local = self.pending.iter().all(|expect| expect.local().is_some());
+        local
+            && !self.pending.is_empty()
+            && self.phase == Phase::Answers
+            && self.retained.is_none()
+            && !self.awaiting_ready
+            && !self.unsynced
+            && self.server_stream.0 == 0
     }
 
     /// RESET in a transaction has gone back to the server's own default, but the client's start-up wants something

@@ -5,8 +5,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use howdah_decision::{Decision, Demands, Facts, Failure, Kind, PoolMode, Refusal, Retry, Rewrite};
-use howdah_sql::{NoCatalog, ScanOptions, Statement};
+use howdah_decision::{
+    Decision, Demands, Facts, Failure, Kind, PoolMode, Refusal, Retry, Rewrite, Table,
+};
+use howdah_sql::{NoCatalog, Own, OwnVerb, ScanOptions, Statement};
 use howdah_wire::backend::{
     BindComplete, CommandComplete, ErrorReport, ErrorResponse, ParseComplete, ReadyForQuery,
     TransactionStatus,
@@ -15,8 +17,8 @@ use howdah_wire::frontend::{Bind, Execute, Parse, Query, Sync};
 use howdah_wire::{backend, frame};
 
 use crate::{
-    Buffers, Disposition, Guide, Parameters, Prepared, Seen, ServerState, Session, Settings,
-    StatementId, Step, Value,
+    Buffers, Disposition, Explained, Guide, Parameters, Prepared, Seen, ServerState, Session,
+    Settings, StatementId, Step, Told, Value, unknown,
 };
 
 mod again;
@@ -44,6 +46,8 @@ struct Policy {
     observes: bool,
     begun: usize,
     seen: Vec<String>,
+    /// `howdah.explain` is on.
+    explains: bool,
 }
 
 impl Guide for Policy {
@@ -129,6 +133,24 @@ impl Guide for Policy {
         let state = sqlstate.map(|state| String::from_utf8_lossy(&state).into_owned());
         let answered = seen.answer.is_some();
         self.seen.push(format!("{kind:?} {rows} {bytes} {state:?} {answered}"));
+    }
+
+    fn own_setting(&mut self, own: &Own) -> Result<Told, Refusal> {
+        if &*own.name != "explain" {
+            return Err(unknown(own));
+        }
+        match own.verb {
+            OwnVerb::Show => {
+                let columns = vec!["howdah.explain".to_owned()];
+                return Ok(Told::Table(Table { columns, rows: vec![vec![None]] }));
+            }
+            _ => self.explains = matches!(own.verb, OwnVerb::Set(_)),
+        }
+        Ok(Told::Done("SET"))
+    }
+
+    fn explain(&mut self, _: &Explained<'_, Answer>) -> Option<ErrorReport> {
+        self.explains.then(|| ErrorReport::notice(b"00000", "why"))
     }
 }
 
@@ -396,4 +418,85 @@ fn pieces_make_no_difference() {
     for size in 1..20 {
         assert_eq!(run(size), expected, "pieces of {size}");
     }
+}
+
+#[test]
+fn settings_of_the_proxy_never_reach_a_server() {
+    let mut bench = Bench::new();
+    bench.query("SET howdah.explain = on");
+    assert_eq!(bench.step(None), Step::Wait);
+    assert_eq!(bench.sent_down(), b"CZ");
+    assert!(bench.guide.explains);
+    bench.query("SHOW howdah.explain");
+    assert_eq!(bench.step(None), Step::Wait);
+    assert_eq!(bench.sent_down(), b"TDCZ");
+    bench.query("SET howdah.nonsense TO 1");
+    bench.step(None);
+    assert_eq!(sqlstate(&bench.io.client_out), *b"42704");
+    bench.io.client_out.clear();
+    for mixed in ["SET howdah.explain = off; SELECT 1", "RESET howdah.explain; SHOW howdah.explain"]
+    {
+        bench.query(mixed);
+        assert_eq!(bench.step(None), Step::Wait);
+        assert_eq!(sqlstate(&bench.io.client_out), *b"0A000", "{mixed}");
+        bench.io.client_out.clear();
+    }
+    // As drivers do it: prepared first, executed later.
+    let input = &mut bench.io.client_in;
+    Parse { name: b"s", query: b"RESET howdah.explain", types: b"\0\0" }.write(input);
+    Sync.write(input);
+    assert_eq!(bench.step(None), Step::Wait);
+    assert_eq!(bench.sent_down(), b"1Z");
+    assert!(bench.guide.explains, "nothing was executed");
+    let input = &mut bench.io.client_in;
+    Bind { portal: b"", statement: b"s", rest: b"\0\0\0\0\0\0" }.write(input);
+    Execute { portal: b"", max_rows: 0 }.write(input);
+    Sync.write(input);
+    assert_eq!(bench.step(None), Step::Wait);
+    assert_eq!(bench.sent_down(), b"2CZ");
+    assert!(!bench.guide.explains);
+    assert_eq!(bench.sent_up(), b"");
+}
+
+#[test]
+fn settings_of_the_proxy_inside_a_transaction() {
+    let (mut bench, mut primary) = (Bench::new(), server(false));
+    bench.query("BEGIN");
+    bench.step(None);
+    bench.step(Some(&mut primary));
+    bench.completed(TransactionStatus::InTransaction);
+    bench.step(Some(&mut primary));
+    assert_eq!((bench.sent_up(), bench.sent_down()), (b"Q".to_vec(), b"CZ".to_vec()));
+    // Answered at once, though the server has nothing to say.
+    bench.query("SET howdah.explain = on");
+    assert_eq!(bench.step(Some(&mut primary)), Step::Wait);
+    assert_eq!((bench.sent_up(), bench.sent_down()), (Vec::new(), b"CZ".to_vec()));
+    bench.query("SELECT 1");
+    bench.step(Some(&mut primary));
+    bench.completed(TransactionStatus::InTransaction);
+    bench.step(Some(&mut primary));
+    assert_eq!((bench.sent_up(), bench.sent_down()), (b"Q".to_vec(), b"NCZ".to_vec()));
+    let input = &mut bench.io.client_in;
+    Parse { name: b"", query: b"SHOW howdah.explain", types: b"\0\0" }.write(input);
+    Sync.write(input);
+    bench.step(Some(&mut primary));
+    assert_eq!(bench.sent_up(), b"S", "the statement is not sent");
+    ReadyForQuery { status: TransactionStatus::InTransaction }.write(&mut bench.io.server_in);
+    bench.step(Some(&mut primary));
+    assert_eq!(bench.sent_down(), b"EZ");
+}
+
+#[test]
+fn explanations_stand_before_results() {
+    let (mut bench, mut replica) = (Bench::new(), server(true));
+    bench.guide.explains = true;
+    bench.query("SELECT 1");
+    bench.step(None);
+    bench.step(Some(&mut replica));
+    bench.completed(TransactionStatus::Idle);
+    bench.step(Some(&mut replica));
+    assert_eq!(bench.sent_down(), b"NCZ");
+    bench.query("forbidden");
+    bench.step(None);
+    assert_eq!(bench.sent_down(), b"NEZ");
 }

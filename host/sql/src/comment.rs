@@ -61,6 +61,27 @@ pub fn tag<'a>(text: &'a [u8], key: &str) -> Option<Cow<'a, str>> {
     comments(text, end).chain(comments(text, 0)).find_map(|comment| in_comment(comment, key))
 }
 
+/// All keys with their values, as [`tag`] would tell them.
+pub fn tags(text: &[u8]) -> Vec<(String, String)> {
+    if text.len() > crate::MAX_SCAN_LEN {
+        return Vec::new();
+    }
+    let end = last_token_end(text);
+    let mut tags: Vec<(String, String)> = Vec::new();
+    for comment in comments(text, end).chain(comments(text, 0)) {
+        for pair in inside(comment).unwrap_or_default().split(',') {
+            let Some(key) = pair.split_once('=').and_then(|(name, _)| decode(name.trim())) else {
+                continue;
+            };
+            let known = tags.iter().any(|(name, _)| **name == *key);
+            if let Some(value) = in_comment(comment, &key).filter(|_| !known) {
+                tags.push((key.into_owned(), value.into_owned()));
+            }
+        }
+    }
+    tags
+}
+
 fn in_comment<'a>(comment: &'a [u8], key: &str) -> Option<Cow<'a, str>> {
     inside(comment)?.split(',').find_map(|pair| {
         let (name, value) = pair.split_once('=')?;

@@ -48,7 +48,34 @@ pub enum Effect {
     Pin(PinReason),
     /// May take away something that could not follow the client: DROP, DISCARD, CLOSE, UNLISTEN, `pg_advisory_unlock`.
     Unpin,
+    /// Sets, resets or shows a setting of the proxy itself, of which no server must learn.
+    Own(Own),
 }
+
+/// A statement about a setting of the proxy itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Own {
+    /// Folded name, without `howdah.`.
+    pub name: Box<str>,
+    /// What is to be done with it.
+    pub verb: OwnVerb,
+}
+
+/// What is to be done with a setting of the proxy itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OwnVerb {
+    /// `SET name TO value`: the SQL text of the value.
+    Set(Box<str>),
+    /// `SET LOCAL`.
+    SetLocal,
+    /// `RESET name`, or `SET name TO DEFAULT`.
+    Reset,
+    /// `SHOW name`.
+    Show,
+}
+
+/// What the names of the proxy's own settings begin with.
+const OWN: &str = "howdah.";
 
 /// Why a session has to stay on its server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -213,7 +240,31 @@ pub(crate) fn of_session_verb(text: &[u8], start: usize, backslash_escapes: bool
     } else {
         None
     };
-    effect.unwrap_or(Effect::Pin(PinReason::Settings))
+    own(effect.unwrap_or(Effect::Pin(PinReason::Settings)))
+}
+
+/// Settings of the proxy itself are no servers' settings.
+fn own(effect: Effect) -> Effect {
+    let (name, verb) = match &effect {
+        Effect::Set { name, value } => (name, OwnVerb::Set(value.clone())),
+        Effect::SetLocal { name } => (name, OwnVerb::SetLocal),
+        Effect::Reset { name } => (name, OwnVerb::Reset),
+        _ => return effect,
+    };
+    match name.strip_prefix(OWN) {
+        Some(name) => Effect::Own(Own { name: name.into(), verb }),
+        None => effect,
+    }
+}
+
+/// The effect of a SHOW that begins at `start`.
+pub(crate) fn of_show(text: &[u8], start: usize, backslash_escapes: bool) -> Effect {
+    let mut words = Words::new(text, start, backslash_escapes);
+    words.word("show");
+    match words.name().as_deref().and_then(|name| name.strip_prefix(OWN)) {
+        Some(name) => Effect::Own(Own { name: name.into(), verb: OwnVerb::Show }),
+        None => Effect::None,
+    }
 }
 
 fn deallocate(words: &mut Words<'_>) -> Option<Effect> {

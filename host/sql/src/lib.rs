@@ -13,15 +13,17 @@ mod digest;
 mod effect;
 mod lex;
 mod literals;
+mod normal;
 mod relations;
 mod scan;
 mod words;
 
 pub use body::{Body, body};
 pub use catalog::{Catalog, NoCatalog, Volatility};
-pub use comment::tag;
-pub use effect::{Effect, PinReason};
+pub use comment::{tag, tags};
+pub use effect::{Effect, Own, OwnVerb, PinReason};
 pub use literals::literal;
+pub use normal::without_literals;
 pub use relations::relations;
 
 use howdah_decision::{Facts, Kind};
@@ -97,6 +99,14 @@ impl Statement {
     /// What it does to the session, when it is a single statement.
     pub fn only_effect(&self) -> &Effect {
         if self.statements == 1 { self.effect(0) } else { &Effect::None }
+    }
+
+    /// The setting of the proxy itself that it is about, or that one of its statements is about.
+    pub fn own(&self) -> Option<&Own> {
+        self.effects.iter().find_map(|effect| match effect {
+            Effect::Own(own) => Some(own),
+            _ => None,
+        })
     }
 
     /// Why the session has to stay on its server afterwards: the first reason.

@@ -2,6 +2,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::policy::PolicyCommand;
 use crate::config::{Origin, Source};
 use crate::upstream::Target;
 
@@ -38,6 +39,12 @@ pub enum Command {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
+    /// Write, check, test and measure policies
+    Policy {
+        /// What to do
+        #[command(subcommand)]
+        command: PolicyCommand,
+    },
     /// Start a primary, two standbys, the proxy and some load, and show where queries go
     Demo {
         /// Show nothing live: check what should be true, print what was seen, and exit with 0 or 1
@@ -46,6 +53,12 @@ pub enum Command {
     },
     /// Print the version
     Version,
+    /// Print docs/hooks.md
+    #[command(hide = true)]
+    HooksReference {
+        /// Folder of the policy interface
+        wit: PathBuf,
+    },
     /// Print docs/config.md
     #[command(hide = true)]
     ConfigReference,

@@ -111,7 +111,7 @@ impl Mistakes {
 }
 
 /// The end of a message about an unknown word: what was meant, or what there is.
-pub(super) fn suggestion(word: &str, known: &[&str]) -> String {
+pub(crate) fn suggestion(word: &str, known: &[&str]) -> String {
     let distance = |candidate: &&&str| strsim::damerau_levenshtein(word, candidate);
     // A third of the letters may be wrong, of short words one, but never all of them.
     let most = (word.chars().count() / 3).max(1);

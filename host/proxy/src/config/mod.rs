@@ -30,15 +30,17 @@ pub use crate::upstream::Secret;
 use crate::upstream::{Login, Target};
 pub(crate) use address::show as show_address;
 pub use mistake::Mistake;
+pub(crate) use mistake::suggestion;
 pub use parts::{
     Auth, AuthMethod, Cluster, Grant, Limits, Log, LogFormat, LogLevel, Monitor, Node, OnFailure,
-    Others, Policy, PolicyLimits, PolicySource, Pool, PoolChanges, Reset, User,
+    Others, Policies, Policy, PolicyLimits, PolicySource, Pool, PoolChanges, Reset, User,
 };
 use passwords::Passwords;
 pub use reference::reference;
 pub use settings::SettingValue;
 pub use source::{Origin, Source};
 pub use units::Size;
+pub(crate) use written::BUILT_IN;
 
 /// A configuration that has been found sound.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,6 +66,8 @@ pub struct Config {
     pub databases: BTreeMap<String, PoolChanges>,
     /// Limits of the proxy as a whole.
     pub limits: Limits,
+    /// What holds for all policies together.
+    pub together: Policies,
     /// The chain of policies, at least one.
     pub policies: Vec<Policy>,
     /// The log.
@@ -123,6 +127,7 @@ impl Config {
             ("listen", old.listen != new.listen),
             ("peers", old.peers != new.peers),
             ("workers", old.workers != new.workers),
+            ("policies", old.together != new.together),
             ("log.format", old.log.format != new.log.format),
         ];
         differ.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()

@@ -6,8 +6,8 @@ use super::passwords::Passwords;
 use super::surroundings::Surroundings;
 use super::written;
 use super::{
-    Auth, AuthMethod, Cluster, Config, Limits, Log, Mistake, Monitor, Node, Others, Policy, Pool,
-    address, cores,
+    Auth, AuthMethod, Cluster, Config, Limits, Log, Mistake, Monitor, Node, Others, Policies,
+    Policy, Pool, address, cores,
 };
 
 /// What mistakes point to.
@@ -41,6 +41,7 @@ pub(super) fn config(
         pool: Pool::default(),
         databases: BTreeMap::new(),
         limits: Limits::default(),
+        together: Policies::default(),
         policies: vec![Policy::default()],
         log: Log::default(),
         warnings,

@@ -115,6 +115,9 @@ pub struct Policy {
     pub name: String,
     /// Where the component is.
     pub source: PolicySource,
+    /// Cases that a version must pass before it comes into force: a file, which existed when the configuration was
+    /// read.
+    pub cases: Option<PathBuf>,
     /// What happens to a question that it fails to answer.
     pub on_failure: OnFailure,
     /// What it may use besides log, settings and the question.
@@ -273,6 +276,21 @@ section! {
 }
 
 section! {
+    /// What holds for all policies together.
+    pub struct Policies {
+        /// A file to which the questions are appended that policies are asked, with their answers, for `howdah policy
+        /// replay`; what is answered from memory is not. Statements and the names of those who sent them are in it in
+        /// clear, so it is made readable for its owner only. A change needs a restart.
+        record: Option<PathBuf> = None;
+        /// Nothing more is recorded when the file has this size.
+        record_size: Size = Size(64 << 20), in Size(1 << 10)..=Size(64 << 30);
+        /// False: literals are left out of what is recorded, and comments. A policy that looks at them answers otherwise
+        /// when it is asked again.
+        record_literals: bool = true;
+    }
+}
+
+section! {
     /// What a policy may use. Each limit is enforced on every call.
     pub struct PolicyLimits {
         /// Longest call.
@@ -313,6 +331,7 @@ impl Default for Policy {
         Policy {
             name: "read-write-split".to_owned(),
             source: PolicySource::BuiltIn,
+            cases: None,
             on_failure: OnFailure::Fallback,
             grants: vec![Grant::Metrics],
             kv_space: None,

@@ -9,7 +9,9 @@ use howdah_decision::PoolMode;
 use toml::de::{DeTable, DeValue};
 
 use super::address::{Listen, PROXY_PORT, Server};
-use super::parts::{AuthMethod, Grant, Limits, Log, MAX_POOL_SIZE, OnFailure, PolicyLimits, Pool};
+use super::parts::{
+    AuthMethod, Grant, Limits, Log, MAX_POOL_SIZE, OnFailure, Policies, PolicyLimits, Pool,
+};
 use super::reader::{Item, Reading, Table, section};
 use super::settings::{self, SettingValue};
 use super::value::{At, Value};
@@ -138,6 +140,9 @@ section! {
         name: Option<At<String>> = None;
         /// The component: a file, watched for changes, or `"built-in"` for read-write-split.
         path: At<PathBuf> = At { at: 0, value: BUILT_IN.into() };
+        /// Cases (see docs/write-a-policy.md) that a version must pass before it comes into force; one that fails a
+        /// case is refused, and the previous one stays.
+        cases: Option<At<PathBuf>> = None;
         /// What happens to a question that it fails to answer: `fallback`, the next policy is asked; `open`, the
         /// primary gets it unchanged; `closed`, it is refused.
         on_failure: OnFailure = OnFailure::Fallback;
@@ -158,7 +163,7 @@ section! {
 pub(super) type WholePolicy = (Policy, PolicyLimits, BTreeMap<String, SettingValue>);
 
 /// The path of the policy in the program.
-pub(super) const BUILT_IN: &str = "built-in";
+pub(crate) const BUILT_IN: &str = "built-in";
 
 /// Where clients are awaited when nobody says otherwise.
 pub(super) fn default_listen() -> Listen {
@@ -174,6 +179,7 @@ pub(super) struct Written {
     pub(super) pool: Pool,
     pub(super) databases: Vec<(At<String>, Database)>,
     pub(super) limits: Limits,
+    pub(super) together: Policies,
     pub(super) policies: Vec<At<WholePolicy>>,
     pub(super) log: Log,
 }
@@ -191,6 +197,7 @@ impl Written {
             pool: only(&mut root, "pool", Pool::ABOUT, Pool::read),
             databases: named(&mut root, "database", Database::ABOUT, Database::read),
             limits: only(&mut root, "limits", Limits::ABOUT, Limits::read),
+            together: only(&mut root, "policies", Policies::ABOUT, Policies::read),
             policies: policies(&mut root),
             log: only(&mut root, "log", Log::ABOUT, Log::read),
         };

@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use tokio::time::{self, Instant};
 
 use super::Monitor;
-use crate::upstream::{Client, Login};
+use crate::upstream::{Client, KeyCache, Login, Target};
 
 /// Catalogs are loaded again after this: DDL may have come past the proxy.
 const REFRESH: Duration = Duration::from_secs(60);
@@ -263,12 +263,24 @@ async fn load(
     let snapshot = monitor.snapshot();
     let node = pick(&snapshot, cluster).ok_or(Unloaded::NoNode)?;
     let Some((_, (target, login))) = monitor.login(node) else { return Err(Unloaded::NoNode) };
-    let failed = |error: &dyn std::fmt::Display| Unloaded::Failed(error.to_string());
     let login = Login { database: database.to_owned(), ..login.clone() };
+    fetch(target, &login, &monitor.keys, number).await.map_err(Unloaded::Failed)
+}
+
+/// Loads the catalog of the database that a login leads to.
+///
+/// # Errors
+/// The server cannot be reached, or does not answer as it should.
+pub async fn fetch(
+    target: &Target,
+    login: &Login,
+    keys: &KeyCache,
+    number: u64,
+) -> Result<Catalog, String> {
+    let failed = |error: &dyn std::fmt::Display| error.to_string();
     let deadline = Instant::now() + DEADLINE;
-    let mut client = Client::connect(target, &login, deadline, &monitor.keys)
-        .await
-        .map_err(|error| failed(&error))?;
+    let mut client =
+        Client::connect(target, login, deadline, keys).await.map_err(|error| failed(&error))?;
     let mut rows = Vec::new();
     for sql in [FUNCTIONS, VIEWS, OPERATORS, BODIES, USES] {
         rows.push(client.query(sql, deadline).await.map_err(|error| failed(&error))?);

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
 use crate::upstream::{KeyCache, Login, Target};
-pub use catalogs::{Arming, Catalogs, Schema};
+pub use catalogs::{Arming, Catalogs, Schema, fetch as fetch_catalog};
 
 /// How a cluster is watched.
 #[derive(Clone, Debug)]

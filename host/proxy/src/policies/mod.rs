@@ -1,7 +1,12 @@
 //! Policy files: the built-in policy, and the watcher that swaps changed ones in.
 
+pub mod cases;
+pub mod record;
+pub mod show;
+pub mod trial;
 mod watch;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,11 +28,21 @@ pub struct PolicyFile {
     pub source: PolicySource,
     /// The rest; its bytes and origin are filled in.
     pub spec: PolicySpec,
+    /// What a version must pass before it comes into force.
+    pub cases: Option<PathBuf>,
 }
 
 impl PolicyFile {
+    /// The policy that is asked when a configuration names none.
+    pub fn built_in() -> PolicyFile {
+        file(&Policy::default())
+    }
+
     /// Reads the component.
-    fn read(&self) -> Result<PolicySpec, PolicyError> {
+    ///
+    /// # Errors
+    /// The file is not there, or cannot be read.
+    pub fn read(&self) -> Result<PolicySpec, PolicyError> {
         let mut spec = self.spec.clone();
         (spec.origin, spec.bytes) = match &self.source {
             PolicySource::BuiltIn => ("built in".into(), READ_WRITE_SPLIT.into()),
@@ -42,6 +57,31 @@ impl PolicyFile {
             }
         };
         Ok(spec)
+    }
+}
+
+/// Whether a policy passes its cases, if it has any. Compiles it once more, in a chain of its own.
+///
+/// # Errors
+/// The first case that fails, or why the cases cannot be asked.
+pub fn tested(file: &PolicyFile, spec: &PolicySpec) -> Result<(), PolicyError> {
+    let Some(path) = &file.cases else { return Ok(()) };
+    let failed = |message| {
+        let (policy, origin) = (spec.name.clone(), spec.origin.clone());
+        PolicyError { policy, origin, message }
+    };
+    let cases = cases::Cases::load(path).map_err(failed)?;
+    let report = cases.run(spec).map_err(|errors| {
+        let messages: Vec<String> = errors.into_iter().map(|error| error.message).collect();
+        failed(messages.join("; "))
+    })?;
+    match report.first_failure() {
+        None => Ok(()),
+        Some(first) => {
+            let (failures, all) = (report.failed(), cases.len());
+            let path = path.display();
+            Err(failed(format!("it fails {failures} of {all} cases of {path}: {first}")))
+        }
     }
 }
 
@@ -91,7 +131,7 @@ fn file(policy: &Policy) -> PolicyFile {
             clusters: policy.clusters.clone(),
         },
     };
-    PolicyFile { source: policy.source.clone(), spec }
+    PolicyFile { source: policy.source.clone(), spec, cases: policy.cases.clone() }
 }
 
 fn value(value: &config::SettingValue) -> SettingValue {

@@ -1,9 +1,11 @@
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-use howdah_policy::{Applied, PolicyError, Registry};
+use howdah_policy::{Applied, PolicyError, PolicySpec, Registry};
 use notify::{RecursiveMode, Watcher};
 
 use super::{PolicyFile, PolicySource, SETTLED};
@@ -50,7 +52,8 @@ pub fn start(registry: Arc<Registry>) -> std::io::Result<Swapper> {
     let (orders, inbox) = channel();
     let touched = orders.clone();
     std::thread::Builder::new().name("howdah-policies".into()).spawn(move || {
-        Thread { registry, touched, files: Vec::new(), watcher: None }.run(&inbox);
+        Thread { registry, touched, files: Vec::new(), watcher: None, passed: RefCell::default() }
+            .run(&inbox);
     })?;
     Ok(Swapper { orders })
 }
@@ -60,6 +63,8 @@ struct Thread {
     touched: Sender<Order>,
     files: Vec<PolicyFile>,
     watcher: Option<notify::RecommendedWatcher>,
+    /// The versions that passed their cases last, by name.
+    passed: RefCell<HashMap<String, PolicySpec>>,
 }
 
 impl Thread {
@@ -142,12 +147,22 @@ impl Thread {
     fn apply(&self, files: &[PolicyFile]) -> Result<Applied, Vec<PolicyError>> {
         let (mut specs, mut errors) = (Vec::new(), Vec::new());
         for file in files {
-            match file.read() {
+            match file.read().and_then(|spec| self.tested(file, &spec).map(|()| spec)) {
                 Ok(spec) => specs.push(spec),
                 Err(error) => errors.push(error),
             }
         }
         if errors.is_empty() { self.registry.apply(specs) } else { Err(errors) }
+    }
+
+    /// Runs the cases of a version that has not passed them yet.
+    fn tested(&self, file: &PolicyFile, spec: &PolicySpec) -> Result<(), PolicyError> {
+        if file.cases.is_none() || self.passed.borrow().get(&spec.name) == Some(spec) {
+            return Ok(());
+        }
+        super::tested(file, spec)?;
+        self.passed.borrow_mut().insert(spec.name.clone(), spec.clone());
+        Ok(())
     }
 
     /// Watches the directories of the files, and those that symbolic links lead to: editors and deployments replace

@@ -21,6 +21,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::cancel::{MAX_SLOTS, Place, Recipient, pass_on, recipient};
 use super::clean::give_back;
 use super::exchange::{self, News};
+use super::explain::Explaining;
 use super::greeting::greeting;
 use super::guide::{Database, SessionGuide};
 use super::lease::Lessee;
@@ -197,6 +198,7 @@ async fn admit(
         sent: None,
         began: None,
         waited: Duration::ZERO,
+        explaining: Explaining::default(),
     };
     ctx.shared.monitor.catalogs.ready(cluster, &database).await;
     let mut lessee = Lessee::new(ctx, cluster, user, database);
@@ -365,6 +367,7 @@ impl Guest {
                     self.guide.sent = self.guide.retries().then(std::time::Instant::now);
                 }
                 self.ctx.counters().batch(leased.node(), self.session.reads());
+                self.guide.explaining.node = Some(leased.node());
                 self.place.uses(leased.conn().map(|conn| Arc::clone(&conn.key)));
                 self.leased = Some(leased);
             }

@@ -6,15 +6,17 @@ use std::sync::Arc;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 use howdah_cluster::{ClusterId, NodeId};
-use howdah_decision::{Facts, Failure, Observation, Parameter, Retry, Rewrite, Source};
+use howdah_decision::{Facts, Failure, Observation, Parameter, Refusal, Retry, Rewrite, Source};
 use howdah_policy::{Answer, Background, Chain, FailedAt, Interest, Question, Who};
-use howdah_session::{Guide, Prepared, Seen, StatementId};
-use howdah_sql::{Catalog, PinReason, ScanOptions, Statement};
+use howdah_session::{Explained, Guide, Prepared, Seen, StatementId, Told};
+use howdah_sql::{Catalog, Own, PinReason, ScanOptions, Statement};
+use howdah_wire::backend::ErrorReport;
 use howdah_wire::frontend::{Bind, Bound};
 use std::hash::BuildHasher;
 use std::time::{Duration, Instant};
 
 use super::Ctx;
+use super::explain::Explaining;
 use crate::monitor::{Arming, Schema};
 
 /// Statements of one database that a worker keeps, by text. When full it is emptied.
@@ -112,6 +114,8 @@ pub(crate) struct SessionGuide {
     /// waited for servers.
     pub(crate) began: Option<Instant>,
     pub(crate) waited: Duration,
+    /// What `howdah.explain` needs.
+    pub(crate) explaining: Explaining,
 }
 
 impl SessionGuide {
@@ -165,6 +169,7 @@ impl Guide for SessionGuide {
     type Answer = Answer;
 
     fn refresh(&mut self) {
+        self.explaining.forget();
         let chain = self.ctx.policies.chain();
         if !Rc::ptr_eq(&chain, &self.chain) {
             self.interest = chain.interest(&self.who.user, &self.who.database, &self.who.cluster);
@@ -190,7 +195,19 @@ impl Guide for SessionGuide {
         let text = String::from_utf8_lossy(text);
         let asked = Asked { database: &self.database, bind };
         let question = self.question(&text, statement, extra, &asked);
-        self.ctx.policies.route(&self.chain, &question)
+        let recorder = self.ctx.shared.recorder.as_ref();
+        if !self.explaining.on() && recorder.is_none() {
+            return self.ctx.policies.route(&self.chain, &question);
+        }
+        let known = self.ctx.policies.remembers(&self.chain, &question);
+        let answer = self.ctx.policies.route(&self.chain, &question);
+        if let Some(recorder) = recorder.filter(|_| !known) {
+            recorder.record(&question, &answer);
+        }
+        if self.explaining.on() {
+            self.explaining.answered(&answer, known);
+        }
+        answer
     }
 
     fn rewrite(&mut self, text: &[u8], statement: &Statement, extra: Facts) -> Rewrite {
@@ -297,5 +314,13 @@ impl Guide for SessionGuide {
         if self.ctx.policies.observe(&self.chain, self.interest, observation) {
             self.ctx.observed.notify_one();
         }
+    }
+
+    fn own_setting(&mut self, own: &Own) -> Result<Told, Refusal> {
+        self.explaining.setting(own)
+    }
+
+    fn explain(&mut self, what: &Explained<'_, Answer>) -> Option<ErrorReport> {
+        self.explaining.on().then(|| self.explaining.notice(what, &self.ctx))
     }
 }

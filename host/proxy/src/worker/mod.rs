@@ -9,6 +9,7 @@ mod cancel;
 mod clean;
 mod client;
 mod exchange;
+mod explain;
 mod greeting;
 mod guide;
 mod lease;

@@ -4,7 +4,7 @@ use super::Scan;
 use super::level::Level;
 use super::statement::Current;
 use crate::Statement;
-use crate::effect::{Effect, PinReason, of_savepoint, of_session_verb};
+use crate::effect::{Effect, PinReason, of_savepoint, of_session_verb, of_show};
 use crate::words::Word;
 
 /// Statements of one text whose effects are followed.
@@ -113,6 +113,7 @@ impl Scan<'_> {
             Word::Set | Word::Reset | Word::Discard | Word::Deallocate => {
                 of_session_verb(text, current.start, escapes)
             }
+            Word::Show => of_show(text, current.start, escapes),
             _ if current.is_savepoint() => of_savepoint(text, current.start, escapes),
             Word::Begin | Word::Start => Effect::Begin { read_only: current.read_only },
             _ if current.ends_transaction() => Effect::End,

@@ -175,6 +175,8 @@ fn tags_come_from_outer_comments() {
     assert_eq!(tag(sql, "route").unwrap(), "/a b");
     assert_eq!(tag(sql, "action").unwrap(), "x");
     assert_eq!(tag(sql, "none"), None);
+    let all: Vec<String> = crate::tags(sql).into_iter().map(|(k, v)| format!("{k}={v}")).collect();
+    assert_eq!(all, ["action=x", "app=web", "route=/a b"]);
     assert_eq!(tag(b"SELECT '/* app=''x'' */'", "app"), None);
     assert_eq!(tag(b"SELECT 1 /* a='1' */ /* b='it\\'s' */ -- c='3'", "b").unwrap(), "it's");
     assert_eq!(tag(b"SELECT 1 /* a='1' */ /* b='2' */ -- c='3'", "c").unwrap(), "3");

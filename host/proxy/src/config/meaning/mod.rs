@@ -8,7 +8,7 @@ mod users;
 use std::collections::BTreeMap;
 
 use super::mistake::Mistakes;
-use super::parts::{AuthMethod, Others, PoolChanges, User};
+use super::parts::{AuthMethod, Others, Policies, PoolChanges, User};
 use super::passwords::Passwords;
 use super::surroundings::Surroundings;
 use super::value::At;
@@ -47,6 +47,10 @@ pub(super) fn meaning(
         pool: written.pool,
         databases: databases(written.databases),
         limits: written.limits,
+        together: Policies {
+            record: written.together.record.as_ref().map(|path| surroundings.path(path)),
+            ..written.together
+        },
         policies,
         log: written.log,
         warnings: Vec::new(),

@@ -41,6 +41,7 @@ impl Step<'_> {
             policies.push(Policy {
                 name: name.value,
                 source: self.source(&policy.path),
+                cases: policy.cases.as_ref().map(|path| self.file(path)),
                 on_failure: policy.on_failure,
                 grants: policy.grants,
                 kv_space: policy.kv_space,
@@ -66,6 +67,11 @@ impl Step<'_> {
         if path.value == Path::new(BUILT_IN) {
             return PolicySource::BuiltIn;
         }
+        PolicySource::File(self.file(path))
+    }
+
+    /// A file that must be there.
+    fn file(&self, path: &At<PathBuf>) -> PathBuf {
         let full = self.surroundings.path(&path.value);
         match std::fs::metadata(&full) {
             Ok(metadata) if metadata.is_file() => {}
@@ -74,6 +80,6 @@ impl Step<'_> {
                 self.mistakes.add(path.at, format!("cannot read {}: {error}", full.display()))
             }
         }
-        PolicySource::File(full)
+        full
     }
 }

@@ -1,0 +1,318 @@
+//! The file as written.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use howdah_decision::{Client, Facts, Node, Role};
+use howdah_policy::{SettingValue, Who};
+use howdah_sql::{Catalog, Volatility};
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::expected::{self, Expected};
+use super::{Cases, Place};
+
+/// Who asks when a case does not say so, and where.
+const SOMEBODY: &str = "postgres";
+const SOMEWHERE: &str = "main";
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    settings: Option<toml::Table>,
+    #[serde(default)]
+    functions: BTreeMap<String, WrittenVolatility>,
+    #[serde(default)]
+    node: Vec<WrittenNode>,
+    #[serde(default)]
+    case: Vec<Spanned<WrittenCase>>,
+    #[serde(default)]
+    session: Vec<Spanned<WrittenSession>>,
+    #[serde(default)]
+    configure: Vec<Spanned<WrittenConfigure>>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum WrittenVolatility {
+    Immutable,
+    Stable,
+    Volatile,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum WrittenRole {
+    Unknown,
+    Primary,
+    Replica,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenNode {
+    name: String,
+    cluster: Option<String>,
+    role: WrittenRole,
+    up: Option<bool>,
+    lag_ms: Option<u64>,
+    lag_bytes: Option<u64>,
+    #[serde(default)]
+    labels: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenCase {
+    name: Option<String>,
+    sql: String,
+    user: Option<String>,
+    database: Option<String>,
+    cluster: Option<String>,
+    application: Option<String>,
+    #[serde(default)]
+    class: u32,
+    #[serde(default)]
+    extended: bool,
+    #[serde(default)]
+    in_transaction: bool,
+    expect: Option<toml::Value>,
+    rewrite: Option<toml::Value>,
+    remember: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenSession {
+    name: Option<String>,
+    user: Option<String>,
+    database: Option<String>,
+    cluster: Option<String>,
+    application: Option<String>,
+    address: Option<String>,
+    #[serde(default)]
+    parameters: BTreeMap<String, String>,
+    expect: toml::Value,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenConfigure {
+    name: Option<String>,
+    settings: toml::Table,
+    error: Option<String>,
+}
+
+/// What holds for all cases: the nodes, and what is known of functions.
+#[derive(Debug, Default)]
+pub(super) struct Surrounding {
+    pub(super) nodes: Vec<Node>,
+    pub(super) functions: Functions,
+}
+
+/// Functions by name; all others are unknown.
+#[derive(Debug, Default)]
+pub(super) struct Functions(BTreeMap<String, Volatility>);
+
+/// A statement, and what must become of it.
+#[derive(Debug)]
+pub(super) struct Case {
+    pub(super) sql: String,
+    pub(super) who: Who,
+    pub(super) class: u32,
+    pub(super) extra: Facts,
+    /// At least one.
+    pub(super) expected: Vec<Expected>,
+}
+
+/// A client, and what must become of it.
+#[derive(Debug)]
+pub(super) struct Opening {
+    pub(super) client: Client,
+    pub(super) cluster: String,
+    pub(super) expected: Expected,
+}
+
+/// Settings, and how the policy must take them.
+#[derive(Debug)]
+pub(super) struct Configured {
+    pub(super) settings: BTreeMap<String, SettingValue>,
+    /// Part of its error; none: it must accept them.
+    pub(super) error: Option<String>,
+}
+
+impl Catalog for Functions {
+    fn function(&self, _: Option<&str>, name: &str) -> Volatility {
+        self.0.get(name).copied().unwrap_or(Volatility::Unknown)
+    }
+
+    fn relation_is_volatile(&self, _: Option<&str>, _: &str) -> bool {
+        false
+    }
+
+    fn operator_is_volatile(&self, _: &str) -> bool {
+        false
+    }
+}
+
+impl Cases {
+    /// Reads a text.
+    pub(super) fn parse(path: &Path, text: &str) -> Result<Cases, String> {
+        let at = |offset: usize, message: &str| {
+            let before = text.get(..offset).unwrap_or_default();
+            let line = before.matches('\n').count() + 1;
+            format!("{}:{line}: {message}", path.display())
+        };
+        let file: File = toml::from_str(text).map_err(|error| {
+            let offset = error.span().map_or(0, |span| span.start);
+            at(offset, error.message())
+        })?;
+        let place = |span: std::ops::Range<usize>, name: String| {
+            let line = text.get(..span.start).unwrap_or_default().matches('\n').count() + 1;
+            Place { line, name }
+        };
+        let mut cases = Cases {
+            path: path.to_owned(),
+            settings: file
+                .settings
+                .map(|table| settings(&table))
+                .transpose()
+                .map_err(|e| at(0, &e))?,
+            surrounding: Surrounding {
+                nodes: file.node.into_iter().map(node).collect(),
+                functions: Functions(file.functions.into_iter().map(volatility).collect()),
+            },
+            cases: Vec::new(),
+            sessions: Vec::new(),
+            configured: Vec::new(),
+        };
+        for one in file.case {
+            let (span, one) = (one.span(), one.into_inner());
+            let name = one.name.clone().unwrap_or_else(|| one.sql.clone());
+            let case = case(one).map_err(|e| at(span.start, &format!("case \"{name}\": {e}")))?;
+            cases.cases.push((place(span, name), case));
+        }
+        for one in file.session {
+            let (span, one) = (one.span(), one.into_inner());
+            let name = one.name.clone().unwrap_or_else(|| "session".to_owned());
+            let session =
+                session(one).map_err(|e| at(span.start, &format!("session \"{name}\": {e}")))?;
+            cases.sessions.push((place(span, name), session));
+        }
+        for one in file.configure {
+            let (span, one) = (one.span(), one.into_inner());
+            let name = one.name.unwrap_or_else(|| "configure".to_owned());
+            let settings = settings(&one.settings).map_err(|e| at(span.start, &e))?;
+            let configured = Configured { settings, error: one.error };
+            cases.configured.push((place(span, name), configured));
+        }
+        if cases.is_empty() {
+            return Err(at(0, "there is no case: add a [[case]] with sql and expect"));
+        }
+        Ok(cases)
+    }
+}
+
+fn case(written: WrittenCase) -> Result<Case, String> {
+    let mut expected = Vec::new();
+    if let Some(value) = &written.expect {
+        expected.push(expected::decision(value)?);
+    }
+    if let Some(value) = &written.rewrite {
+        expected.push(expected::rewrite(value)?);
+    }
+    if let Some(word) = &written.remember {
+        expected.push(expected::remember(word)?);
+    }
+    if expected.is_empty() {
+        return Err("nothing is expected: say expect, rewrite or remember".into());
+    }
+    if written.in_transaction && written.expect.is_some() {
+        return Err("inside a transaction no policy is asked where to go: say rewrite only".into());
+    }
+    let flags =
+        [(written.extended, Facts::EXTENDED), (written.in_transaction, Facts::IN_TRANSACTION)];
+    let set = flags.into_iter().filter(|(set, _)| *set);
+    Ok(Case {
+        sql: written.sql,
+        who: Who {
+            user: written.user.unwrap_or_else(|| SOMEBODY.to_owned()),
+            database: written.database.unwrap_or_else(|| SOMEBODY.to_owned()),
+            cluster: written.cluster.unwrap_or_else(|| SOMEWHERE.to_owned()),
+            application_name: written.application.unwrap_or_default(),
+        },
+        class: written.class,
+        extra: set.fold(Facts::NONE, |all, (_, flag)| all.with(flag)),
+        expected,
+    })
+}
+
+fn session(written: WrittenSession) -> Result<Opening, String> {
+    Ok(Opening {
+        expected: expected::session(&written.expect)?,
+        cluster: written.cluster.unwrap_or_else(|| SOMEWHERE.to_owned()),
+        client: Client {
+            id: 1,
+            user: written.user.unwrap_or_else(|| SOMEBODY.to_owned()),
+            database: written.database.unwrap_or_else(|| SOMEBODY.to_owned()),
+            application_name: written.application.unwrap_or_default(),
+            address: written.address.unwrap_or_else(|| "127.0.0.1".to_owned()),
+            parameters: written.parameters.into_iter().collect(),
+        },
+    })
+}
+
+fn node(written: WrittenNode) -> Node {
+    Node {
+        name: written.name,
+        cluster: written.cluster.unwrap_or_else(|| SOMEWHERE.to_owned()),
+        role: match written.role {
+            WrittenRole::Unknown => Role::Unknown,
+            WrittenRole::Primary => Role::Primary,
+            WrittenRole::Replica => Role::Replica,
+        },
+        up: written.up.unwrap_or(true),
+        lag_bytes: written.lag_bytes,
+        lag_ms: written.lag_ms,
+        labels: written.labels.into_iter().collect(),
+    }
+}
+
+fn volatility((name, written): (String, WrittenVolatility)) -> (String, Volatility) {
+    let volatility = match written {
+        WrittenVolatility::Immutable => Volatility::Immutable,
+        WrittenVolatility::Stable => Volatility::Stable,
+        WrittenVolatility::Volatile => Volatility::Volatile,
+    };
+    (name, volatility)
+}
+
+/// Settings of a table, as in the configuration: those of nested tables have dotted names.
+pub(super) fn settings(table: &toml::Table) -> Result<BTreeMap<String, SettingValue>, String> {
+    let mut all = BTreeMap::new();
+    for (name, value) in table {
+        if let toml::Value::Table(nested) = value {
+            let nested = settings(nested)?;
+            all.extend(nested.into_iter().map(|(inner, v)| (format!("{name}.{inner}"), v)));
+            continue;
+        }
+        all.insert(name.clone(), setting(value).map_err(|e| format!("setting {name}: {e}"))?);
+    }
+    Ok(all)
+}
+
+/// A value as policies are told it.
+pub(crate) fn setting(value: &toml::Value) -> Result<SettingValue, String> {
+    Ok(match value {
+        toml::Value::Boolean(b) => SettingValue::Boolean(*b),
+        toml::Value::Integer(i) => SettingValue::Integer(*i),
+        toml::Value::Float(n) => SettingValue::Number(*n),
+        toml::Value::String(text) => SettingValue::Text(text.clone()),
+        toml::Value::Array(all) => {
+            let texts = all.iter().map(|one| one.as_str().map(str::to_owned));
+            let texts = texts.collect::<Option<_>>().ok_or("a list may hold texts only")?;
+            SettingValue::Texts(texts)
+        }
+        _ => return Err("expected a text, a list of texts, true or false, or a number".into()),
+    })
+}

@@ -1,0 +1,138 @@
+//! Answers of policies in words, the same everywhere: tools, NOTICEs, cases.
+
+use howdah_decision::{
+    Admission, Decision, Demands, Otherwise, PoolMode, Refusal, Remember, Rewrite, SessionDecision,
+};
+use howdah_policy::{Said, Source};
+
+pub use super::cases::remember_name;
+
+/// Longest text of a rewrite that is shown whole, in bytes.
+const MAX_SHOWN: usize = 1_024;
+
+/// Where a statement goes.
+pub fn decision(decision: &Decision) -> String {
+    match decision {
+        Decision::NoOpinion => "no opinion".to_owned(),
+        Decision::Primary => "primary".to_owned(),
+        Decision::Replica(demands) => format!("replica{}", demanded(demands)),
+        Decision::Node(name) => format!("node {name}"),
+        Decision::Cluster(name) => format!("primary of cluster {name}"),
+        Decision::Refuse(refusal) => refused(refusal),
+        Decision::Answer(table) => {
+            let (columns, rows) = (table.columns.join(", "), table.rows.len());
+            format!("answer by itself: {rows} rows of {columns}")
+        }
+        Decision::Pin(reason) => format!("primary, and stay there: {reason}"),
+    }
+}
+
+fn demanded(demands: &Demands) -> String {
+    let mut words = Vec::new();
+    if let Some(most) = demands.max_lag_ms {
+        words.push(format!("at most {most} ms behind"));
+    }
+    if let Some(most) = demands.max_lag_bytes {
+        words.push(format!("at most {most} bytes behind"));
+    }
+    if let Some((key, value)) = &demands.label {
+        words.push(format!("with {key}={value}"));
+    }
+    match demands.otherwise {
+        Otherwise::Primary => {}
+        Otherwise::Wait => words.push("else wait".to_owned()),
+        Otherwise::Refuse => words.push("else refuse".to_owned()),
+    }
+    if words.is_empty() { String::new() } else { format!(" ({})", words.join(", ")) }
+}
+
+/// An error for the client.
+pub fn refused(refusal: &Refusal) -> String {
+    let sqlstate = String::from_utf8_lossy(&refusal.sqlstate);
+    format!("refuse with {sqlstate}: {}", refusal.message)
+}
+
+/// What becomes of a text.
+pub fn rewrite(rewrite: &Rewrite) -> String {
+    match rewrite {
+        Rewrite::Unchanged => "unchanged".to_owned(),
+        Rewrite::Text(text) if text.len() > MAX_SHOWN => {
+            format!("{} …", &text[..text.floor_char_boundary(MAX_SHOWN)])
+        }
+        Rewrite::Text(text) => text.to_string(),
+        Rewrite::Refuse(refusal) => refused(refusal),
+    }
+}
+
+/// What becomes of a client.
+pub fn session(decision: &SessionDecision) -> String {
+    match decision {
+        SessionDecision::Refuse(refusal) => refused(refusal),
+        SessionDecision::Accept(admission) => admitted(admission),
+    }
+}
+
+/// How a client is let in.
+pub fn admitted(admission: &Admission) -> String {
+    let mut words = Vec::new();
+    let named = [
+        ("user", &admission.user),
+        ("database", &admission.database),
+        ("cluster", &admission.cluster),
+    ];
+    for (what, name) in named {
+        if let Some(name) = name {
+            words.push(format!("{what} {name}"));
+        }
+    }
+    match admission.pool_mode {
+        Some(PoolMode::Session) => words.push("session pooling".to_owned()),
+        Some(PoolMode::Transaction) => words.push("transaction pooling".to_owned()),
+        None => {}
+    }
+    for (name, value) in &admission.settings {
+        words.push(format!("{name} = {value}"));
+    }
+    if admission.class != 0 {
+        words.push(format!("class {}", admission.class));
+    }
+    if words.is_empty() { "accept".to_owned() } else { format!("accept ({})", words.join(", ")) }
+}
+
+/// How long an answer is kept.
+pub fn remembered(remember: Remember) -> &'static str {
+    match remember {
+        Remember::Never => "not remembered",
+        Remember::Text => "remembered for this text",
+        Remember::TextAndClass => "remembered for this text and session class",
+        Remember::Digest => "remembered for this digest",
+        Remember::DigestAndClass => "remembered for this digest and session class",
+    }
+}
+
+/// Where an answer came from, when it was not remembered.
+pub fn source(source: Source) -> &'static str {
+    match source {
+        Source::Asked => "asked",
+        Source::Nobody => "no policy has an opinion",
+        Source::Failed => "a policy failed, and its on_failure decided",
+        Source::Learned => "a standby refused the like of it before",
+    }
+}
+
+/// What a policy said.
+pub fn said(said: &Said) -> String {
+    match said {
+        Said::Route(verdict) => {
+            format!("{} ({})", decision(&verdict.decision), remembered(verdict.remember))
+        }
+        Said::Rewrite(verdict) => {
+            format!("{} ({})", rewrite(&verdict.rewrite), remembered(verdict.remember))
+        }
+        Said::Admit(None) => "no opinion".to_owned(),
+        Said::Admit(Some(admission)) => admitted(admission),
+        Said::Refuse(refusal) => refused(refusal),
+        Said::Retry(retry) => format!("{retry:?}"),
+        Said::Failed(why) => format!("failed: {why}"),
+    }
+}

@@ -1,0 +1,226 @@
+//! Policies that are asked without a proxy around them: for tools, and for the cases that a new version must pass.
+
+use std::cell::Cell;
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use howdah_decision::{Client, Decision, Facts, Node, Refusal, Rewrite, SessionDecision};
+use howdah_policy::{
+    Answer, Chain, Description, Grants, Heard, Limits, OnFailure, Options, PolicyError, PolicySpec,
+    Question, Registry, Said, Scope, Who, Worker,
+};
+use howdah_sql::{Catalog, NoCatalog, ScanOptions, Statement};
+
+use super::PolicyFile;
+use super::record::Recorded;
+use crate::config::BUILT_IN;
+
+/// A chain of policies with nobody else's questions.
+pub struct Trial {
+    registry: Arc<Registry>,
+    worker: Worker,
+    chain: Rc<Chain>,
+    epoch: Cell<u64>,
+}
+
+/// A question about a statement, as a session would ask it.
+pub struct Asked<'a> {
+    /// Its text.
+    pub sql: &'a str,
+    /// Whose it is.
+    pub who: Who,
+    /// The session's class.
+    pub class: u32,
+    /// What the text does not tell.
+    pub extra: Facts,
+    /// What is known of functions and views.
+    pub catalog: &'a dyn Catalog,
+}
+
+/// What came of it.
+pub struct Outcome {
+    /// What the statement was found to be.
+    pub statement: Rc<Statement>,
+    /// What became of its text.
+    pub rewrite: Rewrite,
+    /// What each policy said to `rewrite`.
+    pub rewriting: Vec<Heard>,
+    /// What the new text is, when there is one.
+    pub rewritten: Option<Rc<Statement>>,
+    /// Where it goes; none when it was refused before, or inside a transaction, where nobody is asked.
+    pub answer: Option<Answer>,
+    /// What each policy said to `route`.
+    pub routing: Vec<Heard>,
+}
+
+impl Trial {
+    /// Loads policies exactly as the proxy does.
+    ///
+    /// # Errors
+    /// What is wrong with each of them.
+    pub fn new(specs: Vec<PolicySpec>) -> Result<Trial, Vec<PolicyError>> {
+        let registry = Registry::new(Options { workers: 1 }).map_err(|message| {
+            vec![PolicyError { policy: String::new(), origin: String::new(), message }]
+        })?;
+        registry.apply(specs)?;
+        let worker = registry.worker(0);
+        let chain = worker.chain();
+        Ok(Trial { registry, worker, chain, epoch: Cell::new(0) })
+    }
+
+    /// These are the nodes from now on.
+    pub fn nodes(&self, nodes: Vec<Node>) {
+        self.epoch.set(self.epoch.get() + 1);
+        self.registry.topology(self.epoch.get(), nodes.into());
+    }
+
+    /// Asks what becomes of a statement, and where it goes. Nothing is remembered, so that each question is asked.
+    pub fn ask(&self, asked: &Asked<'_>) -> Outcome {
+        let scan = |text: &str| {
+            Rc::new(howdah_sql::scan(text.as_bytes(), ScanOptions::default(), asked.catalog))
+        };
+        let statement = scan(asked.sql);
+        let Who { user, database, cluster, .. } = &asked.who;
+        let question = Question {
+            sql: asked.sql,
+            statement: &statement,
+            extra: asked.extra,
+            class: asked.class,
+            who: &Arc::new(asked.who.clone()),
+            interest: self.chain.interest(user, database, cluster),
+            background: &(),
+        };
+        let (verdict, rewriting) =
+            self.worker.listen(|| self.worker.ask_rewrite(&self.chain, &question, &scan));
+        let (mut rewritten, mut seen) = (None, asked.sql);
+        if let Rewrite::Text(text) = &verdict.rewrite {
+            rewritten = Some(scan(text));
+            seen = text;
+        }
+        let refused = matches!(verdict.rewrite, Rewrite::Refuse(_));
+        let (mut answer, mut routing) = (None, Vec::new());
+        if !refused && !asked.extra.has(Facts::IN_TRANSACTION) {
+            let question = Question {
+                sql: seen,
+                statement: rewritten.as_deref().unwrap_or(&statement),
+                ..question
+            };
+            let (route, heard) =
+                self.worker.listen(|| self.worker.ask_route(&self.chain, &question));
+            (answer, routing) = (Some(route), heard);
+        }
+        Outcome { rewrite: verdict.rewrite, statement, rewriting, rewritten, answer, routing }
+    }
+
+    /// Asks a recorded question again: where it goes, and why a policy failed if one did.
+    ///
+    /// # Errors
+    /// The recording holds words that are not known.
+    pub fn ask_again(
+        &self,
+        recorded: &Recorded,
+        who: Who,
+    ) -> Result<(Answer, Option<String>), String> {
+        let (sql, options) = (recorded.sql.as_str(), ScanOptions::default());
+        let scanned = howdah_sql::scan(sql.as_bytes(), options, &NoCatalog);
+        let (statement, extra) = recorded.statement(scanned)?;
+        let question = Question {
+            sql,
+            statement: &statement,
+            extra,
+            class: recorded.class,
+            interest: self.chain.interest(&who.user, &who.database, &who.cluster),
+            who: &Arc::new(who),
+            background: &(),
+        };
+        let (answer, heard) = self.worker.listen(|| self.worker.ask_route(&self.chain, &question));
+        let failure = heard.into_iter().find_map(|heard| match heard.said {
+            Said::Failed(why) => Some(why),
+            _ => None,
+        });
+        Ok((answer, failure))
+    }
+
+    /// Asks about a new client of this cluster, and tells that it has gone.
+    pub fn open(&self, client: &Client, cluster: &str) -> (SessionDecision, Vec<Heard>) {
+        let answer = self.worker.listen(|| self.worker.open(&self.chain, client, cluster));
+        self.worker.closed(&self.chain, client.id);
+        answer
+    }
+
+    /// The registry behind it.
+    pub fn registry(&self) -> &Arc<Registry> {
+        &self.registry
+    }
+
+    /// The worker, for whoever measures.
+    pub fn worker(&self) -> &Worker {
+        &self.worker
+    }
+
+    /// The chain, for whoever measures.
+    pub fn chain(&self) -> &Rc<Chain> {
+        &self.chain
+    }
+}
+
+impl Outcome {
+    /// What the client gets instead of a result, when a policy refuses.
+    pub fn refusal(&self) -> Option<&Refusal> {
+        match (&self.rewrite, self.answer.as_ref().map(|answer| &answer.verdict.decision)) {
+            (Rewrite::Refuse(refusal), _) | (_, Some(Decision::Refuse(refusal))) => Some(refusal),
+            _ => None,
+        }
+    }
+}
+
+/// A policy file without a configuration: it gets what it needs, and the default limits.
+///
+/// # Errors
+/// It cannot be read, or is no component.
+pub fn alone(path: &Path) -> Result<(PolicySpec, Description), PolicyError> {
+    if path == Path::new(BUILT_IN) {
+        return built_in();
+    }
+    let origin = path.display().to_string();
+    let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let failed = |message| PolicyError { policy: name.clone(), origin: origin.clone(), message };
+    let bytes =
+        std::fs::read(path).map_err(|error| failed(format!("it cannot be read: {error}")))?;
+    let description = Description::of(&bytes).map_err(failed)?;
+    let spec = PolicySpec {
+        name: name.clone(),
+        bytes: bytes.into(),
+        origin: origin.clone(),
+        settings: Default::default(),
+        limits: Limits::default(),
+        on_failure: OnFailure::default(),
+        grants: grants(&description.grants),
+        kv_space: None,
+        scope: Scope::default(),
+    };
+    Ok((spec, description))
+}
+
+/// The policy in the program, under the name that configurations have for it.
+fn built_in() -> Result<(PolicySpec, Description), PolicyError> {
+    let spec = PolicyFile::built_in().read()?;
+    let (policy, origin) = (spec.name.clone(), spec.origin.clone());
+    let description =
+        Description::of(&spec.bytes).map_err(|message| PolicyError { policy, origin, message })?;
+    Ok((spec, description))
+}
+
+/// Grants by the names of interfaces.
+fn grants(names: &[String]) -> Grants {
+    let has = |name: &str| names.iter().any(|one| one == name);
+    Grants {
+        metrics: has("metrics"),
+        kv: has("kv"),
+        clock: has("clock"),
+        random: has("random"),
+        nodes: has("nodes"),
+        catalog: has("catalog"),
+    }
+}

@@ -1,0 +1,131 @@
+//! `SET howdah.explain = on`: before each result the client is told, by a NOTICE, where its statement went and why.
+
+use std::rc::Rc;
+
+use howdah_cluster::NodeId;
+use howdah_decision::{Decision, Refusal, Table};
+use howdah_policy::{Answer, Source};
+use howdah_session::{Explained, Told, unknown};
+use howdah_sql::{Own, OwnVerb};
+use howdah_wire::backend::ErrorReport;
+
+use super::Ctx;
+use crate::policies::show;
+
+/// The only setting of the proxy itself.
+const EXPLAIN: &str = "explain";
+
+/// What a session needs to be explained. Off, it costs a look at a flag.
+#[derive(Default)]
+pub(crate) struct Explaining {
+    on: bool,
+    /// Where the session was sent last.
+    pub(crate) node: Option<NodeId>,
+    /// Answers of this batch for which policies were asked, rather than memory.
+    asked: Vec<Rc<Answer>>,
+}
+
+impl Explaining {
+    pub(crate) fn on(&self) -> bool {
+        self.on
+    }
+
+    /// A routing question of this batch has been answered.
+    pub(crate) fn answered(&mut self, answer: &Rc<Answer>, from_memory: bool) {
+        if !from_memory {
+            self.asked.push(Rc::clone(answer));
+        }
+    }
+
+    /// Another batch begins.
+    pub(crate) fn forget(&mut self) {
+        self.asked.clear();
+    }
+
+    /// Sets, resets or shows a setting.
+    pub(crate) fn setting(&mut self, own: &Own) -> Result<Told, Refusal> {
+        if &*own.name != EXPLAIN {
+            return Err(unknown(own));
+        }
+        match &own.verb {
+            OwnVerb::Set(value) => self.on = boolean(value)?,
+            OwnVerb::Reset => {
+                self.on = false;
+                return Ok(Told::Done("RESET"));
+            }
+            OwnVerb::SetLocal => {
+                let message = "parameter \"howdah.explain\" cannot be set for a transaction alone";
+                return Err(Refusal::new("0A000", message));
+            }
+            OwnVerb::Show => {
+                let value = if self.on { "on" } else { "off" };
+                let columns = vec!["howdah.explain".to_owned()];
+                return Ok(Told::Table(Table { columns, rows: vec![vec![Some(value.into())]] }));
+            }
+        }
+        Ok(Told::Done("SET"))
+    }
+
+    /// What the client is told.
+    pub(crate) fn notice(&self, what: &Explained<'_, Answer>, ctx: &Ctx) -> ErrorReport {
+        let place = || match self.node {
+            None => "its server".to_owned(),
+            Some(node) => {
+                let snapshot = ctx.shared.monitor.snapshot();
+                let name = snapshot.spec(node).map_or("a server", |spec| spec.name.as_str());
+                let role = snapshot.state(node).map_or("unknown", |state| state.role.name());
+                format!("{name} ({role})")
+            }
+        };
+        let notice = |message: String| ErrorReport::notice(b"00000", &message);
+        match what {
+            Explained::Bound => notice(format!("goes to {}, where its transaction is", place()))
+                .detail("Inside a transaction no policy is asked where to go."),
+            Explained::Local(answer) => {
+                notice("goes to no server".to_owned()).detail(&self.why(answer))
+            }
+            Explained::Sent { answer: None, .. } => notice(format!("goes to {}", place()))
+                .detail("No policy was asked: it is no statement, or too large to be looked at."),
+            Explained::Sent { answer: Some(answer), to_primary } => {
+                let why = self.why(answer);
+                let why = match to_primary {
+                    true => format!(
+                        "{why} It goes to the primary nevertheless: a standby refused it, or more may follow."
+                    ),
+                    false => why,
+                };
+                notice(format!("goes to {}", place())).detail(&why)
+            }
+        }
+    }
+
+    /// Which policy decided what, from where that is known, and for how long.
+    fn why(&self, answer: &Rc<Answer>) -> String {
+        let decision = show::decision(&answer.verdict.decision);
+        let kept = show::remembered(answer.verdict.remember);
+        let asked = self.asked.iter().any(|one| Rc::ptr_eq(one, answer));
+        let source = match answer.source {
+            Source::Asked | Source::Nobody if !asked => "answered from memory",
+            Source::Asked => "asked now",
+            Source::Nobody => "asked now",
+            other => show::source(other),
+        };
+        match (&answer.policy, &answer.verdict.decision) {
+            (Some(policy), _) => format!("Policy {policy}: {decision}; {source}; {kept}."),
+            (None, Decision::NoOpinion) => {
+                format!("No policy has an opinion: the primary; {source}; {kept}.")
+            }
+            (None, _) => format!("{decision}; {source}; {kept}."),
+        }
+    }
+}
+
+/// A value as PostgreSQL reads booleans (bool.c, `parse_bool_with_len`), but for abbreviations of true and false.
+fn boolean(value: &str) -> Result<bool, Refusal> {
+    let word = value.trim().trim_matches('\'').to_ascii_lowercase();
+    match word.as_str() {
+        "on" | "true" | "yes" | "1" => Ok(true),
+        "off" | "false" | "no" | "0" => Ok(false),
+        _ => Err(Refusal::new("22023", "parameter \"howdah.explain\" requires a Boolean value")),
+    }
+}
