@@ -50,6 +50,8 @@ impl Metrics {
 pub(crate) struct Looked {
     pub(crate) tag: bool,
     pub(crate) who: bool,
+    /// Another version answered, because this one failed.
+    pub(crate) stand_in: bool,
 }
 
 /// The state behind one instance.

@@ -12,14 +12,24 @@ mod convert;
 mod engine;
 mod host;
 mod instance;
+mod lines;
 mod loaded;
 mod memory;
+mod place;
+mod priority;
 mod registry;
 mod spec;
+mod status;
+mod trial;
 mod wasi;
 mod worker;
 
 pub use chain::{Answer, Chain, Interest, Question, Source, Who};
-pub use registry::{Applied, Options, PolicyStatus, Registry};
-pub use spec::{Grants, Limits, OnFailure, PolicyError, PolicySpec, Scope, SettingValue};
+pub use registry::{Applied, Options, Registry};
+pub use spec::{
+    Canary, Grants, Limits, OnFailure, PolicyError, PolicySpec, Rollout, Scope, SettingValue,
+    pinned, sha256,
+};
+pub use status::{PolicyStatus, TrialStatus};
+pub use trial::Disagreement;
 pub use worker::{Scan, Worker};

@@ -6,19 +6,23 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use sha2::{Digest, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::{Component, HasSelf, InstancePre, Linker};
 
 use crate::bindings::exports::howdah::policy as exports;
 use crate::bindings::howdah::policy as imports;
-use crate::engine::TICK;
+use crate::chain::Slot;
+use crate::engine::{TICK, Ticker};
 use crate::host::{Metrics, State};
-use crate::spec::{Limits, PolicyError, PolicySpec};
+use crate::instance::Instance;
+use crate::spec::{Limits, PolicyError, PolicySpec, sha256};
 use crate::wasi;
 
 /// Longest time limit that can be set, in ticks: a policy that thinks for a second is no policy.
 pub(crate) const MAX_TIME_TICKS: u32 = 1_000;
+
+/// Digits of a hash that tell versions apart for people.
+const SHORT: usize = 12;
 
 /// The package whose interfaces policies use and offer.
 const PACKAGE: &str = "howdah:policy/";
@@ -63,6 +67,8 @@ pub(crate) struct Counters {
 pub(crate) struct Loaded {
     pub(crate) spec: Arc<PolicySpec>,
     pub(crate) sha256: String,
+    /// The compiled code, from which another version of the settings is made without compiling again.
+    pub(crate) component: Component,
     pub(crate) engine: Engine,
     pub(crate) pre: InstancePre<State>,
     pub(crate) hooks: Hooks,
@@ -73,27 +79,37 @@ pub(crate) struct Loaded {
     pub(crate) quarantined: AtomicBool,
     failures: Mutex<VecDeque<Instant>>,
     pub(crate) last_failure: Mutex<Option<String>>,
+    /// Warm instances for each worker, until it fetches them.
+    ready: Mutex<Vec<Option<Slot>>>,
 }
 
 impl Loaded {
-    /// Compiles and checks. Takes from milliseconds to many seconds of CPU.
-    pub(crate) fn compile(engine: &Engine, spec: PolicySpec) -> Result<Loaded, PolicyError> {
+    /// Compiles. Takes from milliseconds to many seconds of CPU.
+    pub(crate) fn compile(engine: &Engine, spec: &PolicySpec) -> Result<Component, PolicyError> {
         if spec.bytes.len() > Limits::COMPONENT {
             let most = Limits::COMPONENT;
-            return Err(PolicyError::new(&spec, format!("it is larger than {most} bytes")));
+            return Err(PolicyError::new(spec, format!("it is larger than {most} bytes")));
         }
         if !spec.bytes.starts_with(b"\0asm") {
-            return Err(PolicyError::new(&spec, "it is not a WebAssembly component"));
+            return Err(PolicyError::new(spec, "it is not a WebAssembly component"));
         }
-        let component = Component::new(engine, &spec.bytes).map_err(|error| {
+        Component::new(engine, &spec.bytes).map_err(|error| {
             let core = spec.bytes.get(4..8) == Some(&[1, 0, 0, 0]);
             let hint = if core {
                 " (it is a core module; make it a component, for example with `wasm-tools component new`)"
             } else {
                 ""
             };
-            PolicyError::new(&spec, format!("it is not a valid component: {error:#}{hint}"))
-        })?;
+            PolicyError::new(spec, format!("it is not a valid component: {error:#}{hint}"))
+        })
+    }
+
+    /// Checks what has been compiled, and links it to what it is granted.
+    pub(crate) fn link(
+        engine: &Engine,
+        spec: PolicySpec,
+        component: Component,
+    ) -> Result<Loaded, PolicyError> {
         let asks_back = check_imports(engine, &component, &spec)?;
         check_exports(engine, &component, &spec)?;
         let pre = link(engine, &component, &spec)
@@ -106,8 +122,9 @@ impl Loaded {
             topology: exports::topology::GuestIndices::new(&pre).ok(),
         };
         Ok(Loaded {
-            sha256: Sha256::digest(&spec.bytes).iter().map(|b| format!("{b:02x}")).collect(),
+            sha256: sha256(&spec.bytes),
             spec: Arc::new(spec),
+            component,
             engine: engine.clone(),
             pre,
             hooks,
@@ -117,7 +134,28 @@ impl Loaded {
             quarantined: AtomicBool::new(false),
             failures: Mutex::default(),
             last_failure: Mutex::default(),
+            ready: Mutex::default(),
         })
+    }
+
+    /// Makes a warm instance, and a spare, for each worker.
+    pub(crate) fn prepare(&self, workers: usize, ticker: &Ticker) -> Result<(), PolicyError> {
+        let slots = (0..workers).map(|_| self.slot(ticker).map(Some));
+        *self.ready.lock() = slots.collect::<Result<_, _>>()?;
+        Ok(())
+    }
+
+    /// An instance in use and a spare.
+    pub(crate) fn slot(&self, ticker: &Ticker) -> Result<Slot, PolicyError> {
+        let start = || {
+            Instance::start(self, ticker).map_err(|message| PolicyError::new(&self.spec, message))
+        };
+        Ok(Slot { instance: Some(start()?), spare: Some(start()?) })
+    }
+
+    /// This worker's instances; empty when they were fetched before.
+    pub(crate) fn fetch(&self, worker: usize) -> Slot {
+        self.ready.lock().get_mut(worker).and_then(Option::take).unwrap_or_default()
     }
 
     /// The time limit of a call in ticks, rounded up, and one for the tick that is under way.
@@ -137,20 +175,27 @@ impl Loaded {
         }
         failures.push_back(now);
         let policy = self.spec.name.as_str();
+        let version = self.short();
         // The first of a series is told in full; a policy that fails at every query must not fill the disk.
         if failures.len() <= 3 {
-            tracing::warn!(policy, failure = message, "a policy failed to answer");
+            tracing::warn!(policy, version, failure = message, "a policy failed to answer");
         }
         let limit = self.spec.limits.quarantine_after as usize;
         if failures.len() >= limit && !self.quarantined.swap(true, Ordering::SeqCst) {
             let window = Duration::as_secs(&Limits::QUARANTINE_WINDOW);
             tracing::error!(
                 policy,
+                version,
                 failures = failures.len(),
                 window_s = window,
                 "a policy is in quarantine until its file or configuration changes"
             );
         }
+    }
+
+    /// The beginning of its hash, for the log.
+    pub(crate) fn short(&self) -> &str {
+        self.sha256.get(..SHORT).unwrap_or_default()
     }
 
     pub(crate) fn is_quarantined(&self) -> bool {

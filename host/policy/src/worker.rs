@@ -12,19 +12,21 @@ use howdah_decision::{
 };
 use howdah_sql::Statement;
 
-use crate::chain::{Answer, Chain, Question, Slot, Source, strictest};
+use crate::chain::{Answer, Chain, Post, Question, Seat, Slot, Source, strictest};
 use crate::convert::{self, Opinion};
 use crate::host::Looked;
 use crate::instance::{Instance, explain};
+use crate::lines::Lines;
 use crate::loaded::Loaded;
 use crate::registry::Registry;
 use crate::spec::OnFailure;
+use crate::trial::{Asked, Case};
 
 /// The policies as one worker thread sees them.
 pub struct Worker {
     registry: Arc<Registry>,
     index: usize,
-    current: RefCell<Option<Rc<Chain>>>,
+    current: RefCell<Option<Lines>>,
 }
 
 /// Tells what a text is.
@@ -38,17 +40,18 @@ impl Worker {
         Worker { registry, index, current: RefCell::default() }
     }
 
-    /// The newest generation. One atomic load when nothing has changed.
-    pub fn chain(&self) -> Rc<Chain> {
+    /// What a session obeys in the newest generation. One atomic load when nothing has changed and no version is on
+    /// trial.
+    pub fn chain(&self, session: u64) -> Rc<Chain> {
         let newest = self.registry.number.load(Ordering::Acquire);
         let mut current = self.current.borrow_mut();
-        match &*current {
-            Some(chain) if chain.generation() == newest => Rc::clone(chain),
-            _ => {
+        match &mut *current {
+            Some(lines) if lines.number() == newest => lines.of(session),
+            before => {
                 let generation = self.registry.current.load_full();
-                let slots = generation.fetch(self.index);
-                let chain = Chain::new(generation, slots);
-                *current = Some(Rc::clone(&chain));
+                let mut lines = Lines::new(generation, self.index, before.as_ref());
+                let chain = lines.of(session);
+                *before = Some(lines);
                 chain
             }
         }
@@ -58,11 +61,11 @@ impl Worker {
     pub fn open(&self, chain: &Chain, client: &Client, cluster: &str) -> SessionDecision {
         let interest = chain.interest(&client.user, &client.database, cluster);
         let mut merged = Admission::default();
-        for (i, policy) in chain.generation.policies.iter().enumerate() {
-            if interest.0 & (1 << i) == 0 || policy.hooks.session.is_none() {
+        for (i, seat) in chain.seats.iter().enumerate() {
+            if interest.0 & (1 << i) == 0 || !seat.has(|hooks| hooks.session.is_some()) {
                 continue;
             }
-            let asked = self.call(chain, i, None, |instance| {
+            let ask = |_: &Loaded, instance: &mut Instance| {
                 let Some(session) = &instance.guest.session else { return Ok(Ok(Opinion::None)) };
                 let client = convert::client(client);
                 let opinion = session.call_open(&mut instance.store, &client)?;
@@ -72,15 +75,18 @@ impl Worker {
                     }
                     Ok(opinion)
                 }))
-            });
-            match self.usable(chain, i, asked) {
+            };
+            let case = |opinion: &Opinion| {
+                Some(Case::Open(client.clone(), cluster.to_owned(), alone(opinion)))
+            };
+            match self.asked(seat, None, ask, case) {
                 Ok((Opinion::None, _)) => {}
                 Ok((Opinion::Refuse(refusal), _)) => return SessionDecision::Refuse(refusal),
                 Ok((Opinion::Accept(admission), _)) => merge(&mut merged, admission),
-                Err(Failed) => match policy.spec.on_failure {
+                Err(Failed) => match seat.own.policy.spec.on_failure {
                     OnFailure::Fallback => {}
                     OnFailure::Open => break,
-                    OnFailure::Closed => return SessionDecision::Refuse(closed(policy)),
+                    OnFailure::Closed => return SessionDecision::Refuse(closed(&seat.own.policy)),
                 },
             }
         }
@@ -89,13 +95,18 @@ impl Worker {
 
     /// Tells that a client has gone.
     pub fn closed(&self, chain: &Chain, id: u64) {
-        for (i, policy) in chain.generation.policies.iter().enumerate() {
-            if policy.hooks.session.is_some() {
-                // Nobody waits for an answer; a failure has been counted.
-                let _ = self.call(chain, i, None, |instance| match &instance.guest.session {
-                    Some(session) => session.call_closed(&mut instance.store, id),
-                    None => Ok(()),
-                });
+        for seat in &chain.seats {
+            for post in [Some(&seat.own), seat.stand_in.as_ref()].into_iter().flatten() {
+                if post.policy.hooks.session.is_some() {
+                    // Nobody waits for an answer; a failure has been counted.
+                    let _ = self.call(post, None, |_, instance| match &instance.guest.session {
+                        Some(session) => session.call_closed(&mut instance.store, id),
+                        None => Ok(()),
+                    });
+                }
+            }
+            if let Some(trial) = &seat.trial {
+                trial.compare(Some(Case::Closed(id)));
             }
         }
     }
@@ -105,9 +116,10 @@ impl Worker {
         let known = chain.answers.borrow().recall(q);
         if let Some(answer) = known
             && self.possible(&answer.verdict.decision).is_ok()
+            && (answer.source == Source::Learned || !chain.samples())
         {
-            if let Some(policy) = chain.generation.policies.first() {
-                policy.counters.remembered.fetch_add(1, Ordering::Relaxed);
+            if let Some(seat) = chain.seats.first() {
+                seat.own.policy.counters.remembered.fetch_add(1, Ordering::Relaxed);
             }
             return answer;
         }
@@ -116,14 +128,18 @@ impl Worker {
         answer
     }
 
-    fn ask_route(&self, chain: &Chain, q: &Question<'_>) -> Answer {
+    pub(crate) fn ask_route(&self, chain: &Chain, q: &Question<'_>) -> Answer {
         let mut remember = Remember::Digest;
-        for (i, policy) in chain.generation.policies.iter().enumerate() {
-            if q.interest.0 & (1 << i) == 0 || policy.hooks.route.is_none() {
+        for (i, seat) in chain.seats.iter().enumerate() {
+            if q.interest.0 & (1 << i) == 0 || !seat.has(|hooks| hooks.route.is_some()) {
                 continue;
             }
-            let asked = self.call(chain, i, Some(q), |instance| {
-                let Some(route) = &instance.guest.route else { return Ok(Ok(Verdict::default())) };
+            let policy = &seat.own.policy;
+            let ask = |_: &Loaded, instance: &mut Instance| {
+                let Some(route) = &instance.guest.route else {
+                    let decision = Decision::NoOpinion;
+                    return Ok(Ok(Verdict { decision, remember: Remember::Digest }));
+                };
                 let (kind, facts) = (convert::kind(q.statement.kind), convert::facts(q.facts()));
                 let digest = q.statement.digest;
                 let answer =
@@ -132,13 +148,16 @@ impl Worker {
                     self.possible(&verdict.decision)?;
                     Ok(verdict)
                 }))
-            });
+            };
+            let case = |verdict: &Verdict| {
+                Asked::of(q).map(|asked| Case::Route(asked, verdict.decision.clone()))
+            };
             let named = |decision, source| Answer {
                 verdict: Verdict { decision, remember: Remember::Never },
                 policy: Some(policy.spec.name.as_str().into()),
                 source,
             };
-            match self.usable(chain, i, asked) {
+            match self.asked(seat, Some(q), ask, case) {
                 Ok((verdict, looked)) => {
                     remember = strictest(remember, allowed(verdict.remember, looked));
                     if verdict.decision != Decision::NoOpinion {
@@ -166,7 +185,10 @@ impl Worker {
         if !chain.rewrites() {
             return Rewrite::Unchanged;
         }
-        if let Some(known) = chain.rewrites.borrow().recall(q) {
+        let known = chain.rewrites.borrow().recall(q);
+        if let Some(known) = known
+            && !chain.samples()
+        {
             return known.rewrite.clone();
         }
         let verdict = Rc::new(self.ask_rewrite(chain, q, scan));
@@ -174,28 +196,38 @@ impl Worker {
         verdict.rewrite.clone()
     }
 
-    fn ask_rewrite(&self, chain: &Chain, q: &Question<'_>, scan: Scan<'_>) -> RewriteVerdict {
+    pub(crate) fn ask_rewrite(
+        &self,
+        chain: &Chain,
+        q: &Question<'_>,
+        scan: Scan<'_>,
+    ) -> RewriteVerdict {
         let mut changed: Option<(Box<str>, Rc<Statement>)> = None;
         let mut remember = Remember::Digest;
-        for (i, policy) in chain.generation.policies.iter().enumerate() {
-            if q.interest.0 & (1 << i) == 0 || policy.hooks.rewrite.is_none() {
+        for (i, seat) in chain.seats.iter().enumerate() {
+            if q.interest.0 & (1 << i) == 0 || !seat.has(|hooks| hooks.rewrite.is_some()) {
                 continue;
             }
+            let policy = &seat.own.policy;
             let q = match &changed {
                 None => *q,
                 Some((sql, statement)) => Question { sql, statement, ..*q },
             };
-            let asked = self.call(chain, i, Some(&q), |instance| {
+            let ask = |policy: &Loaded, instance: &mut Instance| {
                 let Some(rewrite) = &instance.guest.rewrite else {
-                    return Ok(Ok((RewriteVerdict::default(), None)));
+                    let rewrite = Rewrite::Unchanged;
+                    return Ok(Ok((RewriteVerdict { rewrite, remember: Remember::Digest }, None)));
                 };
                 let (kind, facts) = (convert::kind(q.statement.kind), convert::facts(q.facts()));
                 let (store, digest) = (&mut instance.store, q.statement.digest);
                 let answer = rewrite.call_rewrite(store, q.sql, kind, digest, facts, q.class)?;
                 let limit = policy.spec.limits.rewrite;
                 Ok(convert::rewrite(answer, limit).and_then(|verdict| fitting(verdict, &q, scan)))
-            });
-            match self.usable(chain, i, asked) {
+            };
+            let case = |(verdict, _): &(RewriteVerdict, _)| {
+                Asked::of(&q).map(|asked| Case::Rewrite(asked, verdict.rewrite.clone()))
+            };
+            match self.asked(seat, Some(&q), ask, case) {
                 Ok(((verdict, statement), looked)) => {
                     remember = strictest(remember, allowed(verdict.remember, looked));
                     match verdict.rewrite {
@@ -253,19 +285,40 @@ impl Worker {
         }
     }
 
+    /// Asks the version that is obeyed, has the other one asked later, and falls back to the version in force when a
+    /// canary fails.
+    fn asked<T>(
+        &self,
+        seat: &Seat,
+        q: Option<&Question<'_>>,
+        ask: impl Fn(&Loaded, &mut Instance) -> wasmtime::Result<Result<T, String>>,
+        case: impl FnOnce(&T) -> Option<Case>,
+    ) -> Result<(T, Looked), Failed> {
+        let answer = self.usable(&seat.own, q, &ask);
+        match (answer, &seat.trial, &seat.stand_in) {
+            (Ok(answer), Some(trial), _) => {
+                trial.compare(case(&answer.0));
+                Ok(answer)
+            }
+            (Err(Failed), _, Some(live)) => {
+                let (answer, looked) = self.usable(live, q, &ask)?;
+                Ok((answer, Looked { stand_in: true, ..looked }))
+            }
+            (answer, ..) => answer,
+        }
+    }
+
     /// A guest may answer something that cannot be used: that is a failure, though the instance is well.
     fn usable<T>(
         &self,
-        chain: &Chain,
-        i: usize,
-        asked: Result<(Result<T, String>, Looked), Failed>,
+        post: &Post,
+        q: Option<&Question<'_>>,
+        ask: impl FnOnce(&Loaded, &mut Instance) -> wasmtime::Result<Result<T, String>>,
     ) -> Result<(T, Looked), Failed> {
-        match asked? {
+        match self.call(post, q, ask)? {
             (Ok(answer), looked) => Ok((answer, looked)),
             (Err(message), _) => {
-                if let Some(policy) = chain.generation.policies.get(i) {
-                    policy.failed(&format!("its answer cannot be used: {message}"));
-                }
+                post.policy.failed(&format!("its answer cannot be used: {message}"));
                 Err(Failed)
             }
         }
@@ -274,19 +327,15 @@ impl Worker {
     /// Calls into a policy's instance. After a failure the instance is replaced.
     fn call<T>(
         &self,
-        chain: &Chain,
-        i: usize,
+        post: &Post,
         q: Option<&Question<'_>>,
-        ask: impl FnOnce(&mut Instance) -> wasmtime::Result<T>,
+        ask: impl FnOnce(&Loaded, &mut Instance) -> wasmtime::Result<T>,
     ) -> Result<(T, Looked), Failed> {
-        let (Some(policy), Some(slot)) = (chain.generation.policies.get(i), chain.slots.get(i))
-        else {
-            return Err(Failed);
-        };
+        let policy = &post.policy;
         if policy.is_quarantined() {
             return Err(Failed);
         }
-        let mut slot = slot.borrow_mut();
+        let mut slot = post.slot.borrow_mut();
         let instance = self.instance(policy, &mut slot)?;
         let began = Instant::now();
         self.registry.ticker.called();
@@ -300,7 +349,7 @@ impl Worker {
         };
         let outcome = self.told(instance, ticks).and_then(|()| {
             instance.store.set_epoch_deadline(ticks);
-            ask(instance)
+            ask(policy, instance)
         });
         policy.counters.calls.fetch_add(1, Ordering::Relaxed);
         let nanoseconds = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
@@ -369,7 +418,7 @@ fn fitting(
 /// What was answered from more than the arguments may be remembered for less.
 fn allowed(remember: Remember, looked: Looked) -> Remember {
     match remember {
-        _ if looked.who => Remember::Never,
+        _ if looked.who || looked.stand_in => Remember::Never,
         Remember::Digest if looked.tag => Remember::Text,
         Remember::DigestAndClass if looked.tag => Remember::TextAndClass,
         other => other,
@@ -379,6 +428,17 @@ fn allowed(remember: Remember, looked: Looked) -> Remember {
 fn closed(policy: &Loaded) -> Refusal {
     let name = &policy.spec.name;
     Refusal::new("58000", &format!("policy {name} failed, and its on_failure is \"closed\""))
+}
+
+/// What a policy's opinion comes to when it is the only one.
+fn alone(opinion: &Opinion) -> SessionDecision {
+    let mut admission = Admission::default();
+    match opinion {
+        Opinion::None => {}
+        Opinion::Accept(from) => merge(&mut admission, from.clone()),
+        Opinion::Refuse(refusal) => return SessionDecision::Refuse(refusal.clone()),
+    }
+    SessionDecision::Accept(admission)
 }
 
 fn merge(into: &mut Admission, from: Admission) {

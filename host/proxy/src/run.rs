@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{LocalSet, spawn_local};
 
 use crate::config::{Config, Source};
+use crate::control::Control;
 use crate::monitor::{Monitor, Watch};
 use crate::peers::Peers;
 use crate::policies::{self, Swapper};
@@ -141,6 +142,15 @@ fn control(
                 return;
             }
         };
+        match config.control.as_deref().map(Control::bind).transpose() {
+            Ok(socket) => {
+                socket.map(|socket| spawn_local(socket.serve(Arc::clone(&shared.registry))));
+            }
+            Err(error) => {
+                let _ = bound.send(Err(error));
+                return;
+            }
+        }
         spawn_local(Arc::clone(&shared.monitor).run());
         spawn_local(keep_policies_told(Arc::clone(&shared)));
         let (close, closed) = watch::channel(false);
@@ -378,6 +388,7 @@ pub fn reload(proxy: &Proxy, source: &Source) {
     }
     new.listen.clone_from(&old.listen);
     new.clusters.clone_from(&old.clusters);
+    new.control.clone_from(&old.control);
     new.workers = old.workers;
     proxy.shared.reconfigure(new);
     tracing::info!("configuration reloaded");

@@ -9,8 +9,8 @@ use std::time::Duration;
 use howdah_decision::{Client, Decision, Facts, Node, Rewrite, Role, SessionDecision};
 use howdah_e2e::{Running, component, connect, policy, shared, try_value, value};
 use howdah_policy::{
-    Chain, Grants, Limits, OnFailure, Options, PolicySpec, Question, Registry, Scope, SettingValue,
-    Who, Worker,
+    Chain, Grants, Limits, OnFailure, Options, PolicySpec, Question, Registry, Rollout, Scope,
+    SettingValue, Who, Worker,
 };
 use howdah_sql::{NoCatalog, ScanOptions, Statement};
 
@@ -37,6 +37,8 @@ fn spec(bytes: Arc<[u8]>, settings: &[(&str, &str)]) -> PolicySpec {
         on_failure: OnFailure::Fallback,
         grants: Grants { metrics: true },
         scope: Scope::default(),
+        sha256: None,
+        rollout: Rollout::Live,
     }
 }
 
@@ -84,7 +86,7 @@ impl House {
     }
 
     fn ask<T>(&self, sql: &str, class: u32, ask: impl FnOnce(&Chain, &Question<'_>) -> T) -> T {
-        let chain = self.worker.chain();
+        let chain = self.worker.chain(0);
         let statement = scan(sql);
         let interest = chain.interest(&self.who.user, &self.who.database, "main");
         let who = &self.who;
@@ -109,7 +111,7 @@ impl House {
             address: "::1".into(),
             parameters: Vec::new(),
         };
-        self.worker.open(&self.worker.chain(), &client, "main")
+        self.worker.open(&self.worker.chain(0), &client, "main")
     }
 
     /// What the first policy's one value is.
@@ -449,7 +451,7 @@ fn swaps_under_load_fail_nothing_and_a_transaction_keeps_its_generation() {
                 let house = House { registry, worker, who: Arc::default() };
                 let mut asked = 0u64;
                 while !stop.load(std::sync::atomic::Ordering::Relaxed) {
-                    let transaction = house.worker.chain();
+                    let transaction = house.worker.chain(0);
                     // A text of its own each time, so that the guest is asked and not the memory.
                     let sql = format!("SELECT {}", "x,".repeat(asked as usize % 50));
                     let old = transaction.generation() % 2 == 1;

@@ -2,6 +2,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::policy::PolicyCommand;
 use crate::config::{Origin, Source};
 use crate::upstream::Target;
 
@@ -37,6 +38,12 @@ pub enum Command {
         /// File to check
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
+    },
+    /// Look after the policies of a running proxy
+    Policy {
+        /// What to do
+        #[command(subcommand)]
+        command: PolicyCommand,
     },
     /// Start a primary, two standbys, the proxy and some load, and show where queries go
     Demo {

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod check;
+mod policy;
 #[cfg(test)]
 mod tests;
 
@@ -12,6 +13,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 pub use arguments::{Arguments, Command, RunArguments};
+pub use policy::PolicyCommand;
 
 use crate::config::{self, Config, Mistake, Source};
 use crate::logging;
@@ -59,6 +61,7 @@ fn execute(
             (actions.run)(config, source)?;
         }
         Command::Check { config } => return check::check(&config, out),
+        Command::Policy { command } => return policy::execute(command, out),
         Command::Demo { check } => return (actions.demo)(check),
         Command::Version => writeln!(out, "howdah {}", env!("CARGO_PKG_VERSION"))?,
         Command::ConfigReference => out.write_all(config::reference().as_bytes())?,

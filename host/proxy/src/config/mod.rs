@@ -23,6 +23,7 @@ mod written;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use howdah_decision::PoolMode;
 
@@ -31,8 +32,8 @@ use crate::upstream::{Login, Target};
 pub(crate) use address::show as show_address;
 pub use mistake::Mistake;
 pub use parts::{
-    Auth, AuthMethod, Cluster, Grant, Limits, Log, LogFormat, LogLevel, Monitor, Node, OnFailure,
-    Others, Policy, PolicyLimits, PolicySource, Pool, PoolChanges, Reset, User,
+    Auth, AuthMethod, Canary, Cluster, Grant, Limits, Log, LogFormat, LogLevel, Mode, Monitor,
+    Node, OnFailure, Others, Policy, PolicyLimits, PolicySource, Pool, PoolChanges, Reset, User,
 };
 use passwords::Passwords;
 pub use reference::reference;
@@ -48,6 +49,8 @@ pub struct Config {
     pub listen: Vec<Target>,
     /// The processes that clients reach under one address, this one included; at most [`crate::peers::MAX_PEERS`].
     pub peers: Vec<Target>,
+    /// The Unix socket of the operators' commands.
+    pub control: Option<PathBuf>,
     /// Threads that serve clients, 1 to 128.
     pub workers: usize,
     /// How clients are let in.
@@ -122,6 +125,7 @@ impl Config {
         let differ = [
             ("listen", old.listen != new.listen),
             ("peers", old.peers != new.peers),
+            ("control", old.control != new.control),
             ("workers", old.workers != new.workers),
             ("log.format", old.log.format != new.log.format),
         ];

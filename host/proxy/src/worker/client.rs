@@ -150,7 +150,7 @@ async fn admit(
     let home = config.cluster_of(&hello.database).ok_or_else(no_database)?;
     let home = config.clusters.get(home).map(|c| c.name.clone()).ok_or_else(no_database)?;
     let client = describe(id, peer, hello);
-    let chain = ctx.policies.chain();
+    let chain = ctx.policies.chain(id);
     let admission = match ctx.policies.open(&chain, &client, &home) {
         SessionDecision::Accept(admission) => admission,
         SessionDecision::Refuse(refusal) => {
@@ -183,6 +183,7 @@ async fn admit(
     let interest = chain.interest(&who.user, &who.database, &who.cluster);
     let guide = SessionGuide {
         ctx: Rc::clone(ctx),
+        id,
         database: database_of(ctx, cluster, &database),
         who,
         class: admission.class,

@@ -85,6 +85,8 @@ impl Database {
 /// The guide of one session.
 pub(crate) struct SessionGuide {
     pub(crate) ctx: Rc<Ctx>,
+    /// The number of the session.
+    pub(crate) id: u64,
     pub(crate) database: Rc<Database>,
     pub(crate) who: Arc<Who>,
     pub(crate) class: u32,
@@ -114,7 +116,7 @@ impl Guide for SessionGuide {
     type Answer = Answer;
 
     fn refresh(&mut self) {
-        let chain = self.ctx.policies.chain();
+        let chain = self.ctx.policies.chain(self.id);
         if !Rc::ptr_eq(&chain, &self.chain) {
             self.interest = chain.interest(&self.who.user, &self.who.database, &self.who.cluster);
             self.chain = chain;
