@@ -17,6 +17,9 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::task::{spawn_blocking, spawn_local};
 
+#[cfg(test)]
+mod tests;
+
 /// Longest line that is read: a word and the name of a policy.
 const MAX_LINE: u64 = 1024;
 /// Longest time that one who asks may take to ask, and to take the answer.

@@ -71,7 +71,8 @@ pub fn files(config: &Config) -> Vec<PolicyFile> {
     config.policies.iter().map(file).collect()
 }
 
-fn file(policy: &Policy) -> PolicyFile {
+/// A policy of a configuration.
+pub(crate) fn file(policy: &Policy) -> PolicyFile {
     let limits = &policy.limits;
     let spec = PolicySpec {
         name: policy.name.clone(),

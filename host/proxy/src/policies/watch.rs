@@ -15,6 +15,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// was removed and made again is not the one that is watched.
 const LOOK: Duration = Duration::from_secs(5);
 
+#[cfg(test)]
+mod tests;
+
 enum Order {
     /// Something happened in a watched directory.
     Touched,
@@ -186,18 +189,16 @@ impl Thread {
         policy.found = found;
         let name = policy.accepted.name.clone();
         let outcome = read.map_err(|error| vec![error]).and_then(|spec| {
-            let mut specs: Vec<PolicySpec> =
-                self.policies.iter().map(|policy| policy.accepted.clone()).collect();
-            if let (Some(place), Some(policy)) = (specs.get_mut(i), self.policies.get_mut(i)) {
-                place.clone_from(&spec);
-                let applied = self.registry.apply(specs)?;
-                policy.accepted = spec;
-                return Ok(applied);
-            }
-            self.registry.apply(specs)
+            let accepted = self.policies.iter().map(|policy| &policy.accepted);
+            let specs = accepted.map(|old| if old.name == name { &spec } else { old });
+            let applied = self.registry.apply(specs.cloned().collect())?;
+            Ok((spec, applied))
         });
         match outcome {
-            Ok(applied) => {
+            Ok((spec, applied)) => {
+                if let Some(policy) = self.policies.get_mut(i) {
+                    policy.accepted = spec;
+                }
                 self.registry.refused(&name, None);
                 tell(&applied);
             }
