@@ -8,8 +8,8 @@ use wasmtime::component::Component;
 use crate::engine::Ticker;
 use crate::loaded::Loaded;
 use crate::registry::Registry;
-use crate::spec::{PolicyError, PolicySpec, Rollout};
-use crate::trial::Trial;
+use crate::spec::{Limits, PolicyError, PolicySpec, Rollout};
+use crate::trial::{self, Trial};
 
 /// A version that is not in force, and can be put back without being compiled again.
 #[derive(Clone)]
@@ -77,14 +77,22 @@ impl Workshop<'_> {
         live: &Loaded,
         rollout: Rollout,
     ) -> Result<Option<Arc<Trial>>, PolicyError> {
-        let other = match rollout {
-            Rollout::Live | Rollout::Shadow => Arc::clone(&candidate),
+        let asked = match rollout {
+            Rollout::Live | Rollout::Shadow => self.patient(&candidate)?,
             Rollout::Canary(_) => {
                 candidate.prepare(self.workers, self.ticker)?;
-                self.link((*live.spec).clone(), &live.component)?
+                self.patient(live)?
             }
         };
-        Trial::start(candidate, other, rollout, self.ticker, self.registry).map(Some)
+        Trial::start(candidate, asked, rollout, self.ticker, self.registry).map(Some)
+    }
+
+    /// A copy of a version for second opinions.
+    fn patient(&self, version: &Loaded) -> Result<Arc<Loaded>, PolicyError> {
+        let spec = &version.spec;
+        let limits =
+            Limits { time: spec.limits.time.saturating_mul(trial::PATIENCE), ..spec.limits };
+        self.link(PolicySpec { limits, ..(**spec).clone() }, &version.component)
     }
 
     fn component(
@@ -153,14 +161,13 @@ impl Place {
             let alone = self.trial.is_none() && self.held.is_none();
             return Ok(if alone { same } else { Some(Place { trial: None, held: None, ..place }) });
         }
-        if self.held.as_ref().is_some_and(|held| want.same_version(&held.spec))
-            && !self.live.is_quarantined()
-        {
-            return Ok(same);
+        if self.held.as_ref().is_some_and(|held| want.same_version(&held.spec)) {
+            let ill = self.live.is_quarantined();
+            return if ill { place.released(shop).map(Some) } else { Ok(same) };
         }
         if let Some(trial) = &self.trial
             && want.same_version(&trial.candidate.spec)
-            && !trial.candidate.is_quarantined()
+            && !trial.version().is_quarantined()
         {
             return match want.rollout {
                 Rollout::Live => place.promoted(shop).map(Some),
@@ -213,7 +220,7 @@ impl Place {
     /// The version on trial is obeyed from now on; without one, the version that was rolled back is.
     pub(crate) fn promoted(&self, shop: &Workshop<'_>) -> Result<Place, PolicyError> {
         let live = match (&self.trial, &self.held) {
-            (Some(trial), _) if trial.candidate.is_quarantined() => {
+            (Some(trial), _) if trial.version().is_quarantined() => {
                 let spec = &trial.candidate.spec;
                 return Err(PolicyError::new(spec, "the version on trial is in quarantine"));
             }

@@ -102,7 +102,7 @@ impl PolicyStatus {
 
 impl TrialStatus {
     fn of(trial: &Trial) -> TrialStatus {
-        let (figures, candidate) = (&trial.figures, &trial.candidate);
+        let (figures, candidate) = (&trial.figures, trial.version());
         TrialStatus {
             sha256: candidate.sha256.clone(),
             rollout: trial.rollout,

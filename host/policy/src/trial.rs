@@ -32,6 +32,10 @@ const MAX_VERDICT: usize = 200;
 /// Between two looks at the failures of a canary, which nobody reports.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// So many times longer than a query may take a second opinion may: its thread has to wait for the CPU, and the clock
+/// runs meanwhile.
+pub(crate) const PATIENCE: u32 = 20;
+
 /// A question that the two versions answered differently.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Disagreement {
@@ -61,6 +65,8 @@ pub(crate) struct Trial {
     pub(crate) rollout: Rollout,
     pub(crate) began: Instant,
     pub(crate) figures: Arc<Figures>,
+    /// What gives the second opinions: a copy of a shadow, or of the version in force.
+    asked: Arc<Loaded>,
     cases: SyncSender<Case>,
 }
 
@@ -101,16 +107,15 @@ impl Asked {
 }
 
 impl Trial {
-    /// Begins. `other` is the version whose opinion is the second one: for a shadow the candidate itself, for a canary
-    /// a copy of the version in force.
+    /// Begins. `asked` gives the second opinions.
     pub(crate) fn start(
         candidate: Arc<Loaded>,
-        other: Arc<Loaded>,
+        asked: Arc<Loaded>,
         rollout: Rollout,
         ticker: &Arc<Ticker>,
         registry: &Weak<Registry>,
     ) -> Result<Arc<Trial>, PolicyError> {
-        let slot = other.slot(ticker)?;
+        let slot = asked.slot(ticker)?;
         let (cases, inbox) = sync_channel(WAITING);
         let figures = Arc::<Figures>::default();
         let began = Instant::now();
@@ -125,10 +130,11 @@ impl Trial {
             began,
         };
         let thread = std::thread::Builder::new().name("howdah-trial".into());
+        let other = Arc::clone(&asked);
         thread.spawn(move || bench.run(&inbox, other, slot)).map_err(|error| {
             PolicyError::new(&candidate.spec, format!("there is no thread for its trial: {error}"))
         })?;
-        Ok(Arc::new(Trial { candidate, rollout, began, figures, cases }))
+        Ok(Arc::new(Trial { candidate, rollout, began, figures, asked, cases }))
     }
 
     /// Has the other version asked when there is time. `None`: it cannot be.
@@ -136,6 +142,14 @@ impl Trial {
         let sent = case.is_some_and(|case| self.cases.try_send(case).is_ok());
         if !sent {
             self.figures.skipped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The version on trial as it is called: its counters tell how it does.
+    pub(crate) fn version(&self) -> &Loaded {
+        match self.rollout {
+            Rollout::Canary(_) => &self.candidate,
+            Rollout::Live | Rollout::Shadow => &self.asked,
         }
     }
 
