@@ -6,6 +6,7 @@
 //!
 //! **Invariant:** whatever a guest does changes only the answer to its own question.
 
+mod artefacts;
 mod bindings;
 mod chain;
 mod convert;

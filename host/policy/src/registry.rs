@@ -1,8 +1,9 @@
 //! The current generation, and how it is replaced.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use arc_swap::ArcSwap;
 use howdah_decision::Node;
@@ -10,11 +11,12 @@ use parking_lot::Mutex;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
+use crate::artefacts::Artefacts;
 use crate::engine::{Ticker, engine};
 use crate::loaded::Loaded;
 use crate::place::{Compiled, Place, Workshop};
 use crate::priority;
-use crate::spec::{PolicyError, PolicySpec};
+use crate::spec::{PolicyError, PolicySpec, sha256};
 use crate::status::PolicyStatus;
 use crate::worker::Worker;
 
@@ -69,6 +71,8 @@ pub struct Registry {
     changing: Mutex<()>,
     /// By policy: why the version that was offered last is not in force.
     refusals: Mutex<BTreeMap<String, String>>,
+    /// Where compiled components are kept.
+    artefacts: OnceLock<Artefacts>,
     me: Weak<Registry>,
 }
 
@@ -93,8 +97,19 @@ impl Registry {
             applying: Mutex::new(()),
             changing: Mutex::new(()),
             refusals: Mutex::default(),
+            artefacts: OnceLock::new(),
             me: Weak::clone(me),
         }))
+    }
+
+    /// Keeps compiled components in a directory from now on, and takes them from there. It is made when it is not there.
+    ///
+    /// # Errors
+    /// Others than the user of this process may write there, or nobody; for people.
+    pub fn keep_compiled(&self, directory: &Path) -> Result<(), String> {
+        // Only the first directory counts.
+        let _ = self.artefacts.set(Artefacts::open(directory)?);
+        Ok(())
     }
 
     /// Makes this the chain: compiles what is new, checks and configures it, makes instances for every worker, and
@@ -158,7 +173,7 @@ impl Registry {
             } else if known(spec).is_none()
                 && !compiled.iter().any(|(bytes, _)| *bytes == spec.bytes)
             {
-                match compile_aside(&self.engine, spec) {
+                match compile_aside(&self.engine, self.artefacts.get(), spec) {
                     Ok(component) => compiled.push((Arc::clone(&spec.bytes), component)),
                     Err(error) => errors.push(error),
                 }
@@ -308,13 +323,24 @@ impl Generation {
 }
 
 /// Compiles on a thread of its own, because a priority that was lowered cannot be raised again.
-fn compile_aside(engine: &Engine, spec: &PolicySpec) -> Result<Component, PolicyError> {
+fn compile_aside(
+    engine: &Engine,
+    artefacts: Option<&Artefacts>,
+    spec: &PolicySpec,
+) -> Result<Component, PolicyError> {
     let failed = |message: String| PolicyError::new(spec, message);
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().name("howdah-compile".into());
         let compiling = thread.spawn_scoped(scope, || {
             priority::lower();
-            Loaded::compile(engine, spec)
+            let Some(artefacts) = artefacts else { return Loaded::compile(engine, spec) };
+            let sha256 = sha256(&spec.bytes);
+            if let Some(component) = artefacts.load(engine, &sha256) {
+                return Ok(component);
+            }
+            let component = Loaded::compile(engine, spec)?;
+            artefacts.keep(engine, &sha256, &component);
+            Ok(component)
         });
         let compiling = compiling.map_err(|error| failed(format!("no thread: {error}")))?;
         compiling.join().unwrap_or_else(|_| Err(failed("the compiler gave up on it".into())))

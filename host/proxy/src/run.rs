@@ -49,6 +49,10 @@ impl Proxy {
     pub fn start(config: Config) -> anyhow::Result<Proxy> {
         let registry =
             Registry::new(Options { workers: config.workers }).map_err(anyhow::Error::msg)?;
+        if let Some(directory) = &config.compiled_policies {
+            let kept = registry.keep_compiled(directory);
+            kept.map_err(|error| anyhow::anyhow!("compiled_policies: {error}"))?;
+        }
         let swapper = Arc::new(policies::start(Arc::clone(&registry))?);
         if let Err(errors) = swapper.replace(policies::files(&config)) {
             let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
@@ -389,6 +393,7 @@ pub fn reload(proxy: &Proxy, source: &Source) {
     new.listen.clone_from(&old.listen);
     new.clusters.clone_from(&old.clusters);
     new.control.clone_from(&old.control);
+    new.compiled_policies.clone_from(&old.compiled_policies);
     new.workers = old.workers;
     proxy.shared.reconfigure(new);
     tracing::info!("configuration reloaded");

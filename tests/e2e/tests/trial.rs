@@ -389,3 +389,31 @@ fn another_component_than_the_pinned_one_is_refused() {
     house.registry.apply(vec![pinned(primary(), &new)]).unwrap();
     assert_eq!(house.route(1, "SELECT 1"), Decision::Primary);
 }
+
+#[test]
+fn a_compiled_policy_is_kept_and_used_again() {
+    use std::os::unix::fs::MetadataExt;
+    let directory = tempfile::tempdir().unwrap();
+    let kept = directory.path().join("kept");
+    let start = || {
+        let registry = Registry::new(Options { workers: 1 }).unwrap();
+        registry.keep_compiled(&kept).unwrap();
+        registry.apply(vec![live(primary())]).unwrap();
+        let house = House { worker: registry.worker(0), registry, who: Arc::default() };
+        assert_eq!(house.route(1, "SELECT 1"), Decision::Primary);
+        let mut files = std::fs::read_dir(&kept).unwrap().map(|file| file.unwrap());
+        let file = files.next().unwrap();
+        assert!(files.next().is_none(), "one component, one file");
+        file
+    };
+    let first = start();
+    assert!(first.file_name().to_str().unwrap().starts_with(&sha256(&primary())));
+    let number = first.metadata().unwrap().ino();
+    assert_eq!(start().metadata().unwrap().ino(), number, "it was not compiled again");
+    // Half of it is none of it.
+    let bytes = std::fs::read(first.path()).unwrap();
+    std::fs::write(first.path(), &bytes[..bytes.len() / 2]).unwrap();
+    let mended = start();
+    assert_ne!(mended.metadata().unwrap().ino(), number);
+    assert_eq!(std::fs::read(mended.path()).unwrap().len(), bytes.len());
+}

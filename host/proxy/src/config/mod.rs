@@ -51,6 +51,8 @@ pub struct Config {
     pub peers: Vec<Target>,
     /// The Unix socket of the operators' commands.
     pub control: Option<PathBuf>,
+    /// The directory of compiled policies.
+    pub compiled_policies: Option<PathBuf>,
     /// Threads that serve clients, 1 to 128.
     pub workers: usize,
     /// How clients are let in.
@@ -126,6 +128,7 @@ impl Config {
             ("listen", old.listen != new.listen),
             ("peers", old.peers != new.peers),
             ("control", old.control != new.control),
+            ("compiled_policies", old.compiled_policies != new.compiled_policies),
             ("workers", old.workers != new.workers),
             ("log.format", old.log.format != new.log.format),
         ];

@@ -38,6 +38,10 @@ section! {
         /// A Unix socket for `howdah policy status`, `promote` and `rollback`, which only the user that runs the proxy
         /// (and root) may use. By default there is none. A change needs a restart.
         control: Option<At<PathBuf>> = None;
+        /// A directory for compiled policies, so that a restart need not compile them again. It is made if need be, and must
+        /// be closed to all but the user that runs the proxy: what is in it is run. By default nothing is kept. A change
+        /// needs a restart.
+        compiled_policies: Option<At<PathBuf>> = None;
         /// Threads that serve clients; by default one per CPU core. A change needs a restart.
         workers: Option<usize> = None, in Some(1)..=Some(MAX_WORKERS);
     }

@@ -41,6 +41,10 @@ pub(super) fn meaning(
         listen: written.top.listen.into_iter().map(|listen| listen.0).collect(),
         peers: written.top.peers.iter().map(|peer| peer.value.0.clone()).collect(),
         control: written.top.control.and_then(|path| step.control(path)),
+        compiled_policies: written
+            .top
+            .compiled_policies
+            .map(|path| step.surroundings.path(&path.value)),
         workers: written.top.workers.unwrap_or_else(cores),
         auth,
         users,
