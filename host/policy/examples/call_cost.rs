@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use howdah_decision::Facts;
 use howdah_policy::{
-    Grants, Limits, OnFailure, Options, PolicySpec, Question, Registry, Scope, SettingValue,
-    Source, Who,
+    Grants, Limits, OnFailure, Options, PolicySpec, Question, Registry, Rollout, Scope,
+    SettingValue, Source, Who,
 };
 use howdah_sql::{NoCatalog, ScanOptions, scan};
 
@@ -36,6 +36,8 @@ fn spec(path: &str, version: i64) -> PolicySpec {
         grants: Grants::ALL,
         kv_space: None,
         scope: Scope::default(),
+        sha256: None,
+        rollout: Rollout::Live,
     }
 }
 
@@ -54,7 +56,7 @@ fn load(registry: &Registry, path: &str, version: i64) -> Duration {
 /// Nanoseconds of each call, in ascending order.
 fn calls(registry: &Arc<Registry>) -> Vec<u64> {
     let worker = registry.worker(0);
-    let chain = worker.chain();
+    let chain = worker.chain(0);
     let who = Arc::new(Who { user: "app".into(), database: "app".into(), ..Who::default() });
     let interest = chain.interest("app", "app", "main");
     let mut statement = scan(SQL.as_bytes(), ScanOptions::default(), &NoCatalog);

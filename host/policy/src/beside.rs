@@ -11,6 +11,8 @@ use howdah_decision::{Failure, Observation, Retry, Role};
 use crate::chain::{Chain, Interest, Question};
 use crate::convert;
 use crate::heard::Said;
+use crate::instance::Instance;
+use crate::loaded::Loaded;
 use crate::registry::Generation;
 use crate::spec::OnFailure;
 use crate::worker::{Failed, Worker};
@@ -36,15 +38,15 @@ pub(crate) struct Seen {
 
 impl Seen {
     fn is_for(&self, current: &Arc<Generation>, i: usize) -> bool {
-        let at = match (Arc::ptr_eq(&self.generation, current), current.policies.get(i)) {
+        let at = match (Arc::ptr_eq(&self.generation, current), current.places.get(i)) {
             (true, _) => Some(i),
-            (false, Some(policy)) => {
-                let name = &policy.spec.name;
-                self.generation.policies.iter().position(|before| before.spec.name == *name)
+            (false, Some(place)) => {
+                let mut before = self.generation.places.iter();
+                before.position(|before| before.name() == place.name())
             }
             (false, None) => None,
         };
-        at.is_some_and(|at| self.interest.0 & (1 << at) != 0)
+        at.is_some_and(|at| self.interest.has(at))
     }
 }
 
@@ -65,10 +67,10 @@ impl Worker {
         let interest = Interest(chain.observers.0 & interest.0);
         let mut observed = self.observed.borrow_mut();
         if observed.len() >= MAX_OBSERVED {
-            for (i, policy) in chain.generation.policies.iter().enumerate() {
-                if interest.0 & (1 << i) != 0 {
-                    policy.counters.unobserved.fetch_add(1, Ordering::Relaxed);
-                }
+            let places = chain.generation.places.iter().enumerate();
+            let told = places.filter(|(i, _)| interest.has(*i)).flat_map(|(_, p)| p.obeyed());
+            for policy in told.filter(|policy| policy.hooks.observe.is_some()) {
+                policy.counters.unobserved.fetch_add(1, Ordering::Relaxed);
             }
             return true;
         }
@@ -82,22 +84,26 @@ impl Worker {
         self.observed.borrow().len().div_ceil(BATCH)
     }
 
-    /// Tells one batch of observations. Not to be called while a statement is being handled.
+    /// Tells one batch of observations to all versions that are obeyed, whichever the sessions obey that they are
+    /// about. Not to be called while a statement is being handled.
     pub fn report(&self) {
-        let chain = self.chain();
+        let (generation, posts) = self.posts();
         let batch: Vec<Seen> = {
             let mut observed = self.observed.borrow_mut();
             let many = observed.len().min(BATCH);
             observed.drain(..many).collect()
         };
-        for (i, policy) in chain.generation.policies.iter().enumerate() {
-            let wanted = batch.iter().filter(|seen| seen.is_for(&chain.generation, i));
+        for (i, post) in posts {
+            if post.policy.hooks.observe.is_none() || post.policy.is_quarantined() {
+                continue;
+            }
+            let wanted = batch.iter().filter(|seen| seen.is_for(&generation, i));
             let seen: Vec<_> = wanted.map(|seen| convert::observation(&seen.observation)).collect();
-            if seen.is_empty() || policy.is_quarantined() {
+            if seen.is_empty() {
                 continue;
             }
             // Nobody waits for an answer; a failure has been counted.
-            let _ = self.call(&chain, i, None, |instance| match &instance.guest.observe {
+            let _ = self.call(&post, None, |_, instance| match &instance.guest.observe {
                 Some(observe) => observe.call_statements(&mut instance.store, &seen),
                 None => Ok(()),
             });
@@ -106,35 +112,30 @@ impl Worker {
 
     /// Tells those policies that time has passed that wanted to be told by now. When the next one does.
     pub fn tick(&self) -> Option<Instant> {
-        let chain = self.chain();
         let now = Instant::now();
-        for (i, policy) in chain.generation.policies.iter().enumerate() {
-            let Some(slot) = chain.slots.get(i) else { continue };
-            let due = |slot: &crate::chain::Slot| slot.instance.as_ref().map(|one| one.due);
+        let mut posts = self.posts().1;
+        posts.retain(|(_, post)| post.policy.hooks.tick.is_some());
+        for (_, post) in &posts {
             // An instance that was never asked anything is not there yet.
-            let is_due = match due(&slot.borrow()) {
-                Some(due) => due.is_some_and(|due| due <= now),
-                None => true,
-            };
-            if policy.hooks.tick.is_none() || policy.is_quarantined() || !is_due {
+            let due = post.slot.borrow().instance.as_ref().map_or(Some(now), |one| one.due);
+            if post.policy.is_quarantined() || due.is_none_or(|due| due > now) {
                 continue;
             }
-            let next = match self.call(&chain, i, None, |instance| instance.tick()) {
+            let next = match self.call(post, None, |_, instance| instance.tick()) {
                 Ok((0, _)) => None,
                 Ok((ms, _)) => Some(now + Duration::from_millis(ms.into()).max(MIN_TICK)),
                 Err(Failed) => Some(now + AFTER_FAILURE),
             };
-            if let Some(instance) = &mut slot.borrow_mut().instance {
+            if let Some(instance) = &mut post.slot.borrow_mut().instance {
                 instance.due = next;
             }
         }
-        let dues = chain.generation.policies.iter().zip(&chain.slots);
-        let told =
-            dues.filter(|(policy, _)| policy.hooks.tick.is_some() && !policy.is_quarantined());
-        told.filter_map(|(_, slot)| slot.borrow().instance.as_ref()?.due).min()
+        let told = posts.iter().filter(|(_, post)| !post.policy.is_quarantined());
+        told.filter_map(|(_, post)| post.slot.borrow().instance.as_ref()?.due).min()
     }
 
-    /// Asks what becomes of a statement that has failed. Nothing of it is remembered.
+    /// Asks what becomes of a statement that has failed. Nothing of it is remembered, and a version on trial that is
+    /// not obeyed is not asked: what it would have done cannot be compared.
     pub fn retry(
         &self,
         chain: &Chain,
@@ -142,11 +143,12 @@ impl Worker {
         failure: &Failure,
         at: &FailedAt<'_>,
     ) -> Retry {
-        for (i, policy) in chain.generation.policies.iter().enumerate() {
-            if q.interest.0 & (1 << i) == 0 || policy.hooks.retry.is_none() {
+        for (i, seat) in chain.seats.iter().enumerate() {
+            let policy = &seat.own.policy;
+            if !q.interest.has(i) || policy.hooks.retry.is_none() {
                 continue;
             }
-            let asked = self.call(chain, i, Some(q), |instance| {
+            let ask = |_: &Loaded, instance: &mut Instance| {
                 let Some(retry) = &instance.guest.retry else { return Ok(Ok(Retry::NoOpinion)) };
                 let (kind, facts) = (convert::kind(q.statement.kind), convert::facts(q.facts()));
                 let (store, digest) = (&mut instance.store, q.statement.digest);
@@ -154,8 +156,8 @@ impl Worker {
                 let answer =
                     retry.call_failed(store, &told, q.sql, kind, digest, facts, q.class)?;
                 Ok(convert::retry(answer, failure))
-            });
-            match self.usable(chain, i, asked, |retry, _| Said::Retry(*retry)) {
+            };
+            match self.asked(seat, Some(q), ask, |retry, _| Said::Retry(*retry), |_, _| ()) {
                 Ok((Retry::NoOpinion, _)) => {}
                 Ok((decision, _)) => return decision,
                 Err(Failed) => match policy.spec.on_failure {

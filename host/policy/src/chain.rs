@@ -1,6 +1,6 @@
 //! The policies of one generation, on one worker.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -8,13 +8,26 @@ use howdah_decision::{Decision, Facts, Parameter, Remember, RewriteVerdict, Verd
 use howdah_sql::{Catalog, Statement};
 
 use crate::instance::Instance;
-use crate::loaded::Hooks;
+use crate::loaded::{Hooks, Loaded};
 use crate::memory::Memory;
+use crate::place::Place;
 use crate::registry::Generation;
+use crate::trial::Trial;
 
 /// Which policies of a chain apply to a session: one bit each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Interest(pub(crate) u64);
+
+impl Interest {
+    fn of(applies: impl Iterator<Item = bool>) -> Interest {
+        Interest(applies.enumerate().fold(0, |bits, (i, one)| bits | (u64::from(one) << i)))
+    }
+
+    /// Whether it takes in a policy, by its number in the chain.
+    pub(crate) fn has(self, i: usize) -> bool {
+        self.0 & (1 << i) != 0
+    }
+}
 
 /// Whose question it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -115,13 +128,48 @@ impl AsRef<Decision> for Answer {
 /// with.
 pub struct Chain {
     pub(crate) generation: Arc<Generation>,
-    /// An unchanged policy has the same instance in the next generation.
-    pub(crate) slots: Vec<Rc<RefCell<Slot>>>,
+    pub(crate) seats: Vec<Seat>,
     pub(crate) answers: RefCell<Memory<Answer>>,
     pub(crate) rewrites: RefCell<Memory<RewriteVerdict>>,
-    /// Policies with the hook.
+    /// Policies of which some version that is obeyed, by this session or by others, has the hook.
     pub(crate) observers: Interest,
+    /// Policies of which the version that is obeyed here has the hook.
     retriers: Interest,
+    /// Some version is on trial.
+    trials: bool,
+    /// Answers from memory while one is.
+    recalled: Cell<u32>,
+}
+
+/// One remembered answer of so many is asked for again while a version is on trial, so that a steady workload is
+/// compared too.
+const SAMPLE: u32 = 64;
+
+/// A policy of a chain.
+pub(crate) struct Seat {
+    /// The version that is obeyed.
+    pub(crate) own: Post,
+    /// The version in force, when a canary is obeyed: it answers what the canary fails to answer.
+    pub(crate) stand_in: Option<Post>,
+    /// Who is told of the questions and what was obeyed.
+    pub(crate) trial: Option<Arc<Trial>>,
+}
+
+impl Seat {
+    /// Whether any of the versions exports something: one that does not has no opinion.
+    pub(crate) fn has(&self, hook: impl Fn(&Hooks) -> bool) -> bool {
+        let tried = self.trial.as_ref().map(|trial| &trial.candidate);
+        let live = self.stand_in.as_ref().map(|post| &post.policy);
+        let versions = [Some(&self.own.policy), tried, live];
+        versions.into_iter().flatten().any(|policy| hook(&policy.hooks))
+    }
+}
+
+/// A version with this worker's instances of it, which all its chains share.
+#[derive(Clone)]
+pub(crate) struct Post {
+    pub(crate) policy: Arc<Loaded>,
+    pub(crate) slot: Rc<RefCell<Slot>>,
 }
 
 /// A policy's place on a worker: the instance in use, and a warm one.
@@ -132,20 +180,24 @@ pub(crate) struct Slot {
 }
 
 impl Chain {
-    pub(crate) fn new(generation: Arc<Generation>, slots: Vec<Rc<RefCell<Slot>>>) -> Rc<Chain> {
-        let with = |hook: fn(&Hooks) -> bool| {
-            let policies = generation.policies.iter().enumerate();
-            let there = policies.filter(|(_, policy)| hook(&policy.hooks));
-            Interest(there.fold(0, |bits, (i, _)| bits | (1 << i)))
-        };
+    pub(crate) fn new(generation: Arc<Generation>, seats: Vec<Seat>) -> Rc<Chain> {
+        let observes = |place: &Place| place.obeyed().any(|one| one.hooks.observe.is_some());
         Rc::new(Chain {
-            observers: with(|hooks| hooks.observe.is_some()),
-            retriers: with(|hooks| hooks.retry.is_some()),
+            observers: Interest::of(generation.places.iter().map(observes)),
+            retriers: Interest::of(seats.iter().map(|seat| seat.own.policy.hooks.retry.is_some())),
             generation,
-            slots,
+            trials: seats.iter().any(|seat| seat.trial.is_some()),
+            seats,
             answers: RefCell::new(Memory::new()),
             rewrites: RefCell::new(Memory::new()),
+            recalled: Cell::new(0),
         })
+    }
+
+    /// A chain of one policy, of no generation.
+    pub(crate) fn alone(policy: Arc<Loaded>, slot: Slot) -> Rc<Chain> {
+        let own = Post { policy, slot: Rc::new(RefCell::new(slot)) };
+        Chain::new(Arc::default(), vec![Seat { own, stand_in: None, trial: None }])
     }
 
     /// Whether any of these policies wants to know what becomes of statements.
@@ -165,18 +217,23 @@ impl Chain {
 
     /// Which of the policies apply to a session.
     pub fn interest(&self, user: &str, database: &str, cluster: &str) -> Interest {
-        let applies = self
-            .generation
-            .policies
-            .iter()
-            .enumerate()
-            .filter(|(_, policy)| policy.spec.scope.includes(user, database, cluster));
-        Interest(applies.fold(0, |bits, (i, _)| bits | (1 << i)))
+        let applies = |seat: &Seat| seat.own.policy.spec.scope.includes(user, database, cluster);
+        Interest::of(self.seats.iter().map(applies))
     }
 
     /// Whether any policy rewrites statements.
     pub fn rewrites(&self) -> bool {
-        self.generation.policies.iter().any(|policy| policy.hooks.rewrite.is_some())
+        self.seats.iter().any(|seat| seat.has(|hooks| hooks.rewrite.is_some()))
+    }
+
+    /// Whether something remembered is to be asked for again, for the sake of a trial.
+    pub(crate) fn samples(&self) -> bool {
+        if !self.trials {
+            return false;
+        }
+        let recalled = self.recalled.get().wrapping_add(1);
+        self.recalled.set(recalled);
+        recalled.is_multiple_of(SAMPLE)
     }
 }
 

@@ -5,63 +5,77 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::chain::{Chain, Slot};
+use crate::chain::Post;
 use crate::instance::{Instance, explain};
+use crate::lines::Lines;
 use crate::loaded::Loaded;
-use crate::registry::{Generation, goes_on};
 use crate::spec::Limits;
 use crate::worker::Worker;
 
 impl Worker {
-    /// The slots of a generation that follows `old`. `fresh` holds new instances for the policies that have changed.
-    pub(crate) fn hand_over(
-        &self,
-        old: Option<&Chain>,
-        next: &Generation,
-        fresh: Vec<Slot>,
-    ) -> Vec<Rc<RefCell<Slot>>> {
-        let slot = |(policy, fresh): (&Arc<Loaded>, Slot)| {
-            let before = old.and_then(|old| {
-                let mut pairs = old.generation.policies.iter().zip(&old.slots);
-                pairs.find(|(before, _)| before.spec.name == policy.spec.name)
-            });
-            match before {
-                Some((before, slot)) if Arc::ptr_eq(before, policy) => Rc::clone(slot),
-                Some((before, slot)) => {
-                    Rc::new(RefCell::new(self.succeed(before, slot, policy, fresh)))
-                }
-                None => Rc::new(RefCell::new(fresh)),
-            }
-        };
-        next.policies.iter().zip(fresh).map(slot).collect()
+    /// The instances of a version that everybody obeys from now on who does not obey a canary.
+    pub(crate) fn obeys(&self, policy: &Arc<Loaded>, before: &Lines) -> Post {
+        let old = before.live(&policy.spec.name);
+        if let Some(old) = old.filter(|old| Arc::ptr_eq(&old.policy, policy)) {
+            return old.clone();
+        }
+        let canary = before.post(policy);
+        let new = canary.clone().unwrap_or_else(|| self.fetch(policy));
+        match old {
+            Some(old) if old.policy.goes_on_as(policy) => self.go_on(old, &new),
+            Some(old) => self.inherit(old, &new, canary.is_some()),
+            None => {}
+        }
+        new
     }
 
-    /// A policy has another version, or other settings.
-    fn succeed(
-        &self,
-        before: &Loaded,
-        old: &RefCell<Slot>,
-        policy: &Loaded,
-        mut fresh: Slot,
-    ) -> Slot {
-        if goes_on(before, &policy.spec) {
-            // A transaction that keeps the old generation finds the spare there.
-            let living = old.borrow_mut().instance.take();
-            if let Some(mut living) = living
-                && self.configured(&mut living, policy)
-            {
-                fresh.instance = Some(living);
-            }
-            return fresh;
+    /// The instances of a version that some sessions obey from now on.
+    pub(crate) fn tries(&self, policy: &Arc<Loaded>, before: &Lines) -> Post {
+        if let Some(known) = before.post(policy) {
+            return known;
         }
-        let state = old.borrow_mut().instance.as_mut().and_then(|old| self.state(before, old));
-        if let (Some(state), Some(new)) = (state, &mut fresh.instance)
-            && !self.restored(policy, new, &state)
+        let new = self.fetch(policy);
+        if let Some(old) = before.live(&policy.spec.name) {
+            self.inherit(old, &new, false);
+        }
+        new
+    }
+
+    fn fetch(&self, policy: &Arc<Loaded>) -> Post {
+        let slot = Rc::new(RefCell::new(policy.fetch(self.index)));
+        Post { policy: Arc::clone(policy), slot }
+    }
+
+    /// A policy has other settings: the living instance goes on with them.
+    fn go_on(&self, old: &Post, new: &Post) {
+        // A transaction that keeps the old generation finds the spare there.
+        let living = old.slot.borrow_mut().instance.take();
+        if let Some(mut living) = living
+            && self.configured(&mut living, &new.policy)
+        {
+            new.slot.borrow_mut().instance = Some(living);
+        }
+    }
+
+    /// The new version is told what the old one knows. An instance that has been asked something, as a canary, gives
+    /// way to one that has not.
+    fn inherit(&self, old: &Post, new: &Post, asked: bool) {
+        if new.policy.hooks.state.is_none() {
+            return;
+        }
+        let told = |instance| self.state(&old.policy, instance);
+        let state = old.slot.borrow_mut().instance.as_mut().and_then(told);
+        let Some(state) = state else { return };
+        let mut slot = new.slot.borrow_mut();
+        if asked {
+            self.replace(&new.policy, &mut slot);
+        }
+        if let Some(instance) = &mut slot.instance
+            && !self.restored(&new.policy, instance, &state)
         {
             // Whatever it has made of the state is not to be relied on.
-            fresh.instance = fresh.spare.take();
+            slot.instance = slot.spare.take();
         }
-        fresh
     }
 
     /// Whether a living instance accepts its new settings. A new one has done so already.

@@ -87,6 +87,11 @@ impl Spaces {
     }
 }
 
+/// A space without a name.
+pub(crate) fn apart() -> Arc<dyn Store> {
+    Arc::new(Space::default())
+}
+
 struct Entry {
     value: Box<[u8]>,
     expires: Option<Instant>,

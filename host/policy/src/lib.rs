@@ -6,6 +6,7 @@
 //!
 //! **Invariant:** whatever a guest does changes only the answer to its own question.
 
+mod artefacts;
 mod beside;
 mod bindings;
 mod chain;
@@ -17,11 +18,16 @@ mod host;
 mod inspect;
 mod instance;
 mod kv;
+mod lines;
 mod loaded;
 mod memory;
 mod metrics;
+mod place;
+mod priority;
 mod registry;
 mod spec;
+mod status;
+mod trial;
 mod wasi;
 mod worker;
 
@@ -30,6 +36,11 @@ pub use chain::{Answer, Background, Chain, Interest, Question, Source, Who};
 pub use heard::{Heard, Said};
 pub use inspect::Description;
 pub use metrics::{Histogram, Metric};
-pub use registry::{Applied, Options, PolicyStatus, Registry};
-pub use spec::{Grants, Limits, OnFailure, PolicyError, PolicySpec, Scope, SettingValue};
+pub use registry::{Applied, Options, Registry};
+pub use spec::{
+    Canary, Grants, Limits, OnFailure, PolicyError, PolicySpec, Rollout, Scope, SettingValue,
+    pinned, sha256,
+};
+pub use status::{PolicyStatus, TrialStatus};
+pub use trial::Disagreement;
 pub use worker::{Scan, Worker};

@@ -6,22 +6,26 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use sha2::{Digest, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, HasSelf, InstancePre, Linker};
 
 use crate::bindings::exports::howdah::policy as exports;
 use crate::bindings::howdah::policy as imports;
-use crate::engine::TICK;
+use crate::chain::Slot;
+use crate::engine::{TICK, Ticker};
 use crate::host::{State, World};
-use crate::kv::Store;
+use crate::instance::Instance;
+use crate::kv::{self, Store};
 use crate::metrics::Metrics;
-use crate::spec::{Limits, PolicyError, PolicySpec};
+use crate::spec::{Limits, PolicyError, PolicySpec, sha256};
 use crate::wasi;
 
 /// Longest time limit that can be set, in ticks: a policy that thinks for a second is no policy.
 pub(crate) const MAX_TIME_TICKS: u32 = 1_000;
+
+/// Digits of a hash that tell versions apart for people.
+const SHORT: usize = 12;
 
 /// The package whose interfaces policies use and offer.
 pub(crate) const PACKAGE: &str = "howdah:policy/";
@@ -93,6 +97,8 @@ pub(crate) struct Counters {
 pub(crate) struct Loaded {
     pub(crate) spec: Arc<PolicySpec>,
     pub(crate) sha256: String,
+    /// The compiled code, which a version that is put back needs again.
+    pub(crate) component: Component,
     pub(crate) engine: Engine,
     pub(crate) pre: InstancePre<State>,
     pub(crate) hooks: Hooks,
@@ -104,31 +110,38 @@ pub(crate) struct Loaded {
     pub(crate) quarantined: AtomicBool,
     failures: Mutex<VecDeque<Instant>>,
     pub(crate) last_failure: Mutex<Option<String>>,
+    /// Warm instances for each worker, until it fetches them.
+    ready: Mutex<Vec<Option<Slot>>>,
 }
 
 impl Loaded {
-    /// Compiles and checks. Takes from milliseconds to many seconds of CPU.
-    pub(crate) fn compile(
-        engine: &Engine,
-        spec: PolicySpec,
-        world: &Arc<World>,
-    ) -> Result<Loaded, PolicyError> {
+    /// Compiles. Takes from milliseconds to many seconds of CPU.
+    pub(crate) fn compile(engine: &Engine, spec: &PolicySpec) -> Result<Component, PolicyError> {
         if spec.bytes.len() > Limits::COMPONENT {
             let most = Limits::COMPONENT;
-            return Err(PolicyError::new(&spec, format!("it is larger than {most} bytes")));
+            return Err(PolicyError::new(spec, format!("it is larger than {most} bytes")));
         }
         if !spec.bytes.starts_with(b"\0asm") {
-            return Err(PolicyError::new(&spec, "it is not a WebAssembly component"));
+            return Err(PolicyError::new(spec, "it is not a WebAssembly component"));
         }
-        let component = Component::new(engine, &spec.bytes).map_err(|error| {
+        Component::new(engine, &spec.bytes).map_err(|error| {
             let core = spec.bytes.get(4..8) == Some(&[1, 0, 0, 0]);
             let hint = if core {
                 " (it is a core module; make it a component, for example with `wasm-tools component new`)"
             } else {
                 ""
             };
-            PolicyError::new(&spec, format!("it is not a valid component: {error:#}{hint}"))
-        })?;
+            PolicyError::new(spec, format!("it is not a valid component: {error:#}{hint}"))
+        })
+    }
+
+    /// Checks what has been compiled, and links it to what it is granted.
+    pub(crate) fn link(
+        engine: &Engine,
+        world: &Arc<World>,
+        spec: PolicySpec,
+        component: Component,
+    ) -> Result<Loaded, PolicyError> {
         let asks_back = check_imports(engine, &component, &spec)?;
         check_exports(engine, &component, &spec)?;
         let pre = link(engine, &component, &spec)
@@ -145,9 +158,10 @@ impl Loaded {
             state: exports::state::GuestIndices::new(&pre).ok(),
         };
         Ok(Loaded {
-            sha256: Sha256::digest(&spec.bytes).iter().map(|b| format!("{b:02x}")).collect(),
+            sha256: sha256(&spec.bytes),
             kv: world.spaces.get(spec.space()),
             spec: Arc::new(spec),
+            component,
             engine: engine.clone(),
             pre,
             hooks,
@@ -158,6 +172,7 @@ impl Loaded {
             quarantined: AtomicBool::new(false),
             failures: Mutex::default(),
             last_failure: Mutex::default(),
+            ready: Mutex::default(),
         })
     }
 
@@ -166,6 +181,7 @@ impl Loaded {
         Loaded {
             sha256: self.sha256.clone(),
             spec: Arc::new(spec),
+            component: self.component.clone(),
             engine: self.engine.clone(),
             pre: self.pre.clone(),
             hooks: self.hooks.clone(),
@@ -177,7 +193,38 @@ impl Loaded {
             quarantined: AtomicBool::new(false),
             failures: Mutex::default(),
             last_failure: Mutex::default(),
+            ready: Mutex::default(),
         }
+    }
+
+    /// Whether another version is this one with other settings, so that living instances can go on.
+    pub(crate) fn goes_on_as(&self, other: &Loaded) -> bool {
+        Arc::ptr_eq(&self.metrics, &other.metrics) && !self.is_quarantined()
+    }
+
+    /// The same with shared values that nobody else sees, which are forgotten with it.
+    pub(crate) fn apart(self) -> Loaded {
+        Loaded { kv: kv::apart(), ..self }
+    }
+
+    /// Makes a warm instance, and a spare, for each worker.
+    pub(crate) fn prepare(&self, workers: usize, ticker: &Ticker) -> Result<(), PolicyError> {
+        let slots = (0..workers).map(|_| self.slot(ticker).map(Some));
+        *self.ready.lock() = slots.collect::<Result<_, _>>()?;
+        Ok(())
+    }
+
+    /// An instance in use and a spare.
+    pub(crate) fn slot(&self, ticker: &Ticker) -> Result<Slot, PolicyError> {
+        let start = || {
+            Instance::start(self, ticker).map_err(|message| PolicyError::new(&self.spec, message))
+        };
+        Ok(Slot { instance: Some(start()?), spare: Some(start()?) })
+    }
+
+    /// This worker's instances; empty when they were fetched before.
+    pub(crate) fn fetch(&self, worker: usize) -> Slot {
+        self.ready.lock().get_mut(worker).and_then(Option::take).unwrap_or_default()
     }
 
     /// The time limit of a call in ticks, rounded up, and one for the tick that is under way.
@@ -197,15 +244,17 @@ impl Loaded {
         }
         failures.push_back(now);
         let policy = self.spec.name.as_str();
+        let version = self.short();
         // The first of a series is told in full; a policy that fails at every query must not fill the disk.
         if failures.len() <= 3 {
-            tracing::warn!(policy, failure = message, "a policy failed to answer");
+            tracing::warn!(policy, version, failure = message, "a policy failed to answer");
         }
         let limit = self.spec.limits.quarantine_after as usize;
         if failures.len() >= limit && !self.quarantined.swap(true, Ordering::SeqCst) {
             let window = Duration::as_secs(&Limits::QUARANTINE_WINDOW);
             tracing::error!(
                 policy,
+                version,
                 failures = failures.len(),
                 window_s = window,
                 "a policy is in quarantine until its file or configuration changes"
@@ -217,6 +266,11 @@ impl Loaded {
     pub(crate) fn why_failed(&self) -> String {
         let last = self.last_failure.lock().clone().unwrap_or_default();
         if self.is_quarantined() { format!("it is in quarantine; last: {last}") } else { last }
+    }
+
+    /// The beginning of its hash, for the log.
+    pub(crate) fn short(&self) -> &str {
+        self.sha256.get(..SHORT).unwrap_or_default()
     }
 
     pub(crate) fn is_quarantined(&self) -> bool {

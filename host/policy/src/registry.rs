@@ -1,20 +1,24 @@
 //! The current generation, and how it is replaced.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 
 use arc_swap::ArcSwap;
 use howdah_decision::Node;
 use parking_lot::Mutex;
 use wasmtime::Engine;
+use wasmtime::component::Component;
 
-use crate::chain::Slot;
+use crate::artefacts::Artefacts;
 use crate::engine::{Ticker, engine};
 use crate::host::{Topology, World};
-use crate::instance::Instance;
 use crate::loaded::Loaded;
-use crate::metrics::Metric;
-use crate::spec::{PolicyError, PolicySpec};
+use crate::place::{Compiled, Place, Workshop};
+use crate::priority;
+use crate::spec::{PolicyError, PolicySpec, sha256};
+use crate::status::PolicyStatus;
 use crate::worker::Worker;
 
 /// Most policies of a chain: interest is a set of 64 bits.
@@ -28,26 +32,12 @@ pub struct Options {
 }
 
 /// The policies of one moment. Immutable.
+#[derive(Default)]
 pub(crate) struct Generation {
     pub(crate) number: u64,
-    pub(crate) policies: Vec<Arc<Loaded>>,
-    /// Warm instances for each worker, until it fetches them.
-    ready: Mutex<Vec<Option<Vec<Slot>>>>,
-}
-
-impl Generation {
-    /// This worker's instances; empty slots when they were fetched before.
-    pub(crate) fn fetch(&self, worker: usize) -> Vec<Slot> {
-        let ready = self.ready.lock().get_mut(worker).and_then(Option::take);
-        ready.unwrap_or_else(|| self.policies.iter().map(|_| Slot::default()).collect())
-    }
-
-    /// A policy's instances that this worker has not fetched yet, and now will with the next generation.
-    fn unfetched(&self, worker: usize, policy: usize) -> Slot {
-        let mut ready = self.ready.lock();
-        let slots = ready.get_mut(worker).and_then(Option::as_mut);
-        slots.and_then(|slots| slots.get_mut(policy)).map(std::mem::take).unwrap_or_default()
-    }
+    pub(crate) places: Vec<Place>,
+    /// Some sessions obey a version on trial.
+    pub(crate) canaries: bool,
 }
 
 /// What a successful [`Registry::apply`] did.
@@ -55,39 +45,10 @@ impl Generation {
 pub struct Applied {
     /// The generation that is in force now.
     pub generation: u64,
-    /// Names of policies that are new or changed; empty when everything stayed as it was.
+    /// Names of policies that are new, or of which another version is in force.
     pub changed: Vec<String>,
-}
-
-/// A policy as operators see it.
-#[derive(Clone, Debug)]
-pub struct PolicyStatus {
-    /// Its name.
-    pub name: String,
-    /// Where it came from.
-    pub origin: String,
-    /// Of the component.
-    pub sha256: String,
-    /// Size of the component in bytes.
-    pub size: usize,
-    /// The hooks that it exports.
-    pub hooks: Vec<&'static str>,
-    /// Calls so far.
-    pub calls: u64,
-    /// Time spent in them, in nanoseconds.
-    pub nanoseconds: u64,
-    /// Answers given from memory.
-    pub remembered: u64,
-    /// Calls that failed.
-    pub failures: u64,
-    /// It is not asked any more.
-    pub quarantined: bool,
-    /// How the last failed call failed.
-    pub last_failure: Option<String>,
-    /// Observations that were dropped because it was too slow for them.
-    pub unobserved: u64,
-    /// Its own metrics.
-    pub metrics: Vec<(String, Metric)>,
+    /// Names of policies of which a version is on trial from now on.
+    pub tried: Vec<String>,
 }
 
 /// All policies of the process. Shared by all threads.
@@ -99,7 +60,15 @@ pub struct Registry {
     pub(crate) number: AtomicU64,
     pub(crate) world: Arc<World>,
     options: Options,
+    /// Held while something is compiled, so that it is compiled once.
     applying: Mutex<()>,
+    /// Held while the next generation is made of the current one.
+    changing: Mutex<()>,
+    /// By policy: why the version that was offered last is not in force.
+    refusals: Mutex<BTreeMap<String, String>>,
+    /// Where compiled components are kept.
+    artefacts: OnceLock<Artefacts>,
+    me: Weak<Registry>,
 }
 
 impl Registry {
@@ -111,92 +80,213 @@ impl Registry {
         let engine = engine()
             .map_err(|error| format!("the WebAssembly engine does not start: {error:#}"))?;
         let ticker = Ticker::start(engine.clone()).map_err(|error| error.to_string())?;
-        let nothing = Generation { number: 0, policies: Vec::new(), ready: Mutex::new(Vec::new()) };
-        Ok(Arc::new(Registry {
+        Ok(Arc::new_cyclic(|me| Registry {
             engine,
             ticker,
-            current: ArcSwap::from_pointee(nothing),
+            current: ArcSwap::from_pointee(Generation::default()),
             number: AtomicU64::new(0),
             world: Arc::new(World::new()),
             options,
             applying: Mutex::new(()),
+            changing: Mutex::new(()),
+            refusals: Mutex::default(),
+            artefacts: OnceLock::new(),
+            me: Weak::clone(me),
         }))
     }
 
+    /// Keeps compiled components in a directory from now on, and takes them from there. It is made when it is not there.
+    ///
+    /// # Errors
+    /// Others than the user of this process may write there, or nobody; for people.
+    pub fn keep_compiled(&self, directory: &Path) -> Result<(), String> {
+        // Only the first directory counts.
+        let _ = self.artefacts.set(Artefacts::open(directory)?);
+        Ok(())
+    }
+
     /// Makes this the chain: compiles what is new, checks and configures it, makes instances for every worker, and
-    /// then lets all workers see it at once. Blocks for as long as compiling takes.
+    /// then lets all workers see it at once. A new version of a policy that is there already comes in as its `rollout`
+    /// says. Blocks for as long as compiling takes, which is done on a thread that leaves the CPU to others.
     ///
     /// # Errors
     /// What is wrong with each policy; the chain stays as it was.
     pub fn apply(&self, specs: Vec<PolicySpec>) -> Result<Applied, Vec<PolicyError>> {
         let _one_at_a_time = self.applying.lock();
-        let current = self.current.load_full();
-        let mut errors = Vec::new();
         if let Some(spec) = specs.get(MAX_POLICIES) {
-            errors.push(PolicyError::new(
-                spec,
-                format!("there are more than {MAX_POLICIES} policies"),
-            ));
+            let message = format!("there are more than {MAX_POLICIES} policies");
+            return Err(vec![PolicyError::new(spec, message)]);
         }
-        let mut policies = Vec::new();
-        let mut changed = Vec::new();
-        for spec in specs {
-            if let Some(same) =
-                current.policies.iter().find(|p| *p.spec == spec && !p.is_quarantined())
-            {
-                policies.push(Arc::clone(same));
-                continue;
+        let compiled = self.compile(&specs)?;
+        let (mut changed, mut tried) = (Vec::new(), Vec::new());
+        let number = self.change(|current| {
+            let shop = Workshop { compiled, ..self.workshop() };
+            let (mut places, mut errors) = (Vec::new(), Vec::new());
+            for spec in specs {
+                let name = spec.name.clone();
+                let old = current.place(&name);
+                let taken = match old {
+                    None => Place::new(spec, &shop).map(Some),
+                    Some(old) => old.taking(spec, &shop),
+                };
+                match (taken, old) {
+                    (Ok(None), Some(old)) => places.push(old.clone()),
+                    (Ok(None), None) => {}
+                    (Ok(Some(place)), _) => {
+                        match old {
+                            Some(old) if Arc::ptr_eq(&old.live, &place.live) => {
+                                tried.extend((place.trial.is_some()).then_some(name));
+                            }
+                            _ => changed.push(name),
+                        }
+                        places.push(place);
+                    }
+                    (Err(error), _) => errors.push(error),
+                }
             }
-            changed.push(spec.name.clone());
-            let alike = current.policies.iter().find(|policy| goes_on(policy, &spec));
-            if let Some(alike) = alike {
-                policies.push(Arc::new(alike.with_settings(spec)));
-                continue;
-            }
-            match Loaded::compile(&self.engine, spec, &self.world) {
-                Ok(loaded) => policies.push(Arc::new(loaded)),
-                Err(error) => errors.push(error),
-            }
-        }
-        if errors.is_empty() && changed.is_empty() && policies.len() == current.policies.len() {
-            return Ok(Applied { generation: current.number, changed });
-        }
-        let ready = match self.instances(&policies, &current) {
-            Ok(ready) if errors.is_empty() => ready,
-            Ok(_) => return Err(errors),
-            Err(error) => {
-                errors.push(error);
+            if !errors.is_empty() {
                 return Err(errors);
             }
+            Ok((!current.same_places(&places)).then_some(places))
+        })?;
+        let generation = number.unwrap_or_else(|| self.generation());
+        Ok(Applied { generation, changed, tried })
+    }
+
+    /// Compiles what is not known yet, at a low priority.
+    fn compile(&self, specs: &[PolicySpec]) -> Result<Compiled, Vec<PolicyError>> {
+        let current = self.current.load();
+        let (mut compiled, mut errors) = (Compiled::new(), Vec::new());
+        let known = |spec: &PolicySpec| {
+            current.place(&spec.name).and_then(|place| place.component(&spec.bytes))
         };
+        for spec in specs {
+            if let Err(error) = spec.check_pin() {
+                errors.push(error);
+            } else if known(spec).is_none()
+                && !compiled.iter().any(|(bytes, _)| *bytes == spec.bytes)
+            {
+                match compile_aside(&self.engine, self.artefacts.get(), spec) {
+                    Ok(component) => compiled.push((Arc::clone(&spec.bytes), component)),
+                    Err(error) => errors.push(error),
+                }
+            }
+        }
+        if errors.is_empty() { Ok(compiled) } else { Err(errors) }
+    }
+
+    /// Has everybody obey the version on trial, or the one that was rolled back.
+    ///
+    /// # Errors
+    /// There is no such policy or version, or it cannot be started.
+    pub fn promote(&self, policy: &str) -> Result<(), PolicyError> {
+        self.replace(policy, |place, shop| place.promoted(shop).map(Some)).map(drop)
+    }
+
+    /// Ends the trial of a policy's new version; when there is none, puts the previous version back. What was rolled
+    /// back does not come in again before its file or settings change.
+    ///
+    /// # Errors
+    /// There is no such policy or version, or it cannot be started.
+    pub fn rollback(&self, policy: &str) -> Result<(), PolicyError> {
+        self.replace(policy, |place, shop| place.rolled_back(shop).map(Some)).map(drop)
+    }
+
+    /// Lets a policy that is in quarantine be asked again.
+    ///
+    /// # Errors
+    /// There is no such policy, it is not in quarantine, or it cannot be started.
+    pub fn release(&self, policy: &str) -> Result<(), PolicyError> {
+        let released = self.replace(policy, |place, shop| {
+            if !place.live.is_quarantined() {
+                return Err(PolicyError::new(&place.live.spec, "it is not in quarantine"));
+            }
+            place.released(shop).map(Some)
+        });
+        released.map(drop)
+    }
+
+    /// Ends a certain trial. None: it has ended already.
+    pub(crate) fn end_trial(
+        &self,
+        candidate: &Arc<Loaded>,
+        promote: bool,
+    ) -> Result<Option<u64>, PolicyError> {
+        self.replace(&candidate.spec.name, |place, shop| match &place.trial {
+            Some(trial) if Arc::ptr_eq(&trial.candidate, candidate) => {
+                let place = if promote { place.promoted(shop) } else { place.rolled_back(shop) };
+                place.map(Some)
+            }
+            _ => Ok(None),
+        })
+    }
+
+    fn replace(
+        &self,
+        policy: &str,
+        new: impl FnOnce(&Place, &Workshop<'_>) -> Result<Option<Place>, PolicyError>,
+    ) -> Result<Option<u64>, PolicyError> {
+        self.change(|current| {
+            let Some(old) = current.place(policy) else {
+                let names: Vec<&str> = current.places.iter().map(Place::name).collect();
+                return Err(PolicyError {
+                    policy: policy.to_owned(),
+                    origin: "no file".to_owned(),
+                    message: format!("there is no such policy; there is {}", names.join(", ")),
+                });
+            };
+            let Some(new) = new(old, &self.workshop())? else { return Ok(None) };
+            let mut places = current.places.clone();
+            for place in places.iter_mut().filter(|place| place.name() == policy) {
+                place.clone_from(&new);
+            }
+            Ok(Some(places))
+        })
+    }
+
+    fn workshop(&self) -> Workshop<'_> {
+        Workshop {
+            engine: &self.engine,
+            world: &self.world,
+            ticker: &self.ticker,
+            workers: self.options.workers,
+            registry: &self.me,
+            compiled: Vec::new(),
+        }
+    }
+
+    /// Makes the next generation of the current one. None: everything stays.
+    fn change<E>(
+        &self,
+        next: impl FnOnce(&Generation) -> Result<Option<Vec<Place>>, E>,
+    ) -> Result<Option<u64>, E> {
+        let _one_at_a_time = self.changing.lock();
+        let current = self.current.load_full();
+        let Some(places) = next(&current)? else { return Ok(None) };
         let number = current.number + 1;
-        self.current.store(Arc::new(Generation { number, policies, ready: Mutex::new(ready) }));
+        let canaries = places.iter().any(|place| place.canary().is_some());
+        self.current.store(Arc::new(Generation { number, places, canaries }));
         self.number.store(number, Ordering::SeqCst);
         drop(current);
         self.world.spaces.tidy();
-        Ok(Applied { generation: number, changed })
+        Ok(Some(number))
     }
 
-    /// Two instances of each new policy for each worker. The others go on with those that they have.
-    fn instances(
-        &self,
-        policies: &[Arc<Loaded>],
-        current: &Generation,
-    ) -> Result<Vec<Option<Vec<Slot>>>, PolicyError> {
-        let start = |policy: &Loaded| {
-            Instance::start(policy, &self.ticker)
-                .map_err(|message| PolicyError::new(&policy.spec, message))
+    /// Notes why the version of a policy that was offered last is not in force, for [`Registry::status`]; or that there
+    /// is nothing to complain about any more.
+    pub fn refused(&self, policy: &str, why: Option<String>) {
+        let mut refusals = self.refusals.lock();
+        match why {
+            Some(why) => refusals.insert(policy.to_owned(), why),
+            None => refusals.remove(policy),
         };
-        let slot = |worker: usize, policy: &Arc<Loaded>| {
-            if let Some(i) = current.policies.iter().position(|old| Arc::ptr_eq(old, policy)) {
-                return Ok(current.unfetched(worker, i));
-            }
-            Ok(Slot { instance: Some(start(policy)?), spare: Some(start(policy)?) })
-        };
-        let slots = |worker| -> Result<Vec<Slot>, PolicyError> {
-            policies.iter().map(|policy| slot(worker, policy)).collect()
-        };
-        (0..self.options.workers).map(|worker| slots(worker).map(Some)).collect()
+    }
+
+    /// How the policies are.
+    pub fn status(&self) -> Vec<PolicyStatus> {
+        let refusals = self.refusals.lock();
+        let status = |place: &Place| PolicyStatus::of(place, refusals.get(place.name()).cloned());
+        self.current.load().places.iter().map(status).collect()
     }
 
     /// Other nodes, roles or lags from now on.
@@ -214,32 +304,42 @@ impl Registry {
     pub fn worker(self: &Arc<Self>, index: usize) -> Worker {
         Worker::new(Arc::clone(self), index)
     }
+}
 
-    /// How the policies are.
-    pub fn status(&self) -> Vec<PolicyStatus> {
-        let current = self.current.load();
-        let status = |policy: &Arc<Loaded>| PolicyStatus {
-            name: policy.spec.name.clone(),
-            origin: policy.spec.origin.clone(),
-            sha256: policy.sha256.clone(),
-            size: policy.spec.bytes.len(),
-            hooks: policy.hooks.names(),
-            calls: policy.counters.calls.load(Ordering::Relaxed),
-            nanoseconds: policy.counters.nanoseconds.load(Ordering::Relaxed),
-            remembered: policy.counters.remembered.load(Ordering::Relaxed),
-            failures: policy.counters.failures.load(Ordering::Relaxed),
-            quarantined: policy.is_quarantined(),
-            last_failure: policy.last_failure.lock().clone(),
-            unobserved: policy.counters.unobserved.load(Ordering::Relaxed),
-            metrics: policy.metrics.snapshot(),
-        };
-        current.policies.iter().map(status).collect()
+impl Generation {
+    fn place(&self, name: &str) -> Option<&Place> {
+        self.places.iter().find(|place| place.name() == name)
+    }
+
+    fn same_places(&self, places: &[Place]) -> bool {
+        let mut pairs = self.places.iter().zip(places);
+        self.places.len() == places.len() && pairs.all(|(old, new)| old.same(new))
     }
 }
 
-/// Whether a policy's instances can go on with this specification, once they have been configured again.
-pub(crate) fn goes_on(policy: &Loaded, spec: &PolicySpec) -> bool {
-    policy.spec.differs_in_settings_alone(spec) && !policy.is_quarantined()
+/// Compiles on a thread of its own, because a priority that was lowered cannot be raised again.
+fn compile_aside(
+    engine: &Engine,
+    artefacts: Option<&Artefacts>,
+    spec: &PolicySpec,
+) -> Result<Component, PolicyError> {
+    let failed = |message: String| PolicyError::new(spec, message);
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("howdah-compile".into());
+        let compiling = thread.spawn_scoped(scope, || {
+            priority::lower();
+            let Some(artefacts) = artefacts else { return Loaded::compile(engine, spec) };
+            let sha256 = sha256(&spec.bytes);
+            if let Some(component) = artefacts.load(engine, &sha256) {
+                return Ok(component);
+            }
+            let component = Loaded::compile(engine, spec)?;
+            artefacts.keep(engine, &sha256, &component);
+            Ok(component)
+        });
+        let compiling = compiling.map_err(|error| failed(format!("no thread: {error}")))?;
+        compiling.join().unwrap_or_else(|_| Err(failed("the compiler gave up on it".into())))
+    })
 }
 
 impl Drop for Registry {

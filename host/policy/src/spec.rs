@@ -2,6 +2,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sha2::{Digest, Sha256};
+
 /// A policy as the configuration wants it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PolicySpec {
@@ -23,6 +25,130 @@ pub struct PolicySpec {
     pub kv_space: Option<String>,
     /// Whose questions it is asked.
     pub scope: Scope,
+    /// The SHA-256 that the component must have, in lower-case hexadecimal digits.
+    pub sha256: Option<String>,
+    /// How a new version comes in.
+    pub rollout: Rollout,
+}
+
+impl PolicySpec {
+    /// Whether it asks for the same component with the same settings: what a version is.
+    pub(crate) fn same_version(&self, other: &PolicySpec) -> bool {
+        let PolicySpec {
+            name,
+            bytes,
+            origin: _,
+            settings,
+            limits,
+            on_failure,
+            grants,
+            kv_space,
+            scope,
+            sha256: _,
+            rollout: _,
+        } = self;
+        *bytes == other.bytes
+            && *name == other.name
+            && *settings == other.settings
+            && *limits == other.limits
+            && *on_failure == other.on_failure
+            && *grants == other.grants
+            && *kv_space == other.kv_space
+            && *scope == other.scope
+    }
+
+    /// Refuses a component that is not the one that was meant.
+    ///
+    /// # Errors
+    /// Both hashes, and what to do.
+    pub(crate) fn check_pin(&self) -> Result<(), PolicyError> {
+        pinned(self.sha256.as_deref(), &self.bytes)
+            .map_err(|message| PolicyError::new(self, message))
+    }
+}
+
+/// Compares a component with the SHA-256 that it is to have.
+///
+/// # Errors
+/// They differ: both, and what to do, for people.
+pub fn pinned(wanted: Option<&str>, component: &[u8]) -> Result<(), String> {
+    let found = sha256(component);
+    match wanted {
+        Some(wanted) if wanted != found => Err(format!(
+            "its sha256 is {found}, and the configuration wants {wanted}: put the right file in its place, or change \
+             sha256"
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// The SHA-256 of a component in lower-case hexadecimal digits.
+pub fn sha256(component: &[u8]) -> String {
+    Sha256::digest(component).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// How a new version of a policy comes in.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Rollout {
+    /// It replaces the old one at once.
+    #[default]
+    Live,
+    /// It is asked too, and its verdicts are compared, not obeyed.
+    Shadow,
+    /// A share of the sessions obeys it, until it is promoted or rolled back.
+    Canary(Canary),
+}
+
+impl Rollout {
+    /// As written in the configuration.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Rollout::Live => "live",
+            Rollout::Shadow => "shadow",
+            Rollout::Canary(_) => "canary",
+        }
+    }
+
+    /// Sessions that obey a new version, in percent.
+    pub fn share(&self) -> u32 {
+        match self {
+            Rollout::Live => 100,
+            Rollout::Shadow => 0,
+            Rollout::Canary(canary) => canary.share,
+        }
+    }
+}
+
+/// How a canary is judged.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Canary {
+    /// Sessions that obey it, in percent.
+    pub share: u32,
+    /// It is promoted when it has done well for this long.
+    pub promote_after: Duration,
+    /// More failed calls than this roll it back.
+    pub max_failures: u32,
+    /// Calls that take longer than this on average roll it back.
+    pub max_latency: Duration,
+    /// Verdicts that differ from the old version's, in percent: more roll it back.
+    pub max_disagreement: u32,
+}
+
+impl Canary {
+    /// Calls before their average tells something, and comparisons before their share does.
+    pub const ENOUGH: u64 = 100;
+}
+
+impl Default for Canary {
+    fn default() -> Canary {
+        Canary {
+            share: 10,
+            promote_after: Duration::from_secs(600),
+            max_failures: 3,
+            max_latency: Duration::from_micros(500),
+            max_disagreement: 20,
+        }
+    }
 }
 
 impl PolicySpec {
@@ -34,7 +160,7 @@ impl PolicySpec {
     /// Whether nothing but the settings is another than here, so that a living instance can go on.
     pub(crate) fn differs_in_settings_alone(&self, other: &PolicySpec) -> bool {
         let alike = PolicySpec { settings: self.settings.clone(), ..other.clone() };
-        alike == *self && self.settings != other.settings
+        alike.same_version(self) && self.settings != other.settings
     }
 }
 

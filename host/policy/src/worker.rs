@@ -1,6 +1,6 @@
 //! Asking, on one worker thread.
 
-use std::cell::RefCell;
+use std::cell::{RefCell, RefMut};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,21 +13,23 @@ use howdah_decision::{
 use howdah_sql::Statement;
 
 use crate::beside::Observed;
-use crate::chain::{Answer, Chain, Question, Slot, Source, strictest};
+use crate::chain::{Answer, Chain, Post, Question, Seat, Slot, Source, strictest};
 use crate::convert::{self, Opinion};
 use crate::heard::{Heard, Said};
 use crate::host::{Asked, Looked};
 use crate::instance::{Instance, explain};
+use crate::lines::Lines;
 use crate::loaded::{AsksBack, Loaded};
 use crate::memory::Until;
-use crate::registry::Registry;
+use crate::registry::{Generation, Registry};
 use crate::spec::OnFailure;
+use crate::trial::{Case, Trial};
 
 /// The policies as one worker thread sees them.
 pub struct Worker {
     pub(crate) registry: Arc<Registry>,
-    index: usize,
-    current: RefCell<Option<Rc<Chain>>>,
+    pub(crate) index: usize,
+    current: RefCell<Lines>,
     /// What policies have still to be told of statements.
     pub(crate) observed: RefCell<Observed>,
     /// What policies say, while somebody listens.
@@ -45,38 +47,44 @@ impl Worker {
         Worker {
             registry,
             index,
-            current: RefCell::default(),
+            current: RefCell::new(Lines::none()),
             observed: RefCell::default(),
             heard: RefCell::default(),
         }
     }
 
-    /// The newest generation. One atomic load when nothing has changed.
-    pub fn chain(&self) -> Rc<Chain> {
+    /// What a session obeys in the newest generation. One atomic load when nothing has changed and no version is on
+    /// trial.
+    pub fn chain(&self, session: u64) -> Rc<Chain> {
+        self.lines().of(session)
+    }
+
+    /// The versions that are obeyed in the newest generation, with the policies' numbers in its chain.
+    pub(crate) fn posts(&self) -> (Arc<Generation>, Vec<(usize, Post)>) {
+        let lines = self.lines();
+        (Arc::clone(lines.generation()), lines.posts())
+    }
+
+    /// The chains of the newest generation.
+    fn lines(&self) -> RefMut<'_, Lines> {
         let newest = self.registry.number.load(Ordering::Acquire);
-        let mut current = self.current.borrow_mut();
-        match &*current {
-            Some(chain) if chain.generation() == newest => Rc::clone(chain),
-            _ => {
-                let generation = self.registry.current.load_full();
-                let fresh = generation.fetch(self.index);
-                let slots = self.hand_over(current.as_deref(), &generation, fresh);
-                let chain = Chain::new(generation, slots);
-                *current = Some(Rc::clone(&chain));
-                chain
-            }
+        let mut lines = self.current.borrow_mut();
+        if lines.number() != newest {
+            let generation = self.registry.current.load_full();
+            *lines = Lines::new(self, generation, &lines);
         }
+        lines
     }
 
     /// Asks about a new client. Admissions are merged: the first policy that says something counts.
     pub fn open(&self, chain: &Chain, client: &Client, cluster: &str) -> SessionDecision {
         let interest = chain.interest(&client.user, &client.database, cluster);
         let mut merged = Admission::default();
-        for (i, policy) in chain.generation.policies.iter().enumerate() {
-            if interest.0 & (1 << i) == 0 || policy.hooks.session.is_none() {
+        for (i, seat) in chain.seats.iter().enumerate() {
+            if !interest.has(i) || !seat.has(|hooks| hooks.session.is_some()) {
                 continue;
             }
-            let asked = self.call(chain, i, None, |instance| {
+            let ask = |_: &Loaded, instance: &mut Instance| {
                 let Some(session) = &instance.guest.session else { return Ok(Ok(Opinion::None)) };
                 let client = convert::client(client);
                 let opinion = session.call_open(&mut instance.store, &client)?;
@@ -86,20 +94,24 @@ impl Worker {
                     }
                     Ok(opinion)
                 }))
-            });
-            let usable = self.usable(chain, i, asked, |opinion, _| match opinion {
+            };
+            let said = |opinion: &Opinion, _| match opinion {
                 Opinion::None => Said::Admit(None),
                 Opinion::Accept(admission) => Said::Admit(Some(admission.clone())),
                 Opinion::Refuse(refusal) => Said::Refuse(refusal.clone()),
-            });
-            match usable {
+            };
+            let compare = |trial: &Trial, opinion: &Opinion| {
+                let case = Case::Open(client.clone(), cluster.to_owned(), alone(opinion));
+                trial.compare(Some(case));
+            };
+            match self.asked(seat, None, ask, said, compare) {
                 Ok((Opinion::None, _)) => {}
                 Ok((Opinion::Refuse(refusal), _)) => return SessionDecision::Refuse(refusal),
                 Ok((Opinion::Accept(admission), _)) => merge(&mut merged, admission),
-                Err(Failed) => match policy.spec.on_failure {
+                Err(Failed) => match seat.own.policy.spec.on_failure {
                     OnFailure::Fallback => {}
                     OnFailure::Open => break,
-                    OnFailure::Closed => return SessionDecision::Refuse(closed(policy)),
+                    OnFailure::Closed => return SessionDecision::Refuse(closed(&seat.own.policy)),
                 },
             }
         }
@@ -108,13 +120,18 @@ impl Worker {
 
     /// Tells that a client has gone.
     pub fn closed(&self, chain: &Chain, id: u64) {
-        for (i, policy) in chain.generation.policies.iter().enumerate() {
-            if policy.hooks.session.is_some() {
-                // Nobody waits for an answer; a failure has been counted.
-                let _ = self.call(chain, i, None, |instance| match &instance.guest.session {
-                    Some(session) => session.call_closed(&mut instance.store, id),
-                    None => Ok(()),
-                });
+        for seat in &chain.seats {
+            for post in [Some(&seat.own), seat.stand_in.as_ref()].into_iter().flatten() {
+                if post.policy.hooks.session.is_some() {
+                    // Nobody waits for an answer; a failure has been counted.
+                    let _ = self.call(post, None, |_, instance| match &instance.guest.session {
+                        Some(session) => session.call_closed(&mut instance.store, id),
+                        None => Ok(()),
+                    });
+                }
+            }
+            if let Some(trial) = &seat.trial {
+                trial.compare(Some(Case::Closed(id)));
             }
         }
     }
@@ -124,9 +141,10 @@ impl Worker {
         let known = chain.answers.borrow().recall(q, || self.topology_epoch());
         if let Some(answer) = known
             && self.possible(&answer.verdict.decision).is_ok()
+            && (answer.source == Source::Learned || !chain.samples())
         {
-            if let Some(policy) = chain.generation.policies.first() {
-                policy.counters.remembered.fetch_add(1, Ordering::Relaxed);
+            if let Some(seat) = chain.seats.first() {
+                seat.own.policy.counters.remembered.fetch_add(1, Ordering::Relaxed);
             }
             return answer;
         }
@@ -159,11 +177,12 @@ impl Worker {
 
     fn route_anew(&self, chain: &Chain, q: &Question<'_>, all: &mut Looked) -> Answer {
         let mut remember = Remember::Digest;
-        for (i, policy) in chain.generation.policies.iter().enumerate() {
-            if q.interest.0 & (1 << i) == 0 || policy.hooks.route.is_none() {
+        for (i, seat) in chain.seats.iter().enumerate() {
+            if !q.interest.has(i) || !seat.has(|hooks| hooks.route.is_some()) {
                 continue;
             }
-            let asked = self.call(chain, i, Some(q), |instance| {
+            let policy = &seat.own.policy;
+            let ask = |_: &Loaded, instance: &mut Instance| {
                 let Some(route) = &instance.guest.route else { return Ok(Ok(Verdict::default())) };
                 let (kind, facts) = (convert::kind(q.statement.kind), convert::facts(q.facts()));
                 let digest = q.statement.digest;
@@ -173,17 +192,21 @@ impl Worker {
                     self.possible(&verdict.decision)?;
                     Ok(verdict)
                 }))
-            });
+            };
+            let said = |verdict: &Verdict, looked| {
+                let remember = allowed(verdict.remember, looked);
+                Said::Route(Verdict { remember, ..verdict.clone() })
+            };
+            let compare = |trial: &Trial, verdict: &Verdict| {
+                let case = |asked| Case::Route(asked, verdict.decision.clone());
+                trial.compare(trial.kept(q).map(case));
+            };
             let named = |decision, source| Answer {
                 verdict: Verdict { decision, remember: Remember::Never },
                 policy: Some(policy.spec.name.as_str().into()),
                 source,
             };
-            let usable = self.usable(chain, i, asked, |verdict, looked| {
-                let remember = allowed(verdict.remember, looked);
-                Said::Route(Verdict { remember, ..verdict.clone() })
-            });
-            match usable {
+            match self.asked(seat, Some(q), ask, said, compare) {
                 Ok((verdict, looked)) => {
                     all.add(looked);
                     remember = strictest(remember, allowed(verdict.remember, looked));
@@ -212,7 +235,10 @@ impl Worker {
         if !chain.rewrites() {
             return Rewrite::Unchanged;
         }
-        if let Some(known) = chain.rewrites.borrow().recall(q, || self.topology_epoch()) {
+        let known = chain.rewrites.borrow().recall(q, || self.topology_epoch());
+        if let Some(known) = known
+            && !chain.samples()
+        {
             return known.rewrite.clone();
         }
         let mut looked = Looked::default();
@@ -237,15 +263,16 @@ impl Worker {
     ) -> RewriteVerdict {
         let mut changed: Option<(Box<str>, Rc<Statement>)> = None;
         let mut remember = Remember::Digest;
-        for (i, policy) in chain.generation.policies.iter().enumerate() {
-            if q.interest.0 & (1 << i) == 0 || policy.hooks.rewrite.is_none() {
+        for (i, seat) in chain.seats.iter().enumerate() {
+            if !q.interest.has(i) || !seat.has(|hooks| hooks.rewrite.is_some()) {
                 continue;
             }
+            let policy = &seat.own.policy;
             let q = match &changed {
                 None => *q,
                 Some((sql, statement)) => Question { sql, statement, ..*q },
             };
-            let asked = self.call(chain, i, Some(&q), |instance| {
+            let ask = |policy: &Loaded, instance: &mut Instance| {
                 let Some(rewrite) = &instance.guest.rewrite else {
                     return Ok(Ok((RewriteVerdict::default(), None)));
                 };
@@ -254,12 +281,16 @@ impl Worker {
                 let answer = rewrite.call_rewrite(store, q.sql, kind, digest, facts, q.class)?;
                 let limit = policy.spec.limits.rewrite;
                 Ok(convert::rewrite(answer, limit).and_then(|verdict| fitting(verdict, &q, scan)))
-            });
-            let usable = self.usable(chain, i, asked, |(verdict, _), looked| {
+            };
+            let said = |(verdict, _): &(RewriteVerdict, _), looked| {
                 let remember = allowed(verdict.remember, looked);
                 Said::Rewrite(RewriteVerdict { remember, ..verdict.clone() })
-            });
-            match usable {
+            };
+            let compare = |trial: &Trial, (verdict, _): &(RewriteVerdict, _)| {
+                let case = |asked| Case::Rewrite(asked, verdict.rewrite.clone());
+                trial.compare(trial.kept(&q).map(case));
+            };
+            match self.asked(seat, Some(&q), ask, said, compare) {
                 Ok(((verdict, statement), looked)) => {
                     all.add(looked);
                     remember = strictest(remember, allowed(verdict.remember, looked));
@@ -318,17 +349,41 @@ impl Worker {
         }
     }
 
-    /// A guest may answer something that cannot be used: that is a failure, though the instance is well. `said` tells
-    /// what it answered to whoever listens.
-    pub(crate) fn usable<T>(
+    /// Asks the version that is obeyed, and has the other one asked later by `compare`. When a canary fails, the version
+    /// in force stands in for it, and what that says is asked for again the next time. `said` tells what a version
+    /// answered to whoever listens.
+    pub(crate) fn asked<T>(
         &self,
-        chain: &Chain,
-        i: usize,
-        asked: Result<(Result<T, String>, Looked), Failed>,
+        seat: &Seat,
+        q: Option<&Question<'_>>,
+        ask: impl Fn(&Loaded, &mut Instance) -> wasmtime::Result<Result<T, String>>,
+        said: impl Fn(&T, Looked) -> Said,
+        compare: impl FnOnce(&Trial, &T),
+    ) -> Result<(T, Looked), Failed> {
+        let answer = self.usable(&seat.own, q, &ask, &said);
+        match (answer, &seat.trial, &seat.stand_in) {
+            (Ok(answer), Some(trial), _) => {
+                compare(trial, &answer.0);
+                Ok(answer)
+            }
+            (Err(Failed), _, Some(live)) => {
+                let (answer, looked) = self.usable(live, q, &ask, &said)?;
+                Ok((answer, Looked { passing: true, ..looked }))
+            }
+            (answer, ..) => answer,
+        }
+    }
+
+    /// A guest may answer something that cannot be used: that is a failure, though the instance is well.
+    fn usable<T>(
+        &self,
+        post: &Post,
+        q: Option<&Question<'_>>,
+        ask: impl FnOnce(&Loaded, &mut Instance) -> wasmtime::Result<Result<T, String>>,
         said: impl FnOnce(&T, Looked) -> Said,
     ) -> Result<(T, Looked), Failed> {
-        let Some(policy) = chain.generation.policies.get(i) else { return Err(Failed) };
-        let outcome = match asked {
+        let policy = &post.policy;
+        let outcome = match self.call(post, q, ask) {
             Ok((Ok(answer), looked)) => Ok((answer, looked)),
             Ok((Err(message), _)) => {
                 policy.failed(&format!("its answer cannot be used: {message}"));
@@ -346,19 +401,15 @@ impl Worker {
     /// Calls into a policy's instance. After a failure the instance is replaced.
     pub(crate) fn call<T>(
         &self,
-        chain: &Chain,
-        i: usize,
+        post: &Post,
         q: Option<&Question<'_>>,
-        ask: impl FnOnce(&mut Instance) -> wasmtime::Result<T>,
+        ask: impl FnOnce(&Loaded, &mut Instance) -> wasmtime::Result<T>,
     ) -> Result<(T, Looked), Failed> {
-        let (Some(policy), Some(slot)) = (chain.generation.policies.get(i), chain.slots.get(i))
-        else {
-            return Err(Failed);
-        };
+        let policy = &post.policy;
         if policy.is_quarantined() {
             return Err(Failed);
         }
-        let mut slot = slot.borrow_mut();
+        let mut slot = post.slot.borrow_mut();
         let instance = self.instance(policy, &mut slot)?;
         let began = Instant::now();
         self.registry.ticker.called();
@@ -369,7 +420,7 @@ impl Worker {
         state.asked = q.filter(|_| policy.asks_back.question).map(|q| asked(policy, q));
         let outcome = self.told(instance, ticks).and_then(|()| {
             instance.store.set_epoch_deadline(ticks);
-            ask(instance)
+            ask(policy, instance)
         });
         policy.counters.calls.fetch_add(1, Ordering::Relaxed);
         let nanoseconds = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
@@ -474,6 +525,17 @@ fn allowed(remember: Remember, looked: Looked) -> Remember {
 fn closed(policy: &Loaded) -> Refusal {
     let name = &policy.spec.name;
     Refusal::new("58000", &format!("policy {name} failed, and its on_failure is \"closed\""))
+}
+
+/// What a policy's opinion comes to when it is the only one.
+fn alone(opinion: &Opinion) -> SessionDecision {
+    let mut admission = Admission::default();
+    match opinion {
+        Opinion::None => {}
+        Opinion::Accept(from) => merge(&mut admission, from.clone()),
+        Opinion::Refuse(refusal) => return SessionDecision::Refuse(refusal.clone()),
+    }
+    SessionDecision::Accept(admission)
 }
 
 fn merge(into: &mut Admission, from: Admission) {

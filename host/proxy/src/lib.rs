@@ -3,6 +3,7 @@
 mod access;
 pub mod cli;
 pub mod config;
+mod control;
 pub mod demo;
 pub mod frontend;
 pub mod logging;

@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{LocalSet, spawn_local};
 
 use crate::config::{Config, Source};
+use crate::control::Control;
 use crate::monitor::{Monitor, Watch};
 use crate::peers::Peers;
 use crate::policies::record::Recorder;
@@ -49,6 +50,10 @@ impl Proxy {
     pub fn start(config: Config) -> anyhow::Result<Proxy> {
         let registry =
             Registry::new(Options { workers: config.workers }).map_err(anyhow::Error::msg)?;
+        if let Some(directory) = &config.compiled_policies {
+            let kept = registry.keep_compiled(directory);
+            kept.map_err(|error| anyhow::anyhow!("compiled_policies: {error}"))?;
+        }
         let swapper = Arc::new(policies::start(Arc::clone(&registry))?);
         if let Err(errors) = swapper.replace(policies::files(&config)) {
             let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
@@ -143,6 +148,15 @@ fn control(
                 return;
             }
         };
+        match config.control.as_deref().map(Control::bind).transpose() {
+            Ok(socket) => {
+                socket.map(|socket| spawn_local(socket.serve(Arc::clone(&shared.registry))));
+            }
+            Err(error) => {
+                let _ = bound.send(Err(error));
+                return;
+            }
+        }
         spawn_local(Arc::clone(&shared.monitor).run());
         spawn_local(keep_policies_told(Arc::clone(&shared)));
         let (close, closed) = watch::channel(false);
@@ -384,6 +398,8 @@ pub fn reload(proxy: &Proxy, source: &Source) {
     }
     new.listen.clone_from(&old.listen);
     new.clusters.clone_from(&old.clusters);
+    new.control.clone_from(&old.control);
+    new.compiled_policies.clone_from(&old.compiled_policies);
     new.workers = old.workers;
     proxy.shared.reconfigure(new);
     tracing::info!("configuration reloaded");

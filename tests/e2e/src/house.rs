@@ -11,7 +11,7 @@ use howdah_decision::{
 };
 use howdah_policy::{
     Background, Chain, FailedAt, Grants, Limits, OnFailure, Options, PolicySpec, Question,
-    Registry, Scope, SettingValue, Who, Worker,
+    Registry, Rollout, Scope, SettingValue, Who, Worker,
 };
 use howdah_sql::{NoCatalog, ScanOptions, Statement, Volatility};
 
@@ -44,6 +44,8 @@ pub fn spec(bytes: Arc<[u8]>, settings: &[(&str, &str)]) -> PolicySpec {
         grants: Grants::ALL,
         kv_space: None,
         scope: Scope::default(),
+        sha256: None,
+        rollout: Rollout::Live,
     }
 }
 
@@ -143,7 +145,7 @@ impl House {
 
     /// Asks about a statement.
     pub fn ask<T>(&self, sql: &str, class: u32, ask: impl FnOnce(&Chain, &Question<'_>) -> T) -> T {
-        let chain = self.worker.chain();
+        let chain = self.worker.chain(0);
         let statement = scan(sql);
         let interest = chain.interest(&self.who.user, &self.who.database, "main");
         let who = &self.who;
@@ -175,7 +177,7 @@ impl House {
             address: "::1".into(),
             parameters: Vec::new(),
         };
-        self.worker.open(&self.worker.chain(), &client, "main")
+        self.worker.open(&self.worker.chain(0), &client, "main")
     }
 
     /// What becomes of a statement that has failed.
@@ -202,7 +204,7 @@ impl House {
             bytes: 30,
             sqlstate: None,
         };
-        let chain = self.worker.chain();
+        let chain = self.worker.chain(0);
         let interest = chain.interest("", "", "main");
         for _ in 0..statements {
             self.worker.observe(&chain, interest, seen.clone());

@@ -136,7 +136,7 @@ fn a_state_that_cannot_go_over_is_lost_and_nothing_else() {
 fn a_living_instance_gets_new_settings_and_a_transaction_keeps_the_old_ones() {
     let house = House::of(vec![misbehaving("", "")]);
     assert_eq!(house.value("SELECT 'calls'"), "1");
-    let transaction = house.worker.chain();
+    let transaction = house.worker.chain(0);
     house.registry.apply(vec![misbehaving("rewrite", "append")]).unwrap();
     assert_eq!(house.value("SELECT 'calls'"), "2", "the instance is another one");
     let Rewrite::Text(text) = house.rewrite("SELECT 1") else { panic!("the settings are the old") };

@@ -337,7 +337,7 @@ fn swaps_under_load_fail_nothing_and_a_transaction_keeps_its_generation() {
                 let house = House { registry, worker, who: Arc::default(), background };
                 let mut asked = 0u64;
                 while !stop.load(std::sync::atomic::Ordering::Relaxed) {
-                    let transaction = house.worker.chain();
+                    let transaction = house.worker.chain(0);
                     // A text of its own each time, so that the guest is asked and not the memory.
                     let sql = format!("SELECT {}", "x,".repeat(asked as usize % 50));
                     let old = transaction.generation() % 2 == 1;

@@ -9,7 +9,8 @@ use howdah_e2e::languages::example;
 use howdah_e2e::{Running, cluster, connect, on_replica, value};
 use howdah_pgcluster::{Auth, Cluster};
 use howdah_policy::{
-    Grants, Limits, OnFailure, Options, PolicySpec, PolicyStatus, Registry, Scope, SettingValue,
+    Grants, Limits, OnFailure, Options, PolicySpec, PolicyStatus, Registry, Rollout, Scope,
+    SettingValue,
 };
 use tokio_postgres::SimpleQueryMessage;
 
@@ -98,6 +99,8 @@ fn refusal(bytes: &Arc<[u8]>, name: &str, value: SettingValue) -> String {
         grants: Grants::default(),
         kv_space: None,
         scope: Scope::default(),
+        sha256: None,
+        rollout: Rollout::Live,
     };
     let registry = Registry::new(Options { workers: 1 }).unwrap();
     registry.apply(vec![spec]).unwrap_err().remove(0).message

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use howdah_e2e::{Running, cluster, connect, on_replica, policy, shared, wait};
 use howdah_pgcluster::{Auth, Installation};
+use howdah_policy::sha256;
 
 /// pgbench's own script, reads and writes.
 fn pgbench(port: u16, more: &[&str]) -> Child {
@@ -69,6 +70,56 @@ async fn a_swap_under_pgbench_changes_routing_and_fails_nothing() {
         AND (SELECT sum(tbalance) FROM pgbench_tellers) = (SELECT sum(delta) FROM pgbench_history) \
         AND (SELECT sum(bbalance) FROM pgbench_branches) = (SELECT sum(delta) FROM pgbench_history)";
     assert_eq!(cluster.primary().value("postgres", sums).unwrap(), "t");
+}
+
+/// The whole of what an operator does: a new file comes in as a canary under load, does well, is promoted, and is
+/// rolled back by a command.
+#[tokio::test]
+async fn a_canary_comes_and_goes_under_pgbench_and_fails_nothing() {
+    let cluster = cluster(2, Auth::Trust);
+    let (split, primary_only) = (policy("read-write-split"), policy("primary-only"));
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("router.wasm");
+    std::fs::copy(&split, &file).unwrap();
+    let place = directory.path().display().to_string();
+    let text = format!(
+        "listen = [\"127.0.0.1:0\"]\nworkers = 2\ncontrol = \"{place}/control\"\n\
+         [[policy]]\nname = \"router\"\npath = \"{place}/router.wasm\"\nmode = \"canary\"\n\
+         canary = {{ share = 50, promote_after = \"1s\", max_disagreement = 100, max_latency = \"1s\" }}\n\
+         [cluster.main]\nnodes = {:?}\n",
+        cluster.nodes()
+    );
+    let proxy = Running::with_file(directory, &text);
+    proxy.wait_split().await;
+    finished(pgbench(cluster.primary().port, &["-i", "-s", "2", "-q"]));
+    cluster.wait_replayed().unwrap();
+    let load = pgbench(proxy.port, &["-M", "prepared", "-c", "16", "-j", "2", "-T", "8"]);
+    let registry = &proxy.proxy().shared.registry;
+    let client = connect(proxy.port, "postgres").await;
+    std::fs::copy(&primary_only, proxy.directory.path().join("new")).unwrap();
+    std::fs::rename(proxy.directory.path().join("new"), &file).unwrap();
+    let promoted = sha256(&std::fs::read(&primary_only).unwrap());
+    wait("the canary to be promoted", || registry.status()[0].sha256 == promoted);
+    assert!(!on_replica(&client).await);
+    assert_eq!(order(&proxy, "rollback"), "router was rolled back\n");
+    assert_eq!(registry.status()[0].sha256, sha256(&std::fs::read(&split).unwrap()));
+    assert!(on_replica(&client).await, "a session obeys what is in force");
+    let text = finished(load);
+    assert!(text.contains("number of failed transactions: 0"), "{text}");
+    assert_eq!(registry.status()[0].failures, 0);
+}
+
+/// What `howdah policy ORDER router` prints.
+fn order(proxy: &Running, order: &str) -> String {
+    let actions = howdah::cli::Actions {
+        run: |_, _| anyhow::bail!("nothing is to run"),
+        demo: |_| anyhow::bail!("nothing is to be shown"),
+    };
+    let file = proxy.directory.path().join("howdah.toml");
+    let typed = ["howdah", "policy", order, "router", "--config", file.to_str().unwrap()];
+    let mut out = Vec::new();
+    howdah::cli::execute_from(typed, &actions, &mut out).unwrap();
+    String::from_utf8(out).unwrap()
 }
 
 #[tokio::test]

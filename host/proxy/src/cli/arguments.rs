@@ -39,7 +39,7 @@ pub enum Command {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
-    /// Write, check, test and measure policies
+    /// Write, check, test and measure policies; look after those of a running proxy
     Policy {
         /// What to do
         #[command(subcommand)]

@@ -23,6 +23,7 @@ mod written;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use howdah_decision::PoolMode;
 
@@ -32,8 +33,9 @@ pub(crate) use address::show as show_address;
 pub use mistake::Mistake;
 pub(crate) use mistake::suggestion;
 pub use parts::{
-    Auth, AuthMethod, Cluster, Grant, Limits, Log, LogFormat, LogLevel, Monitor, Node, OnFailure,
-    Others, Policies, Policy, PolicyLimits, PolicySource, Pool, PoolChanges, Reset, User,
+    Auth, AuthMethod, Canary, Cluster, Grant, Limits, Log, LogFormat, LogLevel, Mode, Monitor,
+    Node, OnFailure, Others, Policies, Policy, PolicyLimits, PolicySource, Pool, PoolChanges,
+    Reset, User,
 };
 use passwords::Passwords;
 pub use reference::reference;
@@ -50,6 +52,10 @@ pub struct Config {
     pub listen: Vec<Target>,
     /// The processes that clients reach under one address, this one included; at most [`crate::peers::MAX_PEERS`].
     pub peers: Vec<Target>,
+    /// The Unix socket of the operators' commands.
+    pub control: Option<PathBuf>,
+    /// The directory of compiled policies.
+    pub compiled_policies: Option<PathBuf>,
     /// Threads that serve clients, 1 to 128.
     pub workers: usize,
     /// How clients are let in.
@@ -126,6 +132,8 @@ impl Config {
         let differ = [
             ("listen", old.listen != new.listen),
             ("peers", old.peers != new.peers),
+            ("control", old.control != new.control),
+            ("compiled_policies", old.compiled_policies != new.compiled_policies),
             ("workers", old.workers != new.workers),
             ("policies", old.together != new.together),
             ("log.format", old.log.format != new.log.format),

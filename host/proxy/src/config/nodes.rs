@@ -33,6 +33,8 @@ pub(super) fn config(
     Ok(Config {
         listen: vec![written::default_listen().0],
         peers: Vec::new(),
+        control: None,
+        compiled_policies: None,
         workers: cores(),
         auth: Auth { method: AuthMethod::Trust, trust_remote: false },
         users: BTreeMap::new(),

@@ -118,6 +118,12 @@ pub struct Policy {
     /// Cases that a version must pass before it comes into force: a file, which existed when the configuration was
     /// read.
     pub cases: Option<PathBuf>,
+    /// Of the component, in lower-case hexadecimal digits: what it must be.
+    pub sha256: Option<String>,
+    /// How a new version comes in.
+    pub mode: Mode,
+    /// How a canary is judged.
+    pub canary: Canary,
     /// What happens to a question that it fails to answer.
     pub on_failure: OnFailure,
     /// What it may use besides log, settings and the question.
@@ -143,6 +149,17 @@ pub enum PolicySource {
     BuiltIn,
     /// In a file, which existed when the configuration was read.
     File(PathBuf),
+}
+
+/// How a new version of a policy comes in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// It replaces the old one.
+    Live,
+    /// It is asked too, and not obeyed.
+    Shadow,
+    /// Some sessions obey it.
+    Canary,
 }
 
 /// What happens to a question that a policy fails to answer.
@@ -199,6 +216,11 @@ impl Word for PoolMode {
 impl Word for Reset {
     const WORDS: &'static [(&'static str, Reset)] =
         &[("discard-all", Reset::DiscardAll), ("close", Reset::Close)];
+}
+
+impl Word for Mode {
+    const WORDS: &'static [(&'static str, Mode)] =
+        &[("live", Mode::Live), ("shadow", Mode::Shadow), ("canary", Mode::Canary)];
 }
 
 impl Word for OnFailure {
@@ -314,6 +336,24 @@ section! {
 }
 
 section! {
+    /// How a new version is judged when the mode is `canary`. It is rolled back when it fails, is slow or disagrees, and
+    /// promoted when it does well.
+    pub struct Canary {
+        /// Sessions that obey it, in percent.
+        share: u32 = 10, in 1..=100;
+        /// It is promoted when it has done well for this long, and was asked.
+        promote_after: Duration = 600 * SECOND, in MILLISECOND..=30 * DAY;
+        /// More calls that fail than this roll it back. What it fails to answer, the old version answers.
+        max_failures: u32 = 3, in 0..=1_000_000;
+        /// Calls that take longer than this on average roll it back, after a hundred of them.
+        max_latency: Duration = Duration::from_micros(500), in Duration::from_micros(1)..=SECOND;
+        /// Verdicts that differ from those of the old version, in percent: more roll it back, after a hundred that
+        /// were compared.
+        max_disagreement: u32 = 20, in 0..=100;
+    }
+}
+
+section! {
     /// The log, which goes to standard error.
     pub struct Log {
         /// `human` for people, `json` for one JSON object per line. Human lines have no time under journald,
@@ -332,6 +372,9 @@ impl Default for Policy {
             name: "read-write-split".to_owned(),
             source: PolicySource::BuiltIn,
             cases: None,
+            sha256: None,
+            mode: Mode::Live,
+            canary: Canary::default(),
             on_failure: OnFailure::Fallback,
             grants: vec![Grant::Metrics],
             kv_space: None,

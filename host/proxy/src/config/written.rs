@@ -10,7 +10,8 @@ use toml::de::{DeTable, DeValue};
 
 use super::address::{Listen, PROXY_PORT, Server};
 use super::parts::{
-    AuthMethod, Grant, Limits, Log, MAX_POOL_SIZE, OnFailure, Policies, PolicyLimits, Pool,
+    AuthMethod, Canary, Grant, Limits, Log, MAX_POOL_SIZE, Mode, OnFailure, Policies, PolicyLimits,
+    Pool,
 };
 use super::reader::{Item, Reading, Table, section};
 use super::settings::{self, SettingValue};
@@ -35,6 +36,13 @@ section! {
         /// included: a cancel request may come to another one than its query, and is passed on. At most 64. A
         /// process knows itself by `listen`. A change needs a restart.
         peers: Vec<At<Listen>> = Vec::new();
+        /// A Unix socket for `howdah policy status`, `promote` and `rollback`, which only the user that runs the proxy
+        /// (and root) may use. By default there is none. A change needs a restart.
+        control: Option<At<PathBuf>> = None;
+        /// A directory for compiled policies, so that a restart need not compile them again. It is made if need be, and must
+        /// be closed to all but the user that runs the proxy: what is in it is run. By default nothing is kept. A change
+        /// needs a restart.
+        compiled_policies: Option<At<PathBuf>> = None;
         /// Threads that serve clients; by default one per CPU core. A change needs a restart.
         workers: Option<usize> = None, in Some(1)..=Some(MAX_WORKERS);
     }
@@ -143,6 +151,12 @@ section! {
         /// Cases (see docs/write-a-policy.md) that a version must pass before it comes into force; one that fails a
         /// case is refused, and the previous one stays.
         cases: Option<At<PathBuf>> = None;
+        /// The SHA-256 of the component, as `sha256sum` prints it: another one is refused.
+        sha256: Option<At<String>> = None;
+        /// How a new version of the file or of the settings comes in: `live`, it replaces the old one at once;
+        /// `shadow`, it is asked the same questions, and its verdicts are compared, not obeyed; `canary`, a share of
+        /// the sessions obeys it. `howdah policy promote` and `rollback` end a trial. At start the file is in force.
+        mode: Mode = Mode::Live;
         /// What happens to a question that it fails to answer: `fallback`, the next policy is asked; `open`, the
         /// primary gets it unchanged; `closed`, it is refused.
         on_failure: OnFailure = OnFailure::Fallback;
@@ -160,7 +174,7 @@ section! {
 }
 
 /// A policy with the tables in it.
-pub(super) type WholePolicy = (Policy, PolicyLimits, BTreeMap<String, SettingValue>);
+pub(super) type WholePolicy = (Policy, PolicyLimits, Canary, BTreeMap<String, SettingValue>);
 
 /// The path of the policy in the program.
 pub(crate) const BUILT_IN: &str = "built-in";
@@ -249,10 +263,11 @@ fn policies(root: &mut Table<'_>) -> Vec<At<WholePolicy>> {
     let one = |mut table: Table<'_>| {
         let policy = Policy::read(&mut table);
         let limits = only(&mut table, "limits", PolicyLimits::ABOUT, PolicyLimits::read);
+        let canary = only(&mut table, "canary", Canary::ABOUT, Canary::read);
         let settings = settings::read(table.table("settings", SETTINGS));
         let at = table.at;
         table.finish();
-        At { at, value: (policy, limits, settings) }
+        At { at, value: (policy, limits, canary, settings) }
     };
     root.list("policy", Policy::ABOUT).into_iter().map(one).collect()
 }

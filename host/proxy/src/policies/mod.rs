@@ -1,16 +1,20 @@
 //! Policy files: the built-in policy, and the watcher that swaps changed ones in.
 
 pub mod cases;
+mod paths;
 pub mod record;
 pub mod show;
 pub mod trial;
 mod watch;
 
+use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use howdah_policy::{Grants, Limits, OnFailure, PolicyError, PolicySpec, Scope, SettingValue};
+use howdah_policy::{
+    Canary, Grants, Limits, OnFailure, PolicyError, PolicySpec, Rollout, Scope, SettingValue,
+};
 
 pub use crate::config::PolicySource;
 use crate::config::{self, Config, Grant, Policy};
@@ -44,18 +48,12 @@ impl PolicyFile {
     /// The file is not there, or cannot be read.
     pub fn read(&self) -> Result<PolicySpec, PolicyError> {
         let mut spec = self.spec.clone();
-        (spec.origin, spec.bytes) = match &self.source {
-            PolicySource::BuiltIn => ("built in".into(), READ_WRITE_SPLIT.into()),
-            PolicySource::File(path) => {
-                let origin = path.display().to_string();
-                let bytes = std::fs::read(path).map_err(|error| PolicyError {
-                    policy: spec.name.clone(),
-                    origin: origin.clone(),
-                    message: format!("it cannot be read: {error}"),
-                })?;
-                (origin, bytes.into())
-            }
-        };
+        spec.origin = self.source.to_string();
+        spec.bytes = component(&self.source).map_err(|error| PolicyError {
+            policy: spec.name.clone(),
+            origin: spec.origin.clone(),
+            message: format!("it cannot be read: {error}"),
+        })?;
         Ok(spec)
     }
 }
@@ -85,6 +83,26 @@ pub fn tested(file: &PolicyFile, spec: &PolicySpec) -> Result<(), PolicyError> {
     }
 }
 
+impl std::fmt::Display for PolicySource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            PolicySource::BuiltIn => f.write_str("built in"),
+            PolicySource::File(path) => path.display().fmt(f),
+        }
+    }
+}
+
+/// A component's bytes: one more than any policy may have, at most.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn component(source: &PolicySource) -> std::io::Result<Arc<[u8]>> {
+    let PolicySource::File(path) = source else { return Ok(READ_WRITE_SPLIT.into()) };
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(Limits::COMPONENT as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes.into())
+}
+
 /// A file that has not changed for this long is taken to be complete.
 const SETTLED: Duration = Duration::from_millis(100);
 
@@ -93,7 +111,8 @@ pub fn files(config: &Config) -> Vec<PolicyFile> {
     config.policies.iter().map(file).collect()
 }
 
-fn file(policy: &Policy) -> PolicyFile {
+/// A policy of a configuration.
+pub(crate) fn file(policy: &Policy) -> PolicyFile {
     let limits = &policy.limits;
     let granted = |grant| policy.grants.contains(&grant);
     let spec = PolicySpec {
@@ -130,8 +149,25 @@ fn file(policy: &Policy) -> PolicyFile {
             databases: policy.databases.clone(),
             clusters: policy.clusters.clone(),
         },
+        sha256: policy.sha256.clone(),
+        rollout: rollout(policy),
     };
     PolicyFile { source: policy.source.clone(), spec, cases: policy.cases.clone() }
+}
+
+fn rollout(policy: &Policy) -> Rollout {
+    let canary = &policy.canary;
+    match policy.mode {
+        config::Mode::Live => Rollout::Live,
+        config::Mode::Shadow => Rollout::Shadow,
+        config::Mode::Canary => Rollout::Canary(Canary {
+            share: canary.share,
+            promote_after: canary.promote_after,
+            max_failures: canary.max_failures,
+            max_latency: canary.max_latency,
+            max_disagreement: canary.max_disagreement,
+        }),
+    }
 }
 
 fn value(value: &config::SettingValue) -> SettingValue {

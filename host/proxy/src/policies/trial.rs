@@ -8,7 +8,7 @@ use std::sync::Arc;
 use howdah_decision::{Client, Decision, Facts, Node, Refusal, Rewrite, SessionDecision};
 use howdah_policy::{
     Answer, Chain, Description, Grants, Heard, Limits, OnFailure, Options, PolicyError, PolicySpec,
-    Question, Registry, Said, Scope, Who, Worker,
+    Question, Registry, Rollout, Said, Scope, Who, Worker,
 };
 use howdah_sql::{Catalog, NoCatalog, ScanOptions, Statement};
 
@@ -65,7 +65,7 @@ impl Trial {
         })?;
         registry.apply(specs)?;
         let worker = registry.worker(0);
-        let chain = worker.chain();
+        let chain = worker.chain(0);
         Ok(Trial { registry, worker, chain, epoch: Cell::new(0) })
     }
 
@@ -199,6 +199,8 @@ pub fn alone(path: &Path) -> Result<(PolicySpec, Description), PolicyError> {
         grants: grants(&description.grants),
         kv_space: None,
         scope: Scope::default(),
+        sha256: None,
+        rollout: Rollout::Live,
     };
     Ok((spec, description))
 }

@@ -1,6 +1,6 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
@@ -8,10 +8,17 @@ use std::time::{Duration, Instant};
 use howdah_policy::{Applied, PolicyError, PolicySpec, Registry};
 use notify::{RecursiveMode, Watcher};
 
+use super::paths::{self, Stamp};
 use super::{PolicyFile, PolicySource, SETTLED};
 
 /// A file that never settles is tried after this.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// Between two looks at the files though nothing was noticed: network file systems tell nothing, and a directory that
+/// was removed and made again is not the one that is watched.
+const LOOK: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests;
 
 enum Order {
     /// Something happened in a watched directory.
@@ -52,16 +59,33 @@ pub fn start(registry: Arc<Registry>) -> std::io::Result<Swapper> {
     let (orders, inbox) = channel();
     let touched = orders.clone();
     std::thread::Builder::new().name("howdah-policies".into()).spawn(move || {
-        Thread { registry, touched, files: Vec::new(), watcher: None, passed: RefCell::default() }
-            .run(&inbox);
+        let (policies, stamps, passed) = (Vec::new(), Vec::new(), RefCell::default());
+        Thread { registry, touched, policies, stamps, watcher: None, passed }.run(&inbox);
     })?;
     Ok(Swapper { orders })
+}
+
+/// A policy's file, and what became of it.
+struct Watched {
+    file: PolicyFile,
+    /// What was accepted last.
+    accepted: PolicySpec,
+    /// What was found last: nothing is compiled, or complained about, twice.
+    found: Found,
+}
+
+#[derive(PartialEq)]
+enum Found {
+    Component(Arc<[u8]>),
+    Unreadable(String),
 }
 
 struct Thread {
     registry: Arc<Registry>,
     touched: Sender<Order>,
-    files: Vec<PolicyFile>,
+    policies: Vec<Watched>,
+    /// Of the files, when they were looked at last.
+    stamps: Vec<Option<Stamp>>,
     watcher: Option<notify::RecommendedWatcher>,
     /// The versions that passed their cases last, by name.
     passed: RefCell<HashMap<String, PolicySpec>>,
@@ -69,104 +93,142 @@ struct Thread {
 
 impl Thread {
     fn run(&mut self, inbox: &Receiver<Order>) {
-        while let Ok(order) = inbox.recv() {
-            match order {
-                Order::Replace(files, done) => {
-                    let outcome = self.apply(&files);
-                    if outcome.is_ok() {
-                        self.files = files;
-                        self.watch();
-                    }
+        loop {
+            match inbox.recv_timeout(LOOK) {
+                Ok(Order::Replace(files, done)) => {
                     // Whoever asked may have gone.
-                    let _ = done.send(outcome);
+                    let _ = done.send(self.replace(files));
                 }
-                Order::Touched => {
-                    if let Some(order) = self.settle(inbox) {
-                        // An order that came meanwhile includes reading the files anew.
-                        let _ = self.touched.send(order);
-                    } else {
-                        self.reload();
-                    }
+                Ok(Order::Touched) => self.touched(inbox),
+                Err(RecvTimeoutError::Timeout) if self.stamps() != self.stamps => {
+                    self.touched(inbox);
                 }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
             }
         }
     }
 
-    /// Waits until the directory is quiet and the files keep their size and time.
+    fn replace(&mut self, files: Vec<PolicyFile>) -> Result<Applied, Vec<PolicyError>> {
+        let (mut policies, mut errors) = (Vec::new(), Vec::new());
+        for file in files {
+            match file.read().and_then(|spec| self.tested(&file, spec)) {
+                Ok(accepted) => {
+                    let found = Found::Component(Arc::clone(&accepted.bytes));
+                    policies.push(Watched { file, accepted, found });
+                }
+                Err(error) => errors.push(error),
+            }
+        }
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        let specs = policies.iter().map(|policy| policy.accepted.clone()).collect();
+        let applied = self.registry.apply(specs)?;
+        for policy in &policies {
+            self.registry.refused(&policy.accepted.name, None);
+        }
+        self.policies = policies;
+        self.stamps = self.stamps();
+        self.watch();
+        Ok(applied)
+    }
+
+    fn touched(&mut self, inbox: &Receiver<Order>) {
+        if let Some(order) = self.settle(inbox) {
+            // An order that came meanwhile includes reading the files anew.
+            let _ = self.touched.send(order);
+            return;
+        }
+        self.stamps = self.stamps();
+        for i in 0..self.policies.len() {
+            self.look(i);
+        }
+        // Directories and links may have been replaced by others of the same name.
+        self.watch();
+    }
+
+    /// Waits until the files have kept their size and time for a while.
     fn settle(&self, inbox: &Receiver<Order>) -> Option<Order> {
-        let give_up = Instant::now() + LONGEST_WAIT;
-        let mut before = self.stamps();
-        while Instant::now() < give_up {
+        let began = Instant::now();
+        let (mut before, mut quiet) = (self.stamps(), began);
+        while began.elapsed() < LONGEST_WAIT {
             match inbox.recv_timeout(SETTLED) {
-                Ok(Order::Touched) => {}
+                Ok(Order::Touched) | Err(RecvTimeoutError::Timeout) => {}
                 Ok(order) => return Some(order),
                 Err(RecvTimeoutError::Disconnected) => return None,
-                Err(RecvTimeoutError::Timeout) => {
-                    let now = self.stamps();
-                    if now == before {
-                        return None;
-                    }
-                    before = now;
-                }
+            }
+            let now = self.stamps();
+            if now != before {
+                (before, quiet) = (now, Instant::now());
+            } else if quiet.elapsed() >= SETTLED {
+                return None;
             }
         }
         None
     }
 
-    fn stamps(&self) -> Vec<Option<(u64, std::time::SystemTime)>> {
-        let stamp = |path: &Path| {
-            let meta = std::fs::metadata(path).ok()?;
-            Some((meta.len(), meta.modified().ok()?))
-        };
-        self.paths().map(|path| stamp(&path)).collect()
+    fn stamps(&self) -> Vec<Option<Stamp>> {
+        self.paths().map(Stamp::of).collect()
     }
 
-    fn paths(&self) -> impl Iterator<Item = PathBuf> {
-        self.files.iter().filter_map(|file| match &file.source {
+    fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.policies.iter().filter_map(|policy| match &policy.file.source {
             PolicySource::BuiltIn => None,
-            PolicySource::File(path) => Some(path.clone()),
+            PolicySource::File(path) => Some(path.as_path()),
         })
     }
 
-    fn reload(&mut self) {
-        match self.apply(&self.files.clone()) {
-            Ok(Applied { changed, .. }) if changed.is_empty() => {}
-            Ok(Applied { changed, generation }) => {
-                tracing::info!(policies = changed.join(", "), generation, "policies swapped");
+    /// Takes a file's new content in, when it has one. A file that is bad, or gone, concerns no other policy.
+    fn look(&mut self, i: usize) {
+        let Some(policy) = self.policies.get_mut(i) else { return };
+        let file = policy.file.clone();
+        let read = file.read();
+        let found = match &read {
+            Ok(spec) => Found::Component(Arc::clone(&spec.bytes)),
+            Err(error) => Found::Unreadable(error.message.clone()),
+        };
+        if found == policy.found {
+            return;
+        }
+        policy.found = found;
+        let name = policy.accepted.name.clone();
+        let tested = read.and_then(|spec| self.tested(&file, spec));
+        let outcome = tested.map_err(|error| vec![error]).and_then(|spec| {
+            let accepted = self.policies.iter().map(|policy| &policy.accepted);
+            let specs = accepted.map(|old| if old.name == name { &spec } else { old });
+            let applied = self.registry.apply(specs.cloned().collect())?;
+            Ok((spec, applied))
+        });
+        match outcome {
+            Ok((spec, applied)) => {
+                if let Some(policy) = self.policies.get_mut(i) {
+                    policy.accepted = spec;
+                }
+                self.registry.refused(&name, None);
+                tell(&applied);
             }
             Err(errors) => {
-                for error in errors {
-                    tracing::error!("{error}; the previous version stays");
+                for error in &errors {
+                    tracing::error!("{error}; the version in force stays");
                 }
+                let messages: Vec<&str> = errors.iter().map(|e| e.message.as_str()).collect();
+                self.registry.refused(&name, Some(messages.join("; ")));
             }
         }
-        // Directories may have been replaced by others of the same name.
-        self.watch();
-    }
-
-    fn apply(&self, files: &[PolicyFile]) -> Result<Applied, Vec<PolicyError>> {
-        let (mut specs, mut errors) = (Vec::new(), Vec::new());
-        for file in files {
-            match file.read().and_then(|spec| self.tested(file, &spec).map(|()| spec)) {
-                Ok(spec) => specs.push(spec),
-                Err(error) => errors.push(error),
-            }
-        }
-        if errors.is_empty() { self.registry.apply(specs) } else { Err(errors) }
     }
 
     /// Runs the cases of a version that has not passed them yet.
-    fn tested(&self, file: &PolicyFile, spec: &PolicySpec) -> Result<(), PolicyError> {
-        if file.cases.is_none() || self.passed.borrow().get(&spec.name) == Some(spec) {
-            return Ok(());
+    fn tested(&self, file: &PolicyFile, spec: PolicySpec) -> Result<PolicySpec, PolicyError> {
+        if file.cases.is_some() && self.passed.borrow().get(&spec.name) != Some(&spec) {
+            super::tested(file, &spec)?;
+            self.passed.borrow_mut().insert(spec.name.clone(), spec.clone());
         }
-        super::tested(file, spec)?;
-        self.passed.borrow_mut().insert(spec.name.clone(), spec.clone());
-        Ok(())
+        Ok(spec)
     }
 
-    /// Watches the directories of the files, and those that symbolic links lead to: editors and deployments replace
-    /// files rather than write into them.
+    /// Watches all directories in which a change may give a path another file: editors and deployments replace files
+    /// and links rather than write into them.
     fn watch(&mut self) {
         let touched = self.touched.clone();
         let notice = move |event: notify::Result<notify::Event>| {
@@ -182,20 +244,22 @@ impl Thread {
                 return;
             }
         };
-        let mut directories: Vec<PathBuf> = self
-            .paths()
-            .flat_map(|path| [Some(path.clone()), path.canonicalize().ok()])
-            .flatten()
-            .filter_map(|path| path.parent().map(Path::to_path_buf))
-            .map(|dir| if dir.as_os_str().is_empty() { PathBuf::from(".") } else { dir })
-            .collect();
-        directories.sort();
-        directories.dedup();
-        for directory in directories {
+        for directory in paths::directories(self.paths()) {
             if let Err(error) = watcher.watch(&directory, RecursiveMode::NonRecursive) {
-                tracing::warn!(directory = %directory.display(), %error, "cannot be watched for new policies");
+                tracing::debug!(directory = %directory.display(), %error, "cannot be watched for new policies");
             }
         }
         self.watcher = Some(watcher);
+    }
+}
+
+fn tell(applied: &Applied) {
+    let generation = applied.generation;
+    if !applied.changed.is_empty() {
+        tracing::info!(policies = applied.changed.join(", "), generation, "policies swapped");
+    }
+    if !applied.tried.is_empty() {
+        let policies = applied.tried.join(", ");
+        tracing::info!(policies, generation, "new versions of policies are on trial");
     }
 }

@@ -153,7 +153,7 @@ async fn admit(
     let home = config.cluster_of(&hello.database).ok_or_else(no_database)?;
     let home = config.clusters.get(home).map(|c| c.name.clone()).ok_or_else(no_database)?;
     let client = describe(id, peer, hello);
-    let chain = ctx.policies.chain();
+    let chain = ctx.policies.chain(id);
     let admission = match ctx.policies.open(&chain, &client, &home) {
         SessionDecision::Accept(admission) => admission,
         SessionDecision::Refuse(refusal) => {

@@ -170,7 +170,7 @@ impl Guide for SessionGuide {
 
     fn refresh(&mut self) {
         self.explaining.forget();
-        let chain = self.ctx.policies.chain();
+        let chain = self.ctx.policies.chain(self.id);
         if !Rc::ptr_eq(&chain, &self.chain) {
             self.interest = chain.interest(&self.who.user, &self.who.database, &self.who.cluster);
             self.chain = chain;

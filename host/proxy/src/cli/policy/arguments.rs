@@ -3,9 +3,10 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use howdah_policy::SettingValue;
 
+use super::control::ControlCommand;
 use crate::policies::cases;
 
-/// Write, check, test and measure policies.
+/// Write, check, test and measure policies; look after those of a running proxy.
 #[derive(Debug, Subcommand)]
 pub enum PolicyCommand {
     /// Write a small policy project: a router that sends reads to replicas
@@ -31,6 +32,9 @@ pub enum PolicyCommand {
     Replay(ReplayArguments),
     /// Say what is in a component, without running it
     Inspect(InspectArguments),
+    /// About the policies of a running proxy
+    #[command(flatten)]
+    Control(ControlCommand),
 }
 
 const NEW_HELP: &str = "\

@@ -1,9 +1,11 @@
-//! `howdah policy …`: for people who write policies. Nothing of it needs a running proxy or a PostgreSQL server.
+//! `howdah policy …`: for people who write policies, who need no running proxy and no PostgreSQL server, and for those
+//! who operate them (`control`), who do.
 
 mod arguments;
 mod bench;
 mod build;
 mod check;
+mod control;
 mod explain;
 mod inspect;
 mod new;
@@ -39,6 +41,7 @@ pub(super) fn execute(command: PolicyCommand, out: &mut dyn Write) -> anyhow::Re
         PolicyCommand::Bench(arguments) => bench::bench(&arguments, out),
         PolicyCommand::Replay(arguments) => replay::replay(&arguments, out),
         PolicyCommand::Inspect(arguments) => inspect::inspect(&arguments, out),
+        PolicyCommand::Control(command) => control::execute(command, out),
     }
 }
 

@@ -6,6 +6,7 @@ mod policies;
 mod users;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use super::mistake::Mistakes;
 use super::parts::{AuthMethod, Others, Policies, PoolChanges, User};
@@ -39,6 +40,11 @@ pub(super) fn meaning(
     let mut config = Config {
         listen: written.top.listen.into_iter().map(|listen| listen.0).collect(),
         peers: written.top.peers.iter().map(|peer| peer.value.0.clone()).collect(),
+        control: written.top.control.and_then(|path| step.control(path)),
+        compiled_policies: written
+            .top
+            .compiled_policies
+            .map(|path| step.surroundings.path(&path.value)),
         workers: written.top.workers.unwrap_or_else(cores),
         auth,
         users,
@@ -69,6 +75,19 @@ pub(super) fn meaning(
 struct Step<'a> {
     surroundings: &'a Surroundings<'a>,
     mistakes: &'a Mistakes,
+}
+
+impl Step<'_> {
+    /// The path of a socket, which must fit into an address (unix(7)).
+    fn control(&self, path: At<PathBuf>) -> Option<PathBuf> {
+        let full = self.surroundings.path(&path.value);
+        if let Err(error) = std::os::unix::net::SocketAddr::from_pathname(&full) {
+            let message = format!("control: {} cannot be a socket: {error}", full.display());
+            self.mistakes.add(path.at, message);
+            return None;
+        }
+        Some(full)
+    }
 }
 
 fn databases(written: Vec<(At<String>, written::Database)>) -> BTreeMap<String, PoolChanges> {

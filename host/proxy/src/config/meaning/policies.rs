@@ -6,6 +6,7 @@ use crate::config::mistake::suggestion;
 use crate::config::parts::{Cluster, Policy, PolicySource, User};
 use crate::config::value::At;
 use crate::config::written::{self, BUILT_IN};
+use crate::policies;
 
 impl Step<'_> {
     pub(super) fn policies(
@@ -24,7 +25,7 @@ impl Step<'_> {
             clusters.iter().flat_map(|cluster| &cluster.databases).map(String::as_str).collect();
         let mut names = BTreeSet::new();
         let mut policies = Vec::new();
-        for At { at, value: (policy, limits, settings) } in written {
+        for At { at, value: (policy, limits, canary, settings) } in written {
             let Some(name) = policy.name else {
                 self.mistakes.add_missing(at, "the name of the policy is missing");
                 continue;
@@ -38,10 +39,15 @@ impl Step<'_> {
             self.known(&policy.databases, "database", &homes, any_database);
             self.known(&policy.clusters, "cluster", &cluster_names, false);
             let values = |list: Vec<At<String>>| list.into_iter().map(|one| one.value).collect();
+            let source = self.source(&policy.path);
+            let sha256 = policy.sha256.as_ref().and_then(|pin| self.pinned(pin, &source));
             policies.push(Policy {
                 name: name.value,
-                source: self.source(&policy.path),
+                source,
                 cases: policy.cases.as_ref().map(|path| self.file(path)),
+                sha256,
+                mode: policy.mode,
+                canary,
                 on_failure: policy.on_failure,
                 grants: policy.grants,
                 kv_space: policy.kv_space,
@@ -53,6 +59,23 @@ impl Step<'_> {
             });
         }
         policies
+    }
+
+    /// A hash, which the component must have.
+    fn pinned(&self, pin: &At<String>, source: &PolicySource) -> Option<String> {
+        let wanted = pin.value.to_ascii_lowercase();
+        if wanted.len() != 64 || !wanted.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            let message = "sha256: expected 64 hexadecimal digits, as sha256sum prints them";
+            self.mistakes.add(pin.at, message);
+            return None;
+        }
+        // A file that cannot be read has been complained about.
+        if let Ok(component) = policies::component(source)
+            && let Err(message) = howdah_policy::pinned(Some(&wanted), &component)
+        {
+            self.mistakes.add(pin.at, format!("{source}: {message}"));
+        }
+        Some(wanted)
     }
 
     fn known(&self, names: &[At<String>], what: &str, known: &[&str], any: bool) {

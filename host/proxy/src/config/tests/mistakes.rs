@@ -244,3 +244,27 @@ fn deep_nesting() {
         assert!(!parse(&text).unwrap_err().is_empty());
     }
 }
+
+#[test]
+fn a_pin_must_fit_the_component() {
+    let text = |pin: &str| {
+        format!("{SOUND}[[policy]]\nname = \"p\"\npath = \"policy.wasm\"\nsha256 = \"{pin}\"\n")
+    };
+    // Of "\0asm", which is what the file holds.
+    let right = howdah_policy::sha256(b"\0asm");
+    let config = parse(&text(&right.to_uppercase())).unwrap();
+    assert_eq!(config.policies[0].sha256.as_deref(), Some(right.as_str()));
+    let wrong = "0".repeat(64);
+    let mistakes = parse(&text(&wrong)).unwrap_err();
+    assert_eq!(mistakes.len(), 1);
+    assert!(mistakes[0].contains(&right) && mistakes[0].contains(&wrong), "{mistakes:?}");
+    assert!(mistakes[0].contains("policy.wasm: its sha256 is"), "{mistakes:?}");
+    let mistakes = parse(&text("12")).unwrap_err();
+    assert!(mistakes[0].contains("64 hexadecimal digits"), "{mistakes:?}");
+}
+
+#[test]
+fn a_control_socket_has_a_path_that_fits() {
+    let mistakes = parse(&format!("control = \"{}\"\n{SOUND}", "x".repeat(200))).unwrap_err();
+    assert!(mistakes[0].contains("cannot be a socket"), "{mistakes:?}");
+}

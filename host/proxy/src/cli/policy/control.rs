@@ -1,0 +1,200 @@
+//! Asking and ordering a running proxy through its control socket.
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::{Args, Subcommand};
+use serde_json::Value;
+
+use crate::cli::Mistakes;
+use crate::config::Config;
+
+/// Longest wait for the proxy: it starts instances of a policy before it answers.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Longest answer that is read.
+const MAX_ANSWER: u64 = 16 << 20;
+/// Digits of a hash that tell versions apart for people.
+const SHORT: usize = 12;
+
+/// What a running proxy can be asked and told about its policies.
+#[derive(Debug, Subcommand)]
+pub enum ControlCommand {
+    /// Show the versions of a running proxy's policies, and how they do
+    Status {
+        /// Where the proxy is
+        #[command(flatten)]
+        proxy: ControlArguments,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Put a policy's version on trial in force, or the one that was rolled back
+    Promote(PolicyName),
+    /// End the trial of a policy's new version, or put the previous version back
+    Rollback(PolicyName),
+    /// Let a policy in quarantine be asked again
+    Release(PolicyName),
+}
+
+/// A policy of a running proxy.
+#[derive(Debug, Args)]
+pub struct PolicyName {
+    /// Name of the policy
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// Where the proxy is
+    #[command(flatten)]
+    pub proxy: ControlArguments,
+}
+
+/// Where a running proxy is.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct ControlArguments {
+    /// Configuration of the proxy, whose key `control` names the socket
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The socket itself
+    #[arg(long, value_name = "PATH")]
+    pub socket: Option<PathBuf>,
+}
+
+impl ControlArguments {
+    fn socket(self) -> anyhow::Result<PathBuf> {
+        if let Some(socket) = self.socket {
+            return Ok(socket);
+        }
+        let file = self.config.unwrap_or_default();
+        let config = Config::load(&file).map_err(Mistakes)?;
+        let why = || {
+            let file = file.display();
+            format!("{file} names no socket: add control = \"howdah.control\" and restart")
+        };
+        config.control.with_context(why)
+    }
+}
+
+pub(super) fn execute(command: ControlCommand, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+    let (order, policy, done) = match command {
+        ControlCommand::Status { proxy, json } => {
+            let answer = ask(&proxy.socket()?, "status")?;
+            if json {
+                writeln!(out, "{answer:#}")?;
+            } else {
+                table(&answer, out)?;
+            }
+            return Ok(ExitCode::SUCCESS);
+        }
+        ControlCommand::Promote(policy) => ("promote", policy, "is in force"),
+        ControlCommand::Rollback(policy) => ("rollback", policy, "was rolled back"),
+        ControlCommand::Release(policy) => ("release", policy, "is asked again"),
+    };
+    if policy.name.contains('\n') {
+        bail!("the name of a policy has no line break");
+    }
+    ask(&policy.proxy.socket()?, &format!("{order} {}", policy.name))?;
+    writeln!(out, "{} {done}", policy.name)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Sends a line and reads the answer; one that says `error` is an error.
+fn ask(socket: &Path, line: &str) -> anyhow::Result<Value> {
+    let what = || format!("no proxy answers at {}", socket.display());
+    let mut stream = UnixStream::connect(socket).with_context(what)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.write_all(format!("{line}\n").as_bytes()).with_context(what)?;
+    let mut text = String::new();
+    stream.take(MAX_ANSWER).read_to_string(&mut text).with_context(what)?;
+    let answer: Value = serde_json::from_str(&text).with_context(what)?;
+    match answer.get("error").and_then(Value::as_str) {
+        Some(error) => bail!("{error}"),
+        None => Ok(answer),
+    }
+}
+
+/// A line for each policy, and some more for what is out of the ordinary.
+fn table(answer: &Value, out: &mut dyn Write) -> std::io::Result<()> {
+    let policies = answer["policies"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let width = policies.iter().map(|p| text(&p["name"]).chars().count()).max().unwrap_or(0).max(6);
+    writeln!(
+        out,
+        "{:width$}  {:SHORT$}  {:6}  {:>10}  {:>10}  {:>8}  {:>8}",
+        "POLICY", "VERSION", "MODE", "CALLS", "REMEMBERED", "FAILURES", "NS/CALL"
+    )?;
+    for policy in policies {
+        writeln!(
+            out,
+            "{:width$}  {}  {:6}  {:>10}  {:>10}  {:>8}  {:>8}",
+            text(&policy["name"]),
+            short(&policy["sha256"]),
+            text(&policy["mode"]),
+            policy["calls"],
+            policy["remembered"],
+            policy["failures"],
+            average(policy)
+        )?;
+        details(policy, out)?;
+    }
+    Ok(())
+}
+
+fn details(policy: &Value, out: &mut dyn Write) -> std::io::Result<()> {
+    if policy["quarantined"] == true {
+        writeln!(out, "  in quarantine: {}", text(&policy["last_failure"]))?;
+    }
+    let trial = &policy["trial"];
+    if trial.is_object() {
+        writeln!(
+            out,
+            "  on trial: {} as {} for {} s, obeyed by {} % of the sessions; {} calls, {} failed, {} ns/call",
+            short(&trial["sha256"]),
+            text(&trial["mode"]),
+            trial["seconds"],
+            trial["share"],
+            trial["calls"],
+            trial["failures"],
+            average(trial)
+        )?;
+        writeln!(
+            out,
+            "    compared: {} agreed, {} disagreed, {} skipped",
+            trial["agreed"], trial["disagreed"], trial["skipped"]
+        )?;
+        if trial["quarantined"] == true {
+            writeln!(out, "    in quarantine: {}", text(&trial["last_failure"]))?;
+        }
+        for one in trial["disagreements"].as_array().into_iter().flatten() {
+            let (hook, digest) = (text(&one["hook"]), text(&one["digest"]));
+            let (live, candidate) = (text(&one["live"]), text(&one["candidate"]));
+            writeln!(out, "    {hook} {digest}: {live} in force, {candidate} on trial")?;
+        }
+    }
+    for (key, label) in [("previous", "previous"), ("rolled_back", "rolled back")] {
+        if policy[key].is_string() {
+            writeln!(out, "  {label}: {}", short(&policy[key]))?;
+        }
+    }
+    if policy["refused"].is_string() {
+        writeln!(out, "  refused: {}", text(&policy["refused"]))?;
+    }
+    Ok(())
+}
+
+fn average(version: &Value) -> u64 {
+    let number = |key: &str| version[key].as_u64().unwrap_or_default();
+    number("nanoseconds") / number("calls").max(1)
+}
+
+/// Without control characters: guests have a say in some of the texts, and a terminal obeys them.
+fn text(value: &Value) -> String {
+    let text = value.as_str().unwrap_or_default();
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+fn short(value: &Value) -> String {
+    text(value).chars().take(SHORT).collect()
+}

@@ -1,0 +1,196 @@
+//! The operators' socket: a line comes in, a line of JSON goes out.
+//!
+//! The lines are `status`, `promote NAME`, `rollback NAME` and `release NAME`. The answer is `{"policies": […]}`,
+//! `{"done": true}` or `{"error": "…"}`.
+
+use std::io::ErrorKind;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use howdah_policy::{Metric, PolicyError, PolicyStatus, Registry, TrialStatus};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
+use tokio::task::{spawn_blocking, spawn_local};
+
+#[cfg(test)]
+mod tests;
+
+/// Longest line that is read: a word and the name of a policy.
+const MAX_LINE: u64 = 1024;
+/// Longest time that one who asks may take to ask, and to take the answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Most who are answered at once; the others wait.
+const MOST: usize = 8;
+/// A pause when the system has no descriptors left.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// A socket that only the user of this process may use. It goes when it is dropped.
+pub(crate) struct Control {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        // Somebody may have removed it already.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+impl Control {
+    /// Binds the socket. One that a killed process left behind is replaced; anything else is left alone.
+    pub(crate) fn bind(path: &Path) -> anyhow::Result<Control> {
+        let what = || format!("control: cannot listen on {}", path.display());
+        match std::fs::symlink_metadata(path) {
+            Ok(found) if !found.file_type().is_socket() => {
+                bail!("{}: there is something else than a socket", what());
+            }
+            Ok(_) if std::os::unix::net::UnixStream::connect(path).is_ok() => {
+                bail!("{}: another process does", what());
+            }
+            Ok(_) => std::fs::remove_file(path).with_context(what)?,
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error).with_context(what),
+        }
+        let listener = UnixListener::bind(path).with_context(what)?;
+        let control = Control { listener, path: path.to_owned() };
+        std::fs::set_permissions(path, PermissionsExt::from_mode(0o600)).with_context(what)?;
+        Ok(control)
+    }
+
+    /// Answers until it is dropped.
+    pub(crate) async fn serve(self, registry: Arc<Registry>) {
+        let places = Arc::new(Semaphore::new(MOST));
+        loop {
+            let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+            match self.listener.accept().await {
+                Ok((stream, _)) => {
+                    let registry = Arc::clone(&registry);
+                    spawn_local(async move {
+                        // Whoever asked has gone, or never asked.
+                        let _ = tokio::time::timeout(PATIENCE, answer(stream, registry)).await;
+                        drop(place);
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "an operator's connection was not accepted");
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+}
+
+async fn answer(mut stream: UnixStream, registry: Arc<Registry>) -> std::io::Result<()> {
+    // The mode of the socket was that of all files for an instant.
+    let uid = stream.peer_cred()?.uid();
+    if uid != 0 && uid != rustix::process::geteuid().as_raw() {
+        return Ok(());
+    }
+    let mut line = Vec::new();
+    while !line.ends_with(b"\n") {
+        let room = MAX_LINE.saturating_sub(line.len() as u64);
+        if (&mut stream).take(room).read_buf(&mut line).await? == 0 {
+            break;
+        }
+    }
+    // Starting instances takes a while.
+    let document = spawn_blocking(move || obey(&registry, &line)).await?;
+    stream.write_all(format!("{document}\n").as_bytes()).await
+}
+
+/// Does what a line says.
+fn obey(registry: &Registry, line: &[u8]) -> Value {
+    let line = std::str::from_utf8(line).ok().and_then(|line| line.strip_suffix('\n'));
+    let Some(line) = line else {
+        return json!({ "error": format!("expected a line of at most {MAX_LINE} bytes of UTF-8") });
+    };
+    let (word, policy) = line.split_once(' ').unwrap_or((line, ""));
+    let order: fn(&Registry, &str) -> Result<(), PolicyError> = match word {
+        "status" if policy.is_empty() => return status(registry),
+        "promote" => Registry::promote,
+        "rollback" => Registry::rollback,
+        "release" => Registry::release,
+        _ => return json!({ "error": "expected status, or promote, rollback or release NAME" }),
+    };
+    match order(registry, policy) {
+        Ok(()) => {
+            tracing::info!(policy, order = word, "an operator's order was carried out");
+            json!({ "done": true })
+        }
+        Err(error) => json!({ "error": format!("policy {}: {}", error.policy, error.message) }),
+    }
+}
+
+/// What is known of all policies.
+pub(crate) fn status(registry: &Registry) -> Value {
+    let policies: Vec<Value> = registry.status().iter().map(policy).collect();
+    json!({ "generation": registry.generation(), "policies": policies })
+}
+
+fn policy(status: &PolicyStatus) -> Value {
+    json!({
+        "name": status.name,
+        "origin": status.origin,
+        "sha256": status.sha256,
+        "bytes": status.size,
+        "hooks": status.hooks,
+        "mode": status.rollout.name(),
+        "calls": status.calls,
+        "nanoseconds": status.nanoseconds,
+        "remembered": status.remembered,
+        "failures": status.failures,
+        "quarantined": status.quarantined,
+        "last_failure": status.last_failure,
+        "unobserved": status.unobserved,
+        "metrics": status.metrics.iter().map(metric).collect::<serde_json::Map<_, _>>(),
+        "trial": status.trial.as_ref().map(trial),
+        "previous": status.previous,
+        "rolled_back": status.rolled_back,
+        "refused": status.refused,
+    })
+}
+
+/// A counter or gauge is a number; the buckets of a histogram end at the powers of two, the first at 1.
+fn metric((name, metric): &(String, Metric)) -> (String, Value) {
+    let value = match metric {
+        Metric::Number(number) => json!(number),
+        Metric::Histogram(histogram) => json!({
+            "count": histogram.count(),
+            "sum": histogram.sum,
+            "buckets": histogram.buckets.as_slice(),
+        }),
+    };
+    (name.clone(), value)
+}
+
+fn trial(trial: &TrialStatus) -> Value {
+    let disagreement = |one: &howdah_policy::Disagreement| {
+        json!({
+            "hook": one.hook,
+            "digest": format!("{:016x}", one.digest),
+            "live": one.live,
+            "candidate": one.candidate,
+        })
+    };
+    json!({
+        "sha256": trial.sha256,
+        "mode": trial.rollout.name(),
+        "share": trial.rollout.share(),
+        "seconds": trial.age.as_secs(),
+        "calls": trial.calls,
+        "nanoseconds": trial.nanoseconds,
+        "failures": trial.failures,
+        "quarantined": trial.quarantined,
+        "last_failure": trial.last_failure,
+        "agreed": trial.agreed,
+        "disagreed": trial.disagreed,
+        "skipped": trial.skipped,
+        "disagreements": trial.disagreements.iter().map(disagreement).collect::<Vec<_>>(),
+    })
+}
