@@ -72,7 +72,7 @@ pub struct TrialStatus {
     pub agreed: u64,
     /// Questions that they answered differently.
     pub disagreed: u64,
-    /// Questions for which there was no time to ask the other version.
+    /// Questions to which the other version gave no answer: there was no time, or it failed.
     pub skipped: u64,
     /// The last ones that were answered differently, the newest last.
     pub disagreements: Vec<Disagreement>,

@@ -54,7 +54,7 @@ pub struct Disagreement {
 pub(crate) struct Figures {
     pub(crate) agreed: AtomicU64,
     pub(crate) disagreed: AtomicU64,
-    /// Questions for which there was no time.
+    /// Questions to which the other version gave no answer: there was no time, or it failed.
     pub(crate) skipped: AtomicU64,
     pub(crate) last: Mutex<VecDeque<Disagreement>>,
 }
@@ -264,6 +264,8 @@ impl Bench {
         // A failure is counted by itself, and is no opinion.
         if other.counters.failures.load(Ordering::Relaxed) == failures {
             self.note(difference);
+        } else {
+            self.figures.skipped.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -303,8 +305,9 @@ impl Bench {
             let message = format!("{disagreed} of {compared} verdicts differ from the old ones");
             return Some(Outcome::RollBack(message));
         }
-        // What was never asked has proved nothing.
-        (calls > 0 && self.began.elapsed() >= canary.promote_after).then_some(Outcome::Promote)
+        // What has answered nothing has proved nothing, though it may have been told that time has passed.
+        let answered = compared + read(&self.figures.skipped);
+        (answered > 0 && self.began.elapsed() >= canary.promote_after).then_some(Outcome::Promote)
     }
 
     fn execute(&self, outcome: Outcome) {
