@@ -586,7 +586,7 @@ extern void howdah_policy_question_user(policy_string_t *ret);
 extern void howdah_policy_question_database(policy_string_t *ret);
 // `application_name`, as the client last set it.
 extern void howdah_policy_question_application_name(policy_string_t *ret);
-// The value bound to `$number`, counted from 1. Absent in `rewrite`, for simple queries, and for a statement that
+// The value bound to `$number`, counted from 1. Absent in `rewrite` and `retry`, for simple queries, and for a statement that
 // is prepared without being executed in the same batch. An answer that looked at one is not remembered.
 extern bool howdah_policy_question_parameter(uint16_t number, howdah_policy_question_parameter_value_t *ret);
 // The constant at this place, counted from 0 in the order of the text: what the digest leaves out.

@@ -127,9 +127,9 @@ async fn start_up_parameters_are_judged_by_the_server() {
         let dsn = format!("host=127.0.0.1 port={} user=postgres dbname=postgres", proxy.port);
         try_connect_owned(format!("{dsn} options='{options}'"))
     };
-    let client = login("-c work_mem=3MB -c howdah.test=yes").await.unwrap();
+    let client = login("-c work_mem=3MB -c app.test=yes").await.unwrap();
     assert_eq!(value(&client, "SHOW work_mem").await, "3MB");
-    assert_eq!(value(&client, "SHOW howdah.test").await, "yes");
+    assert_eq!(value(&client, "SHOW app.test").await, "yes");
     for (options, state) in [
         ("-c nonsense=1", "42704"),
         ("-c work_mem=much", "22023"),

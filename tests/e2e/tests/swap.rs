@@ -77,7 +77,7 @@ async fn a_swap_under_pgbench_changes_routing_and_fails_nothing() {
 #[tokio::test]
 async fn a_canary_comes_and_goes_under_pgbench_and_fails_nothing() {
     let cluster = cluster(2, Auth::Trust);
-    let (split, primary_only) = (policy("read-write-split"), policy("primary-only"));
+    let (split, primary_only) = (policy("read-write-split"), policy("user-to-replica"));
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("router.wasm");
     std::fs::copy(&split, &file).unwrap();

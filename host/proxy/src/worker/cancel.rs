@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use slab::Slab;
@@ -38,6 +38,8 @@ pub(crate) struct ServerKey {
     key: Box<[u8]>,
     /// Requests on their way: the connection must not be lent to anyone else meanwhile.
     under_way: AtomicU32,
+    /// A request may still arrive, nobody knows when.
+    lost: AtomicBool,
     done: tokio::sync::Notify,
 }
 
@@ -48,34 +50,46 @@ impl ServerKey {
             pid,
             key,
             under_way: AtomicU32::new(0),
+            lost: AtomicBool::new(false),
             done: tokio::sync::Notify::new(),
         })
     }
 
-    /// Whether a request is on its way.
-    pub(crate) fn is_cancelling(&self) -> bool {
+    /// Whether no request is on its way, and none got lost.
+    pub(crate) fn is_unused(&self) -> bool {
+        !self.is_cancelling() && !self.lost.load(Ordering::Acquire)
+    }
+
+    fn is_cancelling(&self) -> bool {
         self.under_way.load(Ordering::Acquire) > 0
     }
 
-    /// Returns when no request is on its way any more. Cancel safe.
-    pub(crate) async fn settled(&self) {
+    /// Returns when no request is on its way any more; false when one got lost, so that the connection must not be lent
+    /// to anyone else at all. Cancel safe.
+    pub(crate) async fn settled(&self) -> bool {
         loop {
             let done = self.done.notified();
             if !self.is_cancelling() {
-                return;
+                return !self.lost.load(Ordering::Acquire);
             }
             done.await;
         }
     }
 
-    async fn cancel(self: Arc<Self>) {
+    /// Sends a request to the server. From this call on, not only from when the future runs, it is on its way: the session
+    /// may be done with the server in between.
+    fn cancel(self: Arc<Self>) -> impl Future<Output = ()> {
         self.under_way.fetch_add(1, Ordering::AcqRel);
-        let deadline = Instant::now() + DEADLINE;
-        if let Err(error) = upstream::cancel(&self.target, self.pid, &self.key, deadline).await {
-            tracing::warn!(%error, "a cancel request did not reach its server");
+        async move {
+            let deadline = Instant::now() + DEADLINE;
+            if let Err(error) = upstream::cancel(&self.target, self.pid, &self.key, deadline).await
+            {
+                tracing::warn!(%error, "a cancel request did not reach its server");
+                self.lost.store(true, Ordering::Release);
+            }
+            self.under_way.fetch_sub(1, Ordering::AcqRel);
+            self.done.notify_waiters();
         }
-        self.under_way.fetch_sub(1, Ordering::AcqRel);
-        self.done.notify_waiters();
     }
 }
 

@@ -53,14 +53,15 @@ impl Leased {
     /// Gives the connection back, once no cancel request is on its way to it.
     pub(crate) fn release(mut self) {
         let Some(lease) = self.lease.take() else { return };
-        if !lease.key.is_cancelling() {
+        if lease.key.is_unused() {
             lease.release();
             return;
         }
         tokio::task::spawn_local(async move {
             let key = Arc::clone(&lease.key);
-            key.settled().await;
-            lease.release();
+            if key.settled().await {
+                lease.release();
+            }
         });
     }
 }
