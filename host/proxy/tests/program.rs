@@ -224,7 +224,7 @@ fn a_version_that_fails_its_cases_is_refused() {
     version(b"\0\x02\x01a");
     let line = proxy.says("it fails 1 of 1 cases");
     assert!(line.contains("expected primary, got replica"), "{line}");
-    assert!(line.contains("the previous version stays"), "{line}");
+    assert!(line.contains("the version in force stays"), "{line}");
     cases("replica");
     version(b"\0\x02\x01b");
     proxy.says("policies swapped");
