@@ -75,7 +75,7 @@ pub enum OwnVerb {
 }
 
 /// What the names of the proxy's own settings begin with.
-const OWN: &str = "howdah.";
+pub const OWN: &str = "howdah.";
 
 /// Why a session has to stay on its server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

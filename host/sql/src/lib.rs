@@ -21,7 +21,7 @@ mod words;
 pub use body::{Body, body};
 pub use catalog::{Catalog, NoCatalog, Volatility};
 pub use comment::{tag, tags};
-pub use effect::{Effect, Own, OwnVerb, PinReason};
+pub use effect::{Effect, OWN, Own, OwnVerb, PinReason};
 pub use literals::literal;
 pub use normal::without_literals;
 pub use relations::relations;

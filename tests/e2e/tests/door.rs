@@ -130,8 +130,12 @@ async fn start_up_parameters_are_judged_by_the_server() {
     let client = login("-c work_mem=3MB -c app.test=yes").await.unwrap();
     assert_eq!(value(&client, "SHOW work_mem").await, "3MB");
     assert_eq!(value(&client, "SHOW app.test").await, "yes");
+    let explained = login("-c howdah.explain=on").await.unwrap();
+    assert_eq!(value(&explained, "SHOW howdah.explain").await, "on");
     for (options, state) in [
         ("-c nonsense=1", "42704"),
+        ("-c howdah.nonsense=1", "42704"),
+        ("-c howdah.explain=perhaps", "22023"),
         ("-c work_mem=much", "22023"),
         ("-c fsync=off", "55P02"),
         ("--", "22023"),

@@ -13,6 +13,7 @@ use howdah_decision::{Admission, Client, Decision, PoolMode, SessionDecision, Ta
 use howdah_policy::{Answer, Who};
 use howdah_pool::Patience;
 use howdah_session::{Buffers, Disposition, Guide as _, Session, Settings, Step, Value};
+use howdah_sql::{OWN, Own, OwnVerb};
 use howdah_wire::Version;
 use howdah_wire::backend::{BackendKeyData, ErrorReport, ReadyForQuery, TransactionStatus};
 use tokio::io::AsyncWriteExt;
@@ -184,7 +185,7 @@ async fn admit(
         application_name: client.application_name,
     });
     let interest = chain.interest(&who.user, &who.database, &who.cluster);
-    let guide = SessionGuide {
+    let mut guide = SessionGuide {
         ctx: Rc::clone(ctx),
         database: database_of(ctx, cluster, &database),
         who,
@@ -200,6 +201,7 @@ async fn admit(
         waited: Duration::ZERO,
         explaining: Explaining::default(),
     };
+    take_own(Arc::make_mut(&mut settings), &mut guide)?;
     ctx.shared.monitor.catalogs.ready(cluster, &database).await;
     let mut lessee = Lessee::new(ctx, cluster, user, database);
     lessee.patience = Patience {
@@ -226,6 +228,24 @@ fn settings(hello: &ClientHello, admission: &Admission) -> Result<Arc<Settings>,
     Settings::from_startup(all.map(|(name, value)| (name.as_str(), value.as_str())))
         .map(Arc::new)
         .map_err(|error| ErrorReport::fatal(b"22023", &error.to_string()))
+}
+
+/// Settings of the proxy itself are not for servers.
+fn take_own(settings: &mut Settings, guide: &mut SessionGuide) -> Result<(), ErrorReport> {
+    let text = |value: &Value| match value {
+        Value::Plain(text) | Value::Sql(text) => text.clone(),
+    };
+    let own: Vec<_> = settings
+        .iter()
+        .filter_map(|(name, value)| Some((name.strip_prefix(OWN)?.into(), text(value))))
+        .collect();
+    for (name, value) in own {
+        settings.reset(&format!("{OWN}{name}"));
+        guide
+            .own_setting(&Own { name, verb: OwnVerb::Set(value) })
+            .map_err(|refusal| ErrorReport::fatal(&refusal.sqlstate, &refusal.message))?;
+    }
+    Ok(())
 }
 
 /// Puts the client's address behind its application_name. PostgreSQL cuts that at NAMEDATALEN − 1 = 63 bytes, so the
