@@ -43,7 +43,7 @@ fn check_says_what_a_policy_is() {
     let (folder, file) = folder();
     let (out, result) = policy(&["check", &file]);
     assert_eq!(result, Ok(ExitCode::SUCCESS), "{out}");
-    assert!(out.contains("split.wasm): can be used") && out.contains("configure, route"), "{out}");
+    assert!(out.contains("split.wasm): can be used") && out.contains("configure, session, route"), "{out}");
     let value = &json(&["check", &file])["policies"][0];
     assert_eq!(value["usable"], true);
     assert_eq!(value["versions"][0], "0.1.0");
