@@ -89,17 +89,26 @@ impl Cases {
             let unlike = self.asked(&trial, case);
             tested.push(Tested { place: place.clone(), asked: case.sql.clone(), unlike });
         }
+        for (place, retried) in &self.retries {
+            let unlike = retried.ask(&trial, &self.surrounding.functions);
+            tested.push(Tested { place: place.clone(), asked: retried.asked(), unlike });
+        }
         Ok(Report { tested })
     }
 
     fn asked(&self, trial: &Trial, case: &Case) -> Vec<Unlike> {
-        let outcome = trial.ask(&Asked {
+        let asked = Asked {
             sql: &case.sql,
             who: case.who.clone(),
             class: case.class,
             extra: case.extra,
             catalog: &self.surrounding.functions,
-        });
+            parameters: case.parameters.as_deref(),
+        };
+        for _ in 1..case.times {
+            trial.ask(&asked);
+        }
+        let outcome = trial.ask(&asked);
         let failure = failure(&outcome);
         let wanted = case.expected.contains(&Expected::Failure);
         match failure {
@@ -116,7 +125,8 @@ fn failure(outcome: &Outcome) -> Option<&str> {
     outcome.rewriting.iter().chain(&outcome.routing).find_map(failed)
 }
 
-fn failed(heard: &Heard) -> Option<&str> {
+/// Why the policy failed, if it did.
+pub(super) fn failed(heard: &Heard) -> Option<&str> {
     match &heard.said {
         Said::Failed(why) => Some(why),
         _ => None,
