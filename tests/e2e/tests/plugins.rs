@@ -46,10 +46,10 @@ fn every_plugin_passes_its_cases() {
     }
 }
 
-/// A proxy with this plugin before the default policy.
+/// A proxy with this plugin before the default policy. A busy machine needs more time than the default.
 fn with(plugin: &str, grants: &str, settings: &str) -> Running {
     let chain = format!(
-        "[[policy]]\nname = \"{plugin}\"\npath = {:?}\ngrants = [{grants}]\n[policy.settings]\n{settings}\n\
+        "[[policy]]\nname = \"{plugin}\"\npath = {:?}\ngrants = [{grants}]\nlimits.time = \"1s\"\n[policy.settings]\n{settings}\n\
          [[policy]]\nname = \"split\"\npath = \"built-in\"\n",
         policy(plugin)
     );

@@ -159,6 +159,24 @@ fn mistakes_in_cases_have_a_line() {
             "cases.toml:1: session \"session\": expect: there is no \"maybe\"",
         ),
         ("[[case]]\nsql = \"x\"\nremember = \"always\"\n", "there is no \"always\""),
+        ("[[case]]\nsql = \"x\"\nexpect = \"primary\"\ntimes = 0\n", "times must be from 1"),
+        (
+            "[[case]]\nsql = \"x\"\nexpect = \"primary\"\nparameters = [7]\n",
+            "expected a text, { binary",
+        ),
+        (
+            "[[case]]\nsql = \"x\"\nexpect = \"primary\"\nparameters = [{ binary = \"0g\" }]\n",
+            "not hexadecimal",
+        ),
+        (
+            "[[case]]\nsql = \"x\"\nexpect = \"primary\"\nparameters = [{ null = false }]\n",
+            "only be true",
+        ),
+        ("[[retry]]\nsql = \"x\"\nsafety = \"read\"\nexpect = \"perhaps\"\n", "\"give-up\""),
+        (
+            "[[retry]]\nsql = \"x\"\nsafety = \"read\"\nsqlstate = \"0\"\nexpect = \"replay\"\n",
+            "five characters",
+        ),
     ] {
         std::fs::write(&cases, text).unwrap();
         let error = policy(&["test", &file]).1.unwrap_err();

@@ -1,14 +1,18 @@
 //! Asking a policy the questions of its cases.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use howdah_decision::{Decision, Remember, Rewrite, SessionDecision};
-use howdah_policy::{Heard, PolicyError, PolicySpec, Said, SettingValue};
+use howdah_policy::{Heard, Limits, PolicyError, PolicySpec, Said, SettingValue};
 
 use super::written::{Case, Configured, Opening};
 use super::{Cases, Expected, Place, remember_name};
 use crate::policies::show;
 use crate::policies::trial::{Asked, Outcome, Trial};
+
+/// A policy has at least so long for a question of a case: what it answers is tested, not how busy the machine is.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What running a file of cases came to.
 #[derive(Debug)]
@@ -59,8 +63,10 @@ impl Cases {
     /// It cannot be loaded with these settings.
     pub fn run(&self, spec: &PolicySpec) -> Result<Report, Vec<PolicyError>> {
         let settings = self.settings.clone().unwrap_or_else(|| spec.settings.clone());
+        let limits = Limits { time: spec.limits.time.max(PATIENCE), ..spec.limits };
         let with = |settings: BTreeMap<String, SettingValue>| {
-            Trial::new(vec![PolicySpec { settings, scope: Default::default(), ..spec.clone() }])
+            let scope = Default::default();
+            Trial::new(vec![PolicySpec { settings, scope, limits, ..spec.clone() }])
         };
         let trial = with(settings)?;
         if !self.surrounding.nodes.is_empty() {
