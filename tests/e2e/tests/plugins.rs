@@ -202,6 +202,10 @@ async fn comment_tagger_shows_who_asks() {
     let row = client.query_one(&format!("{own} AND $1 = 1 -- by the driver"), &[&1]).await.unwrap();
     let seen: String = row.get(0);
     assert_eq!(seen, format!("{own} AND $1 = 1 -- by the driver\n{comment}"));
+    // It may have another name later, which policies learn of.
+    client.batch_execute("SET application_name = 'later'").await.unwrap();
+    let comment = "/* user='postgres',application='later' */";
+    assert_eq!(value(&client, own).await, format!("{own} {comment}"));
     // What was a mistake is one, at its place.
     let error = client.batch_execute("SELECT 1 FORM x").await.unwrap_err();
     assert_eq!(sqlstate(&error), "42601");
