@@ -10,7 +10,7 @@
 //!   `warn`: it is counted and logged only.
 //!
 //! A request is what clients send outside of transactions: a simple query, a statement of the extended protocol, the
-//! BEGIN of a transaction. What is within a transaction is not counted, and so never refused half-way.
+//! BEGIN of a transaction. A statement that is prepared first, and executed later, is one more. What is within a transaction is not counted, and so never refused half-way.
 //!
 //! Requests are counted in windows of `burst / per-second` seconds. The window before counts by the part of it that is
 //! not yet a window ago, so that no moment lets twice as much pass. The counts are shared by all workers, and by all

@@ -2,11 +2,12 @@
 #![allow(clippy::unwrap_used)]
 
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use howdah::policies::cases::Cases;
 use howdah::policies::trial;
 use howdah_e2e::{
-    Running, cluster, connect, on_replica, policy, shared, try_connect, try_value, value,
+    PATIENCE, Running, cluster, connect, on_replica, policy, shared, try_connect, try_value, value,
 };
 use howdah_pgcluster::Auth;
 use tokio_postgres::Error;
@@ -211,6 +212,40 @@ async fn comment_tagger_shows_who_asks() {
     assert_eq!(sqlstate(&error), "42601");
     let error = client.batch_execute("SELECT 'open").await.unwrap_err();
     assert_eq!(sqlstate(&error), "42601");
+}
+
+/// A backend that reads is terminated: the client gets its answer from another one, unless attempts are used up.
+#[tokio::test]
+async fn retry_sends_a_read_again_whose_backend_was_terminated() {
+    for (attempts, answered) in [(2, true), (1, false)] {
+        let grants = "\"random\", \"metrics\"";
+        let proxy = with("retry", grants, &format!("attempts = {attempts}"));
+        proxy.wait_up(3).wait_split().await;
+        let marked = format!("retry plugin {attempts}");
+        let reader = connect(proxy.port, "postgres").await;
+        let sql = format!(
+            "SELECT count(*)::text FROM generate_series(1, 6000000) x WHERE x::text <> '{marked}'"
+        );
+        let reading = tokio::spawn(async move { try_value(&reader, &sql).await });
+        let kill = format!(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+             WHERE query LIKE '%{marked}%' AND pid <> pg_backend_pid()"
+        );
+        let mut killers = Vec::new();
+        for node in [shared().primary()].into_iter().chain(shared().replicas()) {
+            killers.push(connect(node.port, "postgres").await);
+        }
+        let give_up = Instant::now() + PATIENCE;
+        // One of them terminates it, once.
+        let mut killers = killers.iter().cycle();
+        while value(killers.next().unwrap(), &kill).await == "0" {
+            assert!(Instant::now() < give_up, "the read was never seen");
+        }
+        match reading.await.unwrap() {
+            Ok(count) => assert!(answered && count == "6000000", "{attempts}: {count}"),
+            Err(error) => assert!(!answered, "{attempts}: {error}"),
+        }
+    }
 }
 
 /// Rules by user are by class, so that one's remembered answer is not another's.
