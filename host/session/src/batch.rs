@@ -262,7 +262,7 @@ impl<A: AsRef<Decision>> Session<A> {
             let rest = io.client_in.get(self.batch.len..).unwrap_or_default();
             let Some(head) = peek_client(rest)? else { return Ok(Gathered::More) };
             if self.batch.is_empty() {
-                guide.refresh();
+                guide.refresh(&self.told);
                 self.edition = guide.edition();
                 if self.status == TransactionStatus::Idle {
                     guide.arm(false);

@@ -5,7 +5,7 @@ use howdah_sql::{Own, Statement};
 use howdah_wire::backend::ErrorReport;
 use howdah_wire::frontend::Bind;
 
-use crate::{Prepared, Seen};
+use crate::{Parameters, Prepared, Seen};
 
 /// What a session asks about statements. Implemented by whoever knows the policies and the catalog;
 /// every question is answered at once, from memory or by a policy within its time limit.
@@ -14,8 +14,8 @@ pub trait Guide {
     type Answer: AsRef<Decision>;
 
     /// Called when a new batch begins outside a transaction: the newest policies may be used from here on.
-    /// Until the next call the same generation answers.
-    fn refresh(&mut self);
+    /// Until the next call the same generation answers. `told` is what the client knows of its settings by now.
+    fn refresh(&mut self, told: &Parameters);
 
     /// What a simple query is.
     fn scan(&mut self, text: &[u8]) -> Rc<Statement>;

@@ -17,6 +17,11 @@ impl Parameters {
         self.0.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| &**value)
     }
 
+    /// Whether these are the very same: without a look at them.
+    pub fn is(&self, other: &Parameters) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Notes a report. False: clients do not learn of it.
     pub fn report(&mut self, name: &[u8], value: &[u8]) -> bool {
         let (name, value) = (String::from_utf8_lossy(name), String::from_utf8_lossy(value));

@@ -53,7 +53,7 @@ struct Policy {
 impl Guide for Policy {
     type Answer = Answer;
 
-    fn refresh(&mut self) {}
+    fn refresh(&mut self, _: &Parameters) {}
 
     fn scan(&mut self, text: &[u8]) -> Rc<Statement> {
         Rc::new(howdah_sql::scan(text, ScanOptions::default(), &NoCatalog))

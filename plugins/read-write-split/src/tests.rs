@@ -1,8 +1,8 @@
 #![allow(clippy::unwrap_used)]
 
 use howdah_sdk::{
-    Configure, Decision, Facts, Kind, Otherwise, Remember, Route, Settings, Statement, Value,
-    testing,
+    Client, Configure, Decision, Facts, Kind, Otherwise, Remember, Route, Session, SessionDecision,
+    Settings, Statement, Value, testing,
 };
 
 use crate::ReadWriteSplit;
@@ -74,17 +74,83 @@ fn wrong_settings_are_refused() {
     assert!(configure("label", Value::Text("zone".into())).contains("key=value"));
 }
 
-#[test]
-fn users_can_be_kept_on_the_primary() {
+fn with_rules() -> ReadWriteSplit {
+    let texts = |name: &str, value: &str| (name.into(), Value::Texts(vec![value.into()]));
     let mut policy = ReadWriteSplit::default();
-    let users = Value::Texts(vec!["batch".into()]);
+    let settings = vec![
+        texts("users-to-primary", "batch"),
+        texts("users-to-replica", "reports"),
+        texts("applications-to-primary", "migrate"),
+        texts("applications-to-replica", "grafana"),
+    ];
+    policy.configure(&Settings(settings)).unwrap();
+    policy
+}
+
+fn class(policy: &mut ReadWriteSplit, user: &str, application: &str) -> u32 {
+    let client = Client {
+        id: 1,
+        user: user.into(),
+        database: "shop".into(),
+        application_name: application.into(),
+        address: "::1".into(),
+        parameters: Vec::new(),
+    };
+    match policy.open(&client) {
+        SessionDecision::Accept(admission) => admission.class,
+        SessionDecision::NoOpinion => 0,
+        SessionDecision::Refuse(_) => panic!("nobody is refused"),
+    }
+}
+
+#[test]
+fn rules_are_by_user_and_by_application_and_the_primary_counts_more() {
+    let mut policy = with_rules();
+    let cases = [
+        ("app", "", Facts::empty(), true),
+        ("app", "", Facts::VOLATILE, false),
+        ("batch", "", Facts::empty(), false),
+        ("app", "migrate", Facts::empty(), false),
+        ("reports", "", Facts::VOLATILE, true),
+        ("app", "grafana", Facts::VOLATILE, true),
+        ("reports", "", Facts::HINT_PRIMARY, false),
+        ("reports", "", Facts::LOCKS_ROWS, false),
+        ("batch", "grafana", Facts::empty(), false),
+    ];
+    for (user, application, facts, replica) in cases {
+        let class = class(&mut policy, user, application);
+        let mut statement = Statement { sql: "", kind: Kind::Read, digest: 0, facts, class };
+        let verdict = policy.route(&statement);
+        assert_eq!(matches!(verdict.decision, Decision::Replica(_)), replica, "{user} {facts:?}");
+        assert_ne!(verdict.remember, Remember::Never, "the class tells who asks");
+        // Without a class of its own it looks.
+        testing::with(|host| {
+            host.user = user.into();
+            host.application_name = application.into();
+        });
+        statement.class = 7;
+        let verdict = policy.route(&statement);
+        assert_eq!(matches!(verdict.decision, Decision::Replica(_)), replica, "{user} {facts:?}");
+        assert_ne!(verdict.remember, Remember::DigestAndClass, "class 7 is another policy's");
+    }
+    let write =
+        Statement { sql: "", kind: Kind::Write, digest: 0, facts: Facts::empty(), class: 0 };
+    assert_eq!(policy.route(&write).remember, Remember::Digest, "a write is one for everybody");
+}
+
+#[test]
+fn a_class_belongs_to_the_rules_that_gave_it() {
+    let mut policy = with_rules();
+    let before = class(&mut policy, "batch", "");
+    let users = Value::Texts(vec!["other".into()]);
     policy.configure(&Settings(vec![("users-to-primary".into(), users)])).unwrap();
     let statement =
-        Statement { sql: "", kind: Kind::Read, digest: 0, facts: Facts::empty(), class: 0 };
+        Statement { sql: "", kind: Kind::Read, digest: 0, facts: Facts::empty(), class: before };
     testing::with(|host| host.user = "batch".into());
-    assert!(matches!(policy.route(&statement).decision, Decision::Primary));
-    testing::with(|host| host.user = "app".into());
     let verdict = policy.route(&statement);
-    assert!(matches!(verdict.decision, Decision::Replica(_)));
-    assert!(matches!(verdict.remember, Remember::Never), "it depends on who asks");
+    assert!(matches!(verdict.decision, Decision::Replica(_)), "the rule is gone");
+    assert_eq!(verdict.remember, Remember::Never);
+    policy.configure(&Settings::default()).unwrap();
+    assert_eq!(class(&mut policy, "batch", ""), 0, "without rules others may give classes");
+    assert_eq!(policy.route(&statement).remember, Remember::Digest);
 }

@@ -62,6 +62,18 @@ impl Settings {
         }
     }
 
+    /// True or false.
+    ///
+    /// # Errors
+    /// The setting is something else.
+    pub fn boolean(&self, name: &str) -> Result<Option<bool>, String> {
+        match self.get(name) {
+            None => Ok(None),
+            Some(Value::Boolean(yes)) => Ok(Some(*yes)),
+            Some(_) => Err(format!("{name} must be true or false")),
+        }
+    }
+
     /// A text.
     ///
     /// # Errors

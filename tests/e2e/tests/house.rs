@@ -55,7 +55,12 @@ fn arrows_point_where_they_should() {
     }
     for outside in [
         "howdah-sdk",
+        "comment-tagger",
+        "query-guard",
+        "rate-limit",
         "read-write-split",
+        "retry",
+        "shard-by-key",
         "first-router",
         "user-to-replica",
         "rewrite-tag",

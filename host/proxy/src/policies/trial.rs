@@ -5,10 +5,12 @@ use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use howdah_decision::{Client, Decision, Facts, Node, Refusal, Rewrite, SessionDecision};
+use howdah_decision::{
+    Client, Decision, Facts, Failure, Node, Parameter, Refusal, Retry, Rewrite, SessionDecision,
+};
 use howdah_policy::{
-    Answer, Chain, Description, Grants, Heard, Limits, OnFailure, Options, PolicyError, PolicySpec,
-    Question, Registry, Rollout, Said, Scope, Who, Worker,
+    Answer, Background, Chain, Description, FailedAt, Grants, Heard, Limits, OnFailure, Options,
+    PolicyError, PolicySpec, Question, Registry, Rollout, Said, Scope, Who, Worker,
 };
 use howdah_sql::{Catalog, NoCatalog, ScanOptions, Statement};
 
@@ -36,6 +38,17 @@ pub struct Asked<'a> {
     pub extra: Facts,
     /// What is known of functions and views.
     pub catalog: &'a dyn Catalog,
+    /// What is bound to its parameters, when something is.
+    pub parameters: Option<&'a [Parameter]>,
+}
+
+/// What policies may ask of a question that no session has.
+struct Bound<'a>(Option<&'a [Parameter]>);
+
+impl Background for Bound<'_> {
+    fn parameters(&self) -> Option<Vec<Parameter>> {
+        self.0.map(<[Parameter]>::to_vec)
+    }
 }
 
 /// What came of it.
@@ -104,6 +117,7 @@ impl Trial {
             let question = Question {
                 sql: seen,
                 statement: rewritten.as_deref().unwrap_or(&statement),
+                background: &Bound(asked.parameters),
                 ..question
             };
             let (route, heard) =
@@ -111,6 +125,28 @@ impl Trial {
             (answer, routing) = (Some(route), heard);
         }
         Outcome { rewrite: verdict.rewrite, statement, rewriting, rewritten, answer, routing }
+    }
+
+    /// Asks what becomes of a statement that has failed.
+    pub fn failed(
+        &self,
+        asked: &Asked<'_>,
+        failure: &Failure,
+        at: &FailedAt<'_>,
+    ) -> (Retry, Vec<Heard>) {
+        let statement =
+            howdah_sql::scan(asked.sql.as_bytes(), ScanOptions::default(), asked.catalog);
+        let Who { user, database, cluster, .. } = &asked.who;
+        let question = Question {
+            sql: asked.sql,
+            statement: &statement,
+            extra: asked.extra,
+            class: asked.class,
+            who: &Arc::new(asked.who.clone()),
+            interest: self.chain.interest(user, database, cluster),
+            background: &(),
+        };
+        self.worker.listen(|| self.worker.retry(&self.chain, &question, failure, at))
     }
 
     /// Asks a recorded question again: where it goes, and why a policy failed if one did.

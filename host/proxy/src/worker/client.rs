@@ -189,6 +189,7 @@ async fn admit(
         ctx: Rc::clone(ctx),
         database: database_of(ctx, cluster, &database),
         who,
+        told: None,
         class: admission.class,
         chain,
         interest,

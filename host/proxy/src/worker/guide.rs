@@ -8,7 +8,7 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 use howdah_cluster::{ClusterId, NodeId};
 use howdah_decision::{Facts, Failure, Observation, Parameter, Refusal, Retry, Rewrite, Source};
 use howdah_policy::{Answer, Background, Chain, FailedAt, Interest, Question, Who};
-use howdah_session::{Explained, Guide, Prepared, Seen, StatementId, Told};
+use howdah_session::{Explained, Guide, Parameters, Prepared, Seen, StatementId, Told};
 use howdah_sql::{Catalog, Own, PinReason, ScanOptions, Statement};
 use howdah_wire::backend::ErrorReport;
 use howdah_wire::frontend::{Bind, Bound};
@@ -97,6 +97,8 @@ pub(crate) struct SessionGuide {
     pub(crate) ctx: Rc<Ctx>,
     pub(crate) database: Rc<Database>,
     pub(crate) who: Arc<Who>,
+    /// What the client knew of its settings when the last batch began; none before the first.
+    pub(crate) told: Option<Parameters>,
     pub(crate) class: u32,
     pub(crate) chain: Rc<Chain>,
     pub(crate) interest: Interest,
@@ -119,6 +121,22 @@ pub(crate) struct SessionGuide {
 }
 
 impl SessionGuide {
+    /// Policies are told of the application_name that the client has set since it connected. What it said then is known,
+    /// and may be shown to servers in another way.
+    fn heed(&mut self, told: &Parameters) {
+        const NAME: &str = "application_name";
+        if self.told.as_ref().is_some_and(|known| known.is(told)) {
+            return;
+        }
+        if let Some(known) = &self.told
+            && known.get(NAME) != told.get(NAME)
+        {
+            let name = told.get(NAME).unwrap_or_default().to_owned();
+            Arc::make_mut(&mut self.who).application_name = name;
+        }
+        self.told = Some(told.clone());
+    }
+
     fn question<'a>(
         &'a self,
         sql: &'a str,
@@ -168,8 +186,9 @@ impl Background for Asked<'_> {
 impl Guide for SessionGuide {
     type Answer = Answer;
 
-    fn refresh(&mut self) {
+    fn refresh(&mut self, told: &Parameters) {
         self.explaining.forget();
+        self.heed(told);
         let chain = self.ctx.policies.chain(self.id);
         if !Rc::ptr_eq(&chain, &self.chain) {
             self.interest = chain.interest(&self.who.user, &self.who.database, &self.who.cluster);

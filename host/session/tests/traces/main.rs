@@ -44,7 +44,7 @@ struct Policies {
 impl Guide for Policies {
     type Answer = Answer;
 
-    fn refresh(&mut self) {}
+    fn refresh(&mut self, _: &Parameters) {}
 
     fn scan(&mut self, text: &[u8]) -> Rc<Statement> {
         Rc::new(howdah_sql::scan(text, ScanOptions::default(), &NoCatalog))

@@ -55,7 +55,7 @@ pub(super) fn explain(
     };
     let ask = |_| {
         let (sql, who) = (arguments.sql.as_str(), who.clone());
-        trial.ask(&Asked { sql, who, class, extra, catalog })
+        trial.ask(&Asked { sql, who, class, extra, catalog, parameters: None })
     };
     let outcome = admitted.map(ask);
     let sql = arguments.sql.as_str();

@@ -3,6 +3,7 @@
 //! They are run by `howdah policy test`, and by the proxy before a new version of a policy comes into force.
 
 mod expected;
+mod retry;
 mod run;
 mod written;
 
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 use howdah_policy::SettingValue;
 
 pub use expected::{Expected, remember_name};
+use retry::Retried;
 pub use run::{Report, Tested, Unlike};
 pub(crate) use written::setting;
 use written::{Case, Configured, Opening, Surrounding};
@@ -29,6 +31,7 @@ pub struct Cases {
     surrounding: Surrounding,
     cases: Vec<(Place, Case)>,
     sessions: Vec<(Place, Opening)>,
+    retries: Vec<(Place, Retried)>,
     configured: Vec<(Place, Configured)>,
 }
 
@@ -69,7 +72,7 @@ impl Cases {
 
     /// How many cases there are.
     pub fn len(&self) -> usize {
-        self.cases.len() + self.sessions.len() + self.configured.len()
+        self.cases.len() + self.sessions.len() + self.retries.len() + self.configured.len()
     }
 
     /// Whether there is none.

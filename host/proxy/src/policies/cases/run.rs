@@ -1,14 +1,18 @@
 //! Asking a policy the questions of its cases.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use howdah_decision::{Decision, Remember, Rewrite, SessionDecision};
-use howdah_policy::{Heard, PolicyError, PolicySpec, Said, SettingValue};
+use howdah_policy::{Heard, Limits, PolicyError, PolicySpec, Said, SettingValue};
 
 use super::written::{Case, Configured, Opening};
 use super::{Cases, Expected, Place, remember_name};
 use crate::policies::show;
 use crate::policies::trial::{Asked, Outcome, Trial};
+
+/// A policy has at least so long for a question of a case: what it answers is tested, not how busy the machine is.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What running a file of cases came to.
 #[derive(Debug)]
@@ -59,8 +63,10 @@ impl Cases {
     /// It cannot be loaded with these settings.
     pub fn run(&self, spec: &PolicySpec) -> Result<Report, Vec<PolicyError>> {
         let settings = self.settings.clone().unwrap_or_else(|| spec.settings.clone());
+        let limits = Limits { time: spec.limits.time.max(PATIENCE), ..spec.limits };
         let with = |settings: BTreeMap<String, SettingValue>| {
-            Trial::new(vec![PolicySpec { settings, scope: Default::default(), ..spec.clone() }])
+            let scope = Default::default();
+            Trial::new(vec![PolicySpec { settings, scope, limits, ..spec.clone() }])
         };
         let trial = with(settings)?;
         if !self.surrounding.nodes.is_empty() {
@@ -89,17 +95,26 @@ impl Cases {
             let unlike = self.asked(&trial, case);
             tested.push(Tested { place: place.clone(), asked: case.sql.clone(), unlike });
         }
+        for (place, retried) in &self.retries {
+            let unlike = retried.ask(&trial, &self.surrounding.functions);
+            tested.push(Tested { place: place.clone(), asked: retried.asked(), unlike });
+        }
         Ok(Report { tested })
     }
 
     fn asked(&self, trial: &Trial, case: &Case) -> Vec<Unlike> {
-        let outcome = trial.ask(&Asked {
+        let asked = Asked {
             sql: &case.sql,
             who: case.who.clone(),
             class: case.class,
             extra: case.extra,
             catalog: &self.surrounding.functions,
-        });
+            parameters: case.parameters.as_deref(),
+        };
+        for _ in 1..case.times {
+            trial.ask(&asked);
+        }
+        let outcome = trial.ask(&asked);
         let failure = failure(&outcome);
         let wanted = case.expected.contains(&Expected::Failure);
         match failure {
@@ -116,7 +131,8 @@ fn failure(outcome: &Outcome) -> Option<&str> {
     outcome.rewriting.iter().chain(&outcome.routing).find_map(failed)
 }
 
-fn failed(heard: &Heard) -> Option<&str> {
+/// Why the policy failed, if it did.
+pub(super) fn failed(heard: &Heard) -> Option<&str> {
     match &heard.said {
         Said::Failed(why) => Some(why),
         _ => None,

@@ -3,18 +3,21 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use howdah_decision::{Client, Facts, Node, Role};
+use howdah_decision::{Client, Facts, Node, Parameter, Role};
 use howdah_policy::{SettingValue, Who};
 use howdah_sql::{Catalog, Volatility};
 use serde::Deserialize;
 use toml::Spanned;
 
 use super::expected::{self, Expected};
+use super::retry::{self, WrittenRetry};
 use super::{Cases, Place};
 
 /// Who asks when a case does not say so, and where.
 const SOMEBODY: &str = "postgres";
 const SOMEWHERE: &str = "main";
+/// Most times that a case is asked: more is a benchmark.
+const MAX_TIMES: u32 = 100_000;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -29,6 +32,8 @@ struct File {
     #[serde(default)]
     session: Vec<Spanned<WrittenSession>>,
     #[serde(default)]
+    retry: Vec<Spanned<WrittenRetry>>,
+    #[serde(default)]
     configure: Vec<Spanned<WrittenConfigure>>,
 }
 
@@ -42,7 +47,7 @@ enum WrittenVolatility {
 
 #[derive(Clone, Copy, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum WrittenRole {
+pub(super) enum WrittenRole {
     Unknown,
     Primary,
     Replica,
@@ -76,9 +81,32 @@ struct WrittenCase {
     extended: bool,
     #[serde(default)]
     in_transaction: bool,
+    parameters: Option<Vec<WrittenParameter>>,
+    times: Option<u32>,
     expect: Option<toml::Value>,
     rewrite: Option<toml::Value>,
     remember: Option<String>,
+}
+
+/// `"42"`, `{ binary = "0000002a" }` or `{ null = true }`.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "expected a text, { binary = \"HEX\" } or { null = true }")]
+enum WrittenParameter {
+    Text(String),
+    Binary(WrittenBinary),
+    Null(WrittenNull),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenBinary {
+    binary: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenNull {
+    null: bool,
 }
 
 #[derive(Deserialize)]
@@ -121,6 +149,10 @@ pub(super) struct Case {
     pub(super) who: Who,
     pub(super) class: u32,
     pub(super) extra: Facts,
+    /// What is bound to it, when it is executed.
+    pub(super) parameters: Option<Vec<Parameter>>,
+    /// How often it is asked; the last answer counts.
+    pub(super) times: u32,
     /// At least one.
     pub(super) expected: Vec<Expected>,
 }
@@ -184,6 +216,7 @@ impl Cases {
             },
             cases: Vec::new(),
             sessions: Vec::new(),
+            retries: Vec::new(),
             configured: Vec::new(),
         };
         for one in file.case {
@@ -198,6 +231,13 @@ impl Cases {
             let session =
                 session(one).map_err(|e| at(span.start, &format!("session \"{name}\": {e}")))?;
             cases.sessions.push((place(span, name), session));
+        }
+        for one in file.retry {
+            let (span, one) = (one.span(), one.into_inner());
+            let name = one.name();
+            let retried = retry::retried(one)
+                .map_err(|e| at(span.start, &format!("retry \"{name}\": {e}")))?;
+            cases.retries.push((place(span, name), retried));
         }
         for one in file.configure {
             let (span, one) = (one.span(), one.into_inner());
@@ -230,21 +270,67 @@ fn case(written: WrittenCase) -> Result<Case, String> {
     if written.in_transaction && written.expect.is_some() {
         return Err("inside a transaction no policy is asked where to go: say rewrite only".into());
     }
-    let flags =
-        [(written.extended, Facts::EXTENDED), (written.in_transaction, Facts::IN_TRANSACTION)];
+    let parameters = written.parameters.map(|all| all.into_iter().map(parameter).collect());
+    let parameters: Option<Vec<Parameter>> = parameters.transpose()?;
+    // Only the extended protocol has parameters.
+    let extended = written.extended || parameters.is_some();
+    let flags = [(extended, Facts::EXTENDED), (written.in_transaction, Facts::IN_TRANSACTION)];
     let set = flags.into_iter().filter(|(set, _)| *set);
     Ok(Case {
         sql: written.sql,
-        who: Who {
-            user: written.user.unwrap_or_else(|| SOMEBODY.to_owned()),
-            database: written.database.unwrap_or_else(|| SOMEBODY.to_owned()),
-            cluster: written.cluster.unwrap_or_else(|| SOMEWHERE.to_owned()),
-            application_name: written.application.unwrap_or_default(),
-        },
+        who: who(written.user, written.database, written.cluster, written.application),
         class: written.class,
         extra: set.fold(Facts::NONE, |all, (_, flag)| all.with(flag)),
+        parameters,
+        times: times(written.times)?,
         expected,
     })
+}
+
+/// Who asks, as far as it is said.
+pub(super) fn who(
+    user: Option<String>,
+    database: Option<String>,
+    cluster: Option<String>,
+    application: Option<String>,
+) -> Who {
+    Who {
+        user: user.unwrap_or_else(|| SOMEBODY.to_owned()),
+        database: database.unwrap_or_else(|| SOMEBODY.to_owned()),
+        cluster: cluster.unwrap_or_else(|| SOMEWHERE.to_owned()),
+        application_name: application.unwrap_or_default(),
+    }
+}
+
+/// How often a case is asked.
+pub(super) fn times(written: Option<u32>) -> Result<u32, String> {
+    match written {
+        None => Ok(1),
+        Some(times) if (1..=MAX_TIMES).contains(&times) => Ok(times),
+        Some(_) => Err(format!("times must be from 1 to {MAX_TIMES}")),
+    }
+}
+
+fn parameter(written: WrittenParameter) -> Result<Parameter, String> {
+    let hexadecimal = |text: &str| {
+        let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|d| u8::try_from(d).ok());
+        let pair = |pair: &[u8]| match pair {
+            [high, low] => Some(digit(high)? << 4 | digit(low)?),
+            _ => None,
+        };
+        text.as_bytes().chunks(2).map(pair).collect::<Option<Vec<u8>>>()
+    };
+    match written {
+        WrittenParameter::Text(text) => Ok(Parameter::Text(text)),
+        WrittenParameter::Null(WrittenNull { null: true }) => Ok(Parameter::Null),
+        WrittenParameter::Null(WrittenNull { null: false }) => {
+            Err("parameters: null can only be true".into())
+        }
+        WrittenParameter::Binary(WrittenBinary { binary }) => {
+            let wrong = || format!("parameters: binary = \"{binary}\" is not hexadecimal");
+            hexadecimal(&binary).map(Parameter::Binary).ok_or_else(wrong)
+        }
+    }
 }
 
 fn session(written: WrittenSession) -> Result<Opening, String> {
@@ -266,15 +352,21 @@ fn node(written: WrittenNode) -> Node {
     Node {
         name: written.name,
         cluster: written.cluster.unwrap_or_else(|| SOMEWHERE.to_owned()),
-        role: match written.role {
-            WrittenRole::Unknown => Role::Unknown,
-            WrittenRole::Primary => Role::Primary,
-            WrittenRole::Replica => Role::Replica,
-        },
+        role: written.role.into(),
         up: written.up.unwrap_or(true),
         lag_bytes: written.lag_bytes,
         lag_ms: written.lag_ms,
         labels: written.labels.into_iter().collect(),
+    }
+}
+
+impl From<WrittenRole> for Role {
+    fn from(written: WrittenRole) -> Role {
+        match written {
+            WrittenRole::Unknown => Role::Unknown,
+            WrittenRole::Primary => Role::Primary,
+            WrittenRole::Replica => Role::Replica,
+        }
     }
 }
 
