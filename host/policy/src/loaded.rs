@@ -15,7 +15,7 @@ use crate::bindings::exports::howdah::policy as exports;
 use crate::bindings::howdah::policy as imports;
 use crate::engine::TICK;
 use crate::host::{State, World};
-use crate::kv::Store;
+use crate::kv::{Quota, Store};
 use crate::metrics::Metrics;
 use crate::spec::{Limits, PolicyError, PolicySpec};
 use crate::wasi;
@@ -146,7 +146,7 @@ impl Loaded {
         };
         Ok(Loaded {
             sha256: Sha256::digest(&spec.bytes).iter().map(|b| format!("{b:02x}")).collect(),
-            kv: world.spaces.get(spec.space()),
+            kv: world.spaces.get(spec.space(), Quota::from(&spec.limits)),
             spec: Arc::new(spec),
             engine: engine.clone(),
             pre,
