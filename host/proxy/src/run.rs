@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{LocalSet, spawn_local};
 
 use crate::config::{Config, Source};
+use crate::kv::{self, Exchange};
 use crate::monitor::{Monitor, Watch};
 use crate::peers::Peers;
 use crate::policies::record::Recorder;
@@ -26,6 +27,8 @@ use crate::worker::{self, Message, Shared};
 const BACKLOG: u32 = 1024;
 /// A pause of the accept loop when the system has no descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Longest wait for the last exchange of shared values when the process ends.
+const LAST_EXCHANGE: Duration = Duration::from_secs(2);
 /// A configuration file is read when it has not changed for this long.
 const SETTLED: Duration = Duration::from_millis(100);
 
@@ -37,6 +40,8 @@ pub struct Proxy {
     pub shared: Arc<Shared>,
     /// Where its policies are swapped.
     pub swapper: Arc<Swapper>,
+    /// How the exchange of policies' shared values goes, if they are exchanged.
+    pub kv: Option<Arc<kv::Status>>,
     stop: oneshot::Sender<()>,
     control: JoinHandle<()>,
 }
@@ -49,6 +54,11 @@ impl Proxy {
     pub fn start(config: Config) -> anyhow::Result<Proxy> {
         let registry =
             Registry::new(Options { workers: config.workers }).map_err(anyhow::Error::msg)?;
+        let exchange = match &config.kv {
+            Some(kv) => Some(Exchange::new(registry.share_values(), kv).context("kv.url")?),
+            None => None,
+        };
+        let kv = exchange.as_ref().map(Exchange::status);
         let swapper = Arc::new(policies::start(Arc::clone(&registry))?);
         if let Err(errors) = swapper.replace(policies::files(&config)) {
             let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
@@ -74,10 +84,10 @@ impl Proxy {
         let (bound, addresses) = std::sync::mpsc::channel();
         let control = std::thread::Builder::new().name("howdah-control".into()).spawn({
             let shared = Arc::clone(&shared);
-            move || control(shared, threads, &bound, stopped)
+            move || control(shared, threads, exchange, &bound, stopped)
         })?;
         let addresses = addresses.recv().context("the control thread has ended")??;
-        Ok(Proxy { addresses, shared, swapper, stop, control })
+        Ok(Proxy { addresses, shared, swapper, kv, stop, control })
     }
 
     /// Lets transactions end, sends clients away, and ends. Blocks for as long as `limits.shutdown_timeout` allows.
@@ -120,10 +130,11 @@ fn specs(config: &Config) -> Vec<NodeSpec> {
         .collect()
 }
 
-/// The control thread: listeners, probes, drain.
+/// The control thread: listeners, probes, shared values, drain.
 fn control(
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
+    exchange: Option<Exchange>,
     bound: &std::sync::mpsc::Sender<anyhow::Result<Vec<String>>>,
     stopped: oneshot::Receiver<()>,
 ) {
@@ -145,6 +156,8 @@ fn control(
         };
         spawn_local(Arc::clone(&shared.monitor).run());
         spawn_local(keep_policies_told(Arc::clone(&shared)));
+        let (end_exchange, ended) = oneshot::channel();
+        let exchanging = exchange.map(|exchange| spawn_local(exchange.run(ended)));
         let (close, closed) = watch::channel(false);
         let mut addresses = Vec::new();
         for listener in listeners {
@@ -158,6 +171,11 @@ fn control(
         let _ = stopped.await;
         let _ = close.send(true);
         drain(&shared, &threads).await;
+        let _ = end_exchange.send(());
+        if let Some(exchanging) = exchanging {
+            // What was counted last is lost if Redis does not take it by then.
+            let _ = tokio::time::timeout(LAST_EXCHANGE, exchanging).await;
+        }
     });
 }
 
@@ -385,6 +403,7 @@ pub fn reload(proxy: &Proxy, source: &Source) {
     new.listen.clone_from(&old.listen);
     new.clusters.clone_from(&old.clusters);
     new.workers = old.workers;
+    new.kv.clone_from(&old.kv);
     proxy.shared.reconfigure(new);
     tracing::info!("configuration reloaded");
 }

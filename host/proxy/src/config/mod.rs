@@ -32,8 +32,9 @@ pub(crate) use address::show as show_address;
 pub use mistake::Mistake;
 pub(crate) use mistake::suggestion;
 pub use parts::{
-    Auth, AuthMethod, Cluster, Grant, Limits, Log, LogFormat, LogLevel, Monitor, Node, OnFailure,
-    Others, Policies, Policy, PolicyLimits, PolicySource, Pool, PoolChanges, Reset, User,
+    Auth, AuthMethod, Cluster, Grant, Kv, Limits, Log, LogFormat, LogLevel, Monitor, Node,
+    OnFailure, Others, Policies, Policy, PolicyLimits, PolicySource, Pool, PoolChanges, Reset,
+    User,
 };
 use passwords::Passwords;
 pub use reference::reference;
@@ -66,6 +67,8 @@ pub struct Config {
     pub databases: BTreeMap<String, PoolChanges>,
     /// Limits of the proxy as a whole.
     pub limits: Limits,
+    /// Where policies' shared values are exchanged with other proxies, if they are.
+    pub kv: Option<Kv>,
     /// What holds for all policies together.
     pub together: Policies,
     /// The chain of policies, at least one.
@@ -127,6 +130,7 @@ impl Config {
             ("listen", old.listen != new.listen),
             ("peers", old.peers != new.peers),
             ("workers", old.workers != new.workers),
+            ("kv", old.kv != new.kv),
             ("policies", old.together != new.together),
             ("log.format", old.log.format != new.log.format),
         ];
