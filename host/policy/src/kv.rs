@@ -1,14 +1,19 @@
 //! Values that all instances of a policy share: in memory, in shards, without a lock that everybody takes.
+//! When several proxies share them, this is the copy that calls work on; see [`shared`].
+
+mod shared;
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
 use crate::spec::Limits;
+use shared::Pending;
+pub use shared::{Due, News, Room, Sharing, Values, Written};
 
 /// Longest key and value, in bytes: a policy keeps counters and small notes, no documents.
 const MAX_KEY: usize = 256;
@@ -71,19 +76,27 @@ impl From<&Limits> for Quota {
 
 /// The spaces of a process, by name. They outlive the policies that use them.
 #[derive(Default)]
-pub(crate) struct Spaces(Mutex<HashMap<String, Arc<Space>>>);
+pub(crate) struct Spaces {
+    by_name: Mutex<HashMap<String, Arc<Space>>>,
+    /// Whether other proxies have copies of them.
+    shared: AtomicBool,
+}
 
 impl Spaces {
-    /// The space of this name, made when it is first wanted.
-    pub(crate) fn get(&self, name: &str) -> Arc<dyn Store> {
-        let mut spaces = self.0.lock();
+    /// The space of this name, made when it is first wanted. What others put into it is kept up to the largest quota of
+    /// those that want it.
+    pub(crate) fn get(&self, name: &str, quota: Quota) -> Arc<dyn Store> {
+        let mut spaces = self.by_name.lock();
         let space = spaces.entry(name.to_owned()).or_default();
+        space.shared.fetch_or(self.shared.load(Ordering::Relaxed), Ordering::Relaxed);
+        space.most_keys.fetch_max(quota.keys, Ordering::Relaxed);
+        space.most_bytes.fetch_max(quota.bytes, Ordering::Relaxed);
         Arc::clone(space) as Arc<dyn Store>
     }
 
     /// Forgets the spaces that no policy of the chain or of a transaction's older chain uses.
     pub(crate) fn tidy(&self) {
-        self.0.lock().retain(|_, space| Arc::strong_count(space) > 1);
+        self.by_name.lock().retain(|_, space| Arc::strong_count(space) > 1);
     }
 }
 
@@ -95,11 +108,15 @@ pub(crate) fn apart() -> Arc<dyn Store> {
 struct Entry {
     value: Box<[u8]>,
     expires: Option<Instant>,
+    /// Its key is among the shard's pending ones.
+    noted: bool,
 }
 
 #[derive(Default)]
 struct Shard {
     entries: HashMap<Box<str>, Entry>,
+    /// What other proxies have to be told or asked, by key; empty when there are none.
+    pending: HashMap<Box<str>, Pending>,
     /// No entry expires before this.
     earliest: Option<Instant>,
 }
@@ -111,6 +128,15 @@ pub(crate) struct Space {
     hasher: RandomState,
     keys: AtomicUsize,
     bytes: AtomicUsize,
+    /// Whether other proxies have copies of it.
+    shared: AtomicBool,
+    /// The largest quota of those that use it.
+    most_keys: AtomicUsize,
+    most_bytes: AtomicUsize,
+    /// When something was set last, here or elsewhere, in microseconds since 1970.
+    newest: AtomicU64,
+    /// The shard that is refreshed as a whole next.
+    turn: AtomicUsize,
 }
 
 impl Space {
@@ -132,6 +158,9 @@ impl Space {
             self.keys.fetch_sub(1, Ordering::Relaxed);
             self.bytes.fetch_sub(size(key, &entry.value), Ordering::Relaxed);
         }
+        if let Some(pending) = shard.pending.get_mut(key) {
+            pending.add = 0;
+        }
     }
 
     /// Puts a value in the place of the present one, which has not expired.
@@ -143,7 +172,9 @@ impl Space {
         expires: Option<Instant>,
         quota: Quota,
     ) -> Result<(), Error> {
-        let held = shard.entries.get(key).map(|entry| size(key, &entry.value));
+        let entry = shard.entries.get(key);
+        let noted = entry.is_some_and(|entry| entry.noted);
+        let held = entry.map(|entry| size(key, &entry.value));
         let new = size(key, value);
         let grows = new.saturating_sub(held.unwrap_or(0));
         if !reserve(&self.bytes, grows, quota.bytes) {
@@ -155,7 +186,7 @@ impl Space {
         }
         self.bytes.fetch_sub(held.unwrap_or(0).saturating_sub(new), Ordering::Relaxed);
         shard.earliest = shard.earliest.into_iter().chain(expires).min();
-        shard.entries.insert(key.into(), Entry { value: value.into(), expires });
+        shard.entries.insert(key.into(), Entry { value: value.into(), expires, noted });
         Ok(())
     }
 
@@ -196,7 +227,9 @@ impl Space {
 
     fn get_at(&self, key: &str, now: Instant) -> Option<Box<[u8]>> {
         let mut shard = self.shard(key).lock();
-        self.living(&mut shard, key, now).map(|entry| entry.value.clone())
+        let found = self.living(&mut shard, key, now).map(|entry| entry.value.clone());
+        self.used(&mut shard, key);
+        found
     }
 
     fn set_at(
@@ -210,7 +243,9 @@ impl Space {
         fits(value)?;
         self.change(key, now, |shard| {
             self.living(shard, key, now);
-            self.put(shard, key, value, deadline(now, ttl_ms), quota)
+            self.put(shard, key, value, deadline(now, ttl_ms), quota)?;
+            self.written(shard, key);
+            Ok(())
         })
     }
 
@@ -228,7 +263,9 @@ impl Space {
                 None => (0, deadline(now, ttl_ms)),
             };
             let sum = held.checked_add(by).ok_or(Error::Overflow)?;
+            let added = self.added(shard, key, by)?;
             self.put(shard, key, sum.to_string().as_bytes(), expires, quota)?;
+            self.note(shard, key, |pending| pending.add = added);
             Ok(sum)
         })
     }
@@ -244,7 +281,9 @@ impl Store for Space {
     }
 
     fn delete(&self, key: &str) {
-        self.remove(&mut self.shard(key).lock(), key);
+        let mut shard = self.shard(key).lock();
+        self.remove(&mut shard, key);
+        self.written(&mut shard, key);
     }
 
     fn compare_and_swap(
@@ -260,9 +299,11 @@ impl Store for Space {
         self.change(key, now, |shard| {
             let present = self.living(shard, key, now).map(|entry| &*entry.value);
             if present != expected {
+                self.used(shard, key);
                 return Ok(false);
             }
             self.put(shard, key, value, deadline(now, ttl_ms), quota)?;
+            self.written(shard, key);
             Ok(true)
         })
     }
@@ -391,12 +432,12 @@ mod tests {
     #[test]
     fn a_space_outlives_those_that_use_it_until_it_is_tidied() {
         let spaces = Spaces::default();
-        let first = spaces.get("s");
+        let first = spaces.get("s", PLENTY);
         first.set("k", b"v", None, PLENTY).unwrap();
         spaces.tidy();
         drop(first);
-        assert_eq!(spaces.get("s").get("k").as_deref(), Some(&b"v"[..]));
+        assert_eq!(spaces.get("s", PLENTY).get("k").as_deref(), Some(&b"v"[..]));
         spaces.tidy();
-        assert_eq!(spaces.get("s").get("k"), None);
+        assert_eq!(spaces.get("s", PLENTY).get("k"), None);
     }
 }

@@ -16,7 +16,7 @@ use crate::chain::Slot;
 use crate::engine::{TICK, Ticker};
 use crate::host::{State, World};
 use crate::instance::Instance;
-use crate::kv::{self, Store};
+use crate::kv::{self, Quota, Store};
 use crate::metrics::Metrics;
 use crate::spec::{Limits, PolicyError, PolicySpec, sha256};
 use crate::wasi;
@@ -159,7 +159,7 @@ impl Loaded {
         };
         Ok(Loaded {
             sha256: sha256(&spec.bytes),
-            kv: world.spaces.get(spec.space()),
+            kv: world.spaces.get(spec.space(), Quota::from(&spec.limits)),
             spec: Arc::new(spec),
             component,
             engine: engine.clone(),

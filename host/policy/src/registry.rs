@@ -14,10 +14,11 @@ use wasmtime::component::Component;
 use crate::artefacts::Artefacts;
 use crate::engine::{Ticker, engine};
 use crate::host::{Topology, World};
+use crate::kv::{Quota, Sharing, Values};
 use crate::loaded::Loaded;
 use crate::place::{Compiled, Place, Workshop};
 use crate::priority;
-use crate::spec::{PolicyError, PolicySpec, sha256};
+use crate::spec::{Limits, PolicyError, PolicySpec, sha256};
 use crate::status::PolicyStatus;
 use crate::worker::Worker;
 
@@ -293,6 +294,17 @@ impl Registry {
     pub fn topology(&self, epoch: u64, nodes: Arc<[Node]>) {
         self.world.topology.store(Arc::new(Topology { epoch, nodes }));
         self.world.topology_epoch.store(epoch, Ordering::SeqCst);
+    }
+
+    /// Says that other proxies have copies of the policies' shared values, and gives what to exchange them by.
+    pub fn share_values(&self) -> Sharing {
+        Sharing::new(Arc::clone(&self.world))
+    }
+
+    /// A space of shared values, for those who look at it or change it from outside of a policy. What they set may use as
+    /// much of it as these limits of a policy allow.
+    pub fn values(&self, space: &str, limits: &Limits) -> Values {
+        Values::new(&self.world, space, Quota::from(limits))
     }
 
     /// The number of the generation in force: 1 for the first that was applied.

@@ -6,6 +6,7 @@ pub mod config;
 mod control;
 pub mod demo;
 pub mod frontend;
+pub mod kv;
 pub mod logging;
 pub mod monitor;
 pub mod peers;

@@ -16,6 +16,7 @@ use tokio::task::{LocalSet, spawn_local};
 
 use crate::config::{Config, Source};
 use crate::control::Control;
+use crate::kv::{self, Exchange};
 use crate::monitor::{Monitor, Watch};
 use crate::peers::Peers;
 use crate::policies::record::Recorder;
@@ -27,6 +28,8 @@ use crate::worker::{self, Message, Shared};
 const BACKLOG: u32 = 1024;
 /// A pause of the accept loop when the system has no descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Longest wait for the last exchange of shared values when the process ends.
+const LAST_EXCHANGE: Duration = Duration::from_secs(2);
 /// A configuration file is read when it has not changed for this long.
 const SETTLED: Duration = Duration::from_millis(100);
 
@@ -38,6 +41,8 @@ pub struct Proxy {
     pub shared: Arc<Shared>,
     /// Where its policies are swapped.
     pub swapper: Arc<Swapper>,
+    /// How the exchange of policies' shared values goes, if they are exchanged.
+    pub kv: Option<Arc<kv::Status>>,
     stop: oneshot::Sender<()>,
     control: JoinHandle<()>,
 }
@@ -54,6 +59,11 @@ impl Proxy {
             let kept = registry.keep_compiled(directory);
             kept.map_err(|error| anyhow::anyhow!("compiled_policies: {error}"))?;
         }
+        let exchange = match &config.kv {
+            Some(kv) => Some(Exchange::new(registry.share_values(), kv).context("kv.url")?),
+            None => None,
+        };
+        let kv = exchange.as_ref().map(Exchange::status);
         let swapper = Arc::new(policies::start(Arc::clone(&registry))?);
         if let Err(errors) = swapper.replace(policies::files(&config)) {
             let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
@@ -79,10 +89,10 @@ impl Proxy {
         let (bound, addresses) = std::sync::mpsc::channel();
         let control = std::thread::Builder::new().name("howdah-control".into()).spawn({
             let shared = Arc::clone(&shared);
-            move || control(shared, threads, &bound, stopped)
+            move || control(shared, threads, exchange, &bound, stopped)
         })?;
         let addresses = addresses.recv().context("the control thread has ended")??;
-        Ok(Proxy { addresses, shared, swapper, stop, control })
+        Ok(Proxy { addresses, shared, swapper, kv, stop, control })
     }
 
     /// Lets transactions end, sends clients away, and ends. Blocks for as long as `limits.shutdown_timeout` allows.
@@ -125,10 +135,11 @@ fn specs(config: &Config) -> Vec<NodeSpec> {
         .collect()
 }
 
-/// The control thread: listeners, probes, drain.
+/// The control thread: listeners, probes, shared values, drain.
 fn control(
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
+    exchange: Option<Exchange>,
     bound: &std::sync::mpsc::Sender<anyhow::Result<Vec<String>>>,
     stopped: oneshot::Receiver<()>,
 ) {
@@ -159,6 +170,8 @@ fn control(
         }
         spawn_local(Arc::clone(&shared.monitor).run());
         spawn_local(keep_policies_told(Arc::clone(&shared)));
+        let (end_exchange, ended) = oneshot::channel();
+        let exchanging = exchange.map(|exchange| spawn_local(exchange.run(ended)));
         let (close, closed) = watch::channel(false);
         let mut addresses = Vec::new();
         for listener in listeners {
@@ -172,6 +185,11 @@ fn control(
         let _ = stopped.await;
         let _ = close.send(true);
         drain(&shared, &threads).await;
+        let _ = end_exchange.send(());
+        if let Some(exchanging) = exchanging {
+            // What was counted last is lost if Redis does not take it by then.
+            let _ = tokio::time::timeout(LAST_EXCHANGE, exchanging).await;
+        }
     });
 }
 
@@ -401,6 +419,7 @@ pub fn reload(proxy: &Proxy, source: &Source) {
     new.control.clone_from(&old.control);
     new.compiled_policies.clone_from(&old.compiled_policies);
     new.workers = old.workers;
+    new.kv.clone_from(&old.kv);
     proxy.shared.reconfigure(new);
     tracing::info!("configuration reloaded");
 }

@@ -17,6 +17,15 @@ pub(super) struct Listen(pub(super) Target);
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Server(pub(super) Target);
 
+/// Where Redis listens when nobody says otherwise.
+const REDIS_PORT: u16 = 6379;
+/// Databases of a Redis server are numbered from 0; few have more than 16.
+const MAX_DATABASE: u32 = 1 << 20;
+
+/// A Redis or Valkey server, and the number of a database of it.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct RedisUrl(pub(super) Target, pub(super) u32);
+
 /// Reads `host:port`, `[::1]:port`, `/directory:port`, or any of them without a port. The error says what is
 /// wrong.
 fn parse(text: &str, default_port: u16) -> Result<Target, String> {
@@ -71,6 +80,35 @@ pub(super) fn parse_server(text: &str) -> Result<Server, String> {
     Ok(Server(target))
 }
 
+/// Reads `redis://host:port/database`. The text is not in what is said of it when there may be a password in it.
+pub(super) fn parse_redis(text: &str) -> Result<RedisUrl, String> {
+    if text.contains('@') {
+        return Err("leave user and password out of the URL: they are keys of their own".to_owned());
+    }
+    let wrong =
+        |why: &str| format!("\"{text}\" is not a URL such as \"redis://10.0.0.1:6379/0\": {why}");
+    let (scheme, rest) = text.split_once("://").ok_or_else(|| wrong("redis:// is missing"))?;
+    match scheme {
+        "redis" | "valkey" => {}
+        "rediss" | "valkeys" => return Err(wrong("TLS is not supported")),
+        _ => return Err(wrong("it must begin with redis://")),
+    }
+    let (server, database) = rest.split_once('/').unwrap_or((rest, ""));
+    let target = parse(server, REDIS_PORT)?;
+    if target.port == 0 {
+        return Err(wrong("the port must not be 0"));
+    }
+    let database = match database {
+        "" => 0,
+        number => number
+            .parse()
+            .ok()
+            .filter(|number| *number <= MAX_DATABASE)
+            .ok_or_else(|| wrong("after the / comes the number of a database"))?,
+    };
+    Ok(RedisUrl(target, database))
+}
+
 /// Writes what [`parse`] reads.
 pub(crate) fn show(target: &Target) -> String {
     let Target { host, port } = target;
@@ -110,5 +148,19 @@ impl Value for Server {
 
     fn show(&self) -> String {
         format!("\"{}\"", show(&self.0))
+    }
+}
+
+impl Value for RedisUrl {
+    fn read(item: &Item<'_>) -> Option<RedisUrl> {
+        parsed(item, "a URL such as \"redis://127.0.0.1:6379/0\"", parse_redis)
+    }
+
+    fn kind() -> String {
+        "URL".to_owned()
+    }
+
+    fn show(&self) -> String {
+        format!("\"redis://{}/{}\"", show(&self.0), self.1)
     }
 }

@@ -33,7 +33,7 @@ pub(crate) use address::show as show_address;
 pub use mistake::Mistake;
 pub(crate) use mistake::suggestion;
 pub use parts::{
-    Auth, AuthMethod, Canary, Cluster, Grant, Limits, Log, LogFormat, LogLevel, Mode, Monitor,
+    Auth, AuthMethod, Canary, Cluster, Grant, Kv, Limits, Log, LogFormat, LogLevel, Mode, Monitor,
     Node, OnFailure, Others, Policies, Policy, PolicyLimits, PolicySource, Pool, PoolChanges,
     Reset, User,
 };
@@ -72,6 +72,8 @@ pub struct Config {
     pub databases: BTreeMap<String, PoolChanges>,
     /// Limits of the proxy as a whole.
     pub limits: Limits,
+    /// Where policies' shared values are exchanged with other proxies, if they are.
+    pub kv: Option<Kv>,
     /// What holds for all policies together.
     pub together: Policies,
     /// The chain of policies, at least one.
@@ -135,6 +137,7 @@ impl Config {
             ("control", old.control != new.control),
             ("compiled_policies", old.compiled_policies != new.compiled_policies),
             ("workers", old.workers != new.workers),
+            ("kv", old.kv != new.kv),
             ("policies", old.together != new.together),
             ("log.format", old.log.format != new.log.format),
         ];

@@ -42,6 +42,7 @@ pub(super) fn config(
         clusters: vec![cluster],
         pool: Pool::default(),
         databases: BTreeMap::new(),
+        kv: None,
         limits: Limits::default(),
         together: Policies::default(),
         policies: vec![Policy::default()],

@@ -108,6 +108,27 @@ pub struct Monitor {
     pub timeout: Duration,
 }
 
+/// Where proxies exchange the values that their policies share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kv {
+    /// The server.
+    pub server: Target,
+    /// The number of a database of it.
+    pub database: u32,
+    /// Who logs in, if not the default user.
+    pub user: Option<String>,
+    /// The password, if there is one.
+    pub password: Option<Secret>,
+    /// Time between two exchanges.
+    pub refresh: Duration,
+    /// What keys begin with.
+    pub prefix: String,
+    /// Longest time for connecting.
+    pub connect_timeout: Duration,
+    /// Longest time for an answer.
+    pub timeout: Duration,
+}
+
 /// A policy of the chain.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Policy {

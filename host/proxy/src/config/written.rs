@@ -8,7 +8,7 @@ use std::time::Duration;
 use howdah_decision::PoolMode;
 use toml::de::{DeTable, DeValue};
 
-use super::address::{Listen, PROXY_PORT, Server};
+use super::address::{Listen, PROXY_PORT, RedisUrl, Server};
 use super::parts::{
     AuthMethod, Canary, Grant, Limits, Log, MAX_POOL_SIZE, Mode, OnFailure, Policies, PolicyLimits,
     Pool,
@@ -25,6 +25,8 @@ const SECOND: Duration = Duration::from_secs(1);
 const MAX_PROBE: Duration = Duration::from_secs(600);
 /// Shortest interval of probes: below that they would be most of what an idle server does.
 const MIN_PROBE: Duration = Duration::from_millis(10);
+/// Longest interval and timeout of exchanges with Redis.
+const MAX_REFRESH: Duration = Duration::from_secs(60);
 
 section! {
     /// Keys at the top of the file, before the first table.
@@ -131,6 +133,42 @@ section! {
 }
 
 section! {
+    /// The values that policies share (`kv` must be granted) can be shared with the policies of other proxies, by way of
+    /// Redis or Valkey: those with the same `url` and `prefix`. Without `url` they stay in this process.
+    ///
+    /// No query waits for Redis. Policies work on a copy in memory, and what they count and set is exchanged in the
+    /// background: sums come out right, other proxies' values are as old as `refresh`, or up to 32 times that where no
+    /// policy has looked at them lately; of two values set at once the later one stays, by the clocks of the machines that
+    /// set them. A key that a policy looks at before this proxy has heard of it is not there, and is fetched for the next
+    /// look.
+    ///
+    /// A proxy starts without Redis, and goes on without it: each counts alone, and what was counted and set meanwhile is
+    /// exchanged when Redis is back, once, unless it has expired. The log tells when Redis goes and comes. If it comes back
+    /// empty, values and sums begin anew with what was exchanged last: let it keep an append-only file where that matters.
+    /// What a single server cannot hold (a Redis Cluster) and TLS are not supported.
+    pub(super) struct Kv {
+        /// `redis://HOST:PORT/DATABASE`; 6379 and 0 unless given. A change of the table needs a restart.
+        url: Option<At<RedisUrl>> = None;
+        /// User of an access control list; by default Redis' own default user.
+        user: Option<String> = None;
+        /// Its password.
+        password: Option<At<Secret>> = None;
+        /// A file that holds the password.
+        password_file: Option<At<PathBuf>> = None;
+        /// An environment variable that holds the password.
+        password_env: Option<At<String>> = None;
+        /// Time between two exchanges.
+        refresh: Duration = SECOND / 10, in MIN_PROBE..=MAX_REFRESH;
+        /// What keys begin with in Redis: proxies with the same prefix share their values.
+        prefix: String = "howdah:".to_owned();
+        /// Longest time for connecting and logging in.
+        connect_timeout: Duration = 2 * SECOND, in MIN_PROBE..=MAX_REFRESH;
+        /// Redis counts as away when it takes longer to answer.
+        timeout: Duration = SECOND, in MIN_PROBE..=MAX_REFRESH;
+    }
+}
+
+section! {
     /// What a database has otherwise than `[pool]` says.
     pub(super) struct Database {
         /// Overrides `pool.mode`.
@@ -193,6 +231,7 @@ pub(super) struct Written {
     pub(super) pool: Pool,
     pub(super) databases: Vec<(At<String>, Database)>,
     pub(super) limits: Limits,
+    pub(super) kv: At<Kv>,
     pub(super) together: Policies,
     pub(super) policies: Vec<At<WholePolicy>>,
     pub(super) log: Log,
@@ -211,6 +250,7 @@ impl Written {
             pool: only(&mut root, "pool", Pool::ABOUT, Pool::read),
             databases: named(&mut root, "database", Database::ABOUT, Database::read),
             limits: only(&mut root, "limits", Limits::ABOUT, Limits::read),
+            kv: kv(&mut root),
             together: only(&mut root, "policies", Policies::ABOUT, Policies::read),
             policies: policies(&mut root),
             log: only(&mut root, "log", Log::ABOUT, Log::read),
@@ -230,6 +270,13 @@ fn only<T>(
     let value = read(&mut table);
     table.finish();
     value
+}
+
+fn kv(root: &mut Table<'_>) -> At<Kv> {
+    let mut table = root.table("kv", Kv::ABOUT);
+    let (at, value) = (table.at, Kv::read(&mut table));
+    table.finish();
+    At { at, value }
 }
 
 fn named<T>(

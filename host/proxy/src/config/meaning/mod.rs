@@ -1,6 +1,7 @@
 //! From what is written to what is meant: defaults that depend on other keys, references, files, secrets.
 
 mod clusters;
+mod kv;
 mod passwords;
 mod policies;
 mod users;
@@ -53,6 +54,7 @@ pub(super) fn meaning(
         pool: written.pool,
         databases: databases(written.databases),
         limits: written.limits,
+        kv: step.kv(written.kv),
         together: Policies {
             record: written.together.record.as_ref().map(|path| surroundings.path(path)),
             ..written.together

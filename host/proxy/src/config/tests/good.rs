@@ -217,7 +217,23 @@ fn wrong_nodes_are_all_reported() {
 }
 
 #[test]
+fn values_are_shared_by_way_of_redis() {
+    assert!(parse(MINIMAL).unwrap().kv.is_none());
+    let text = format!(
+        "{MINIMAL}[kv]\nurl = \"redis://[::1]/3\"\nuser = \"howdah\"\npassword_env = \"APP_PASSWORD\"\n\
+         refresh = \"50ms\"\n"
+    );
+    let kv = parse(&text).unwrap().kv.unwrap();
+    assert_eq!((kv.server.host.as_str(), kv.server.port, kv.database), ("::1", 6379, 3));
+    assert_eq!(kv.user.as_deref(), Some("howdah"));
+    assert_eq!(kv.password.unwrap().reveal(), "from the environment");
+    assert_eq!((kv.refresh, kv.prefix.as_str()), (Duration::from_millis(50), "howdah:"));
+}
+
+#[test]
 fn secrets_do_not_show() {
-    let config = parse(&format!("{MINIMAL}[user.app]\npassword = \"hunter2\"\n")).unwrap();
+    let users = "[user.app]\npassword = \"hunter2\"\n";
+    let kv = "[kv]\nurl = \"redis://a\"\npassword = \"hunter2\"\n";
+    let config = parse(&format!("{MINIMAL}{users}{kv}")).unwrap();
     assert!(!format!("{config:?}").contains("hunter2"));
 }

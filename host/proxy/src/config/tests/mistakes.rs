@@ -268,3 +268,30 @@ fn a_control_socket_has_a_path_that_fits() {
     let mistakes = parse(&format!("control = \"{}\"\n{SOUND}", "x".repeat(200))).unwrap_err();
     assert!(mistakes[0].contains("cannot be a socket"), "{mistakes:?}");
 }
+
+#[test]
+fn urls_of_redis() {
+    let kv = |lines: &str| format!("{SOUND}[kv]\n{lines}\n");
+    assert_mistakes(
+        &kv("refresh = \"50ms\""),
+        &["3:1: kv: the url is missing, as in url = \"redis://HOST:PORT/0\""],
+    );
+    assert_mistakes(
+        &kv("url = \"redis://:hunter2@a:6379/0\""),
+        &["4:7: kv.url: leave user and password out of the URL: they are keys of their own"],
+    );
+    let wrong = [
+        ("a:6379", "redis:// is missing"),
+        ("rediss://a", "TLS is not supported"),
+        ("http://a", "it must begin with redis://"),
+        ("redis://a:0", "the port must not be 0"),
+        ("redis://a/x", "after the / comes the number of a database"),
+        ("redis://a/-1", "after the / comes the number of a database"),
+    ];
+    for (url, why) in wrong {
+        let said = format!(
+            "4:7: kv.url: \"{url}\" is not a URL such as \"redis://10.0.0.1:6379/0\": {why}"
+        );
+        assert_mistakes(&kv(&format!("url = \"{url}\"")), &[&said]);
+    }
+}
