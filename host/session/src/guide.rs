@@ -5,7 +5,7 @@ use howdah_sql::{Own, Statement};
 use howdah_wire::backend::ErrorReport;
 use howdah_wire::frontend::Bind;
 
-use crate::{Parameters, Prepared, Seen};
+use crate::{Parameters, Pin, Prepared, Seen};
 
 /// What a session asks about statements. Implemented by whoever knows the policies and the catalog;
 /// every question is answered at once, from memory or by a policy within its time limit.
@@ -113,6 +113,8 @@ pub enum Explained<'a, A> {
         /// It goes to the primary whatever was said.
         to_primary: bool,
     },
+    /// A batch that goes to the server that the session stays on.
+    Stays(&'a Pin),
     /// A statement that goes where its transaction is.
     Bound,
 }

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use bytes::BytesMut;
-use howdah_decision::Decision;
+use howdah_decision::{Decision, Refusal, Table};
 use howdah_sql::{Own, OwnVerb, Statement};
 use howdah_wire::backend::{ErrorReport, ReadyForQuery, TransactionStatus};
 
@@ -11,7 +11,10 @@ use crate::batch::refusal_report;
 use crate::expect::Expect;
 use crate::local::Produce;
 use crate::session::Session;
-use crate::{Buffers, Explained, Guide, Told};
+use crate::{Buffers, Explained, Guide, Pin, Told};
+
+/// Shows why the session stays on its server; empty when it does not.
+const PIN: &str = "pin";
 
 /// What a batch has to do with settings of the proxy itself.
 #[derive(Default, PartialEq, Eq)]
@@ -54,13 +57,27 @@ impl<A: AsRef<Decision>> Session<A> {
         let told = match own.verb {
             OwnVerb::Set(_) | OwnVerb::SetLocal if !self.batch.executes => Ok(Told::Done("SET")),
             OwnVerb::Reset if !self.batch.executes => Ok(Told::Done("RESET")),
-            _ => guide.own_setting(&own),
+            _ => self.own_setting(&own, guide),
         };
         match told {
             Err(refusal) => self.fail_batch(io, &refusal_report(&refusal)),
             Ok(told) => self.answer_batch(io, &Produce::from(&told)),
         }
         true
+    }
+
+    /// `howdah.pin`, which only shows why the session stays on its server, is the session's own; the others are the guide's.
+    fn own_setting<G: Guide<Answer = A>>(&self, own: &Own, guide: &mut G) -> Result<Told, Refusal> {
+        if &*own.name != PIN {
+            return guide.own_setting(own);
+        }
+        if own.verb != OwnVerb::Show {
+            let message = format!("parameter \"howdah.{PIN}\" cannot be changed");
+            return Err(Refusal::new("55P02", &message));
+        }
+        let reason = self.pin.as_ref().map_or("", Pin::reason);
+        let columns = vec![format!("howdah.{PIN}")];
+        Ok(Told::Table(Table { columns, rows: vec![vec![Some(reason.into())]] }))
     }
 
     /// Answers a simple query about a setting of the proxy when a transaction is open.
@@ -71,7 +88,7 @@ impl<A: AsRef<Decision>> Session<A> {
         guide: &mut G,
     ) {
         let mut out = BytesMut::new();
-        match guide.own_setting(own) {
+        match self.own_setting(own, guide) {
             _ if statement.statements > 1 => alone().write(&mut out),
             Err(refusal) => refusal_report(&refusal).write(&mut out),
             Ok(told) => Produce::from(&told).write(&mut out),
@@ -83,7 +100,11 @@ impl<A: AsRef<Decision>> Session<A> {
     /// Tells why the batch goes to the leased server.
     pub(crate) fn explain_sent<G: Guide<Answer = A>>(&self, io: &mut Buffers, guide: &mut G) {
         let (answer, to_primary) = (self.batch.answer.as_ref(), self.to_primary);
-        if let Some(notice) = guide.explain(&Explained::Sent { answer, to_primary }) {
+        let what = match &self.pin {
+            Some(pin) => Explained::Stays(pin),
+            None => Explained::Sent { answer, to_primary },
+        };
+        if let Some(notice) = guide.explain(&what) {
             notice.write(&mut io.client_out);
         }
     }

@@ -25,6 +25,15 @@ pub(crate) const CHECK: &str = "SELECT \
     OR EXISTS (SELECT FROM pg_catalog.pg_listening_channels())";
 
 impl Pin {
+    /// The words that clients and operators see.
+    pub fn reason(&self) -> &str {
+        match self {
+            Pin::Mode => "session pooling",
+            Pin::State(reason) => reason.name(),
+            Pin::Policy(reason) => reason,
+        }
+    }
+
     /// Whether [`CHECK`] can tell that the cause is gone.
     pub(crate) fn can_be_checked(&self) -> bool {
         match self {

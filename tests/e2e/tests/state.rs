@@ -102,10 +102,15 @@ fn what_functions_leave_behind_is_nobody_elses() {
     }
     assert_eq!(left(&through, "SELECT is_local()"), ["none", "none"]);
     let mut first = RawClient::login(through.port);
+    assert_eq!(ask(&mut first, "SHOW howdah.pin"), "");
+    assert_eq!(ask(&mut first, "SET howdah.pin = 'x'"), "55P02");
     assert_eq!(ask(&mut first, "SELECT makes(); SELECT 2"), "1 2");
+    assert_eq!(ask(&mut first, "SHOW howdah.pin"), "temporary table");
     let mut second = RawClient::login(through.port);
     assert_eq!(ask(&mut second, "SELECT count(*) FROM t"), "42P01");
     assert_eq!(ask(&mut first, "SELECT count(*) FROM t"), "1");
+    assert_eq!(ask(&mut first, "DROP TABLE t"), "");
+    assert_eq!(ask(&mut first, "SHOW howdah.pin"), "");
     // A trigger is known to whoever writes.
     let trigger = "CREATE TRIGGER trip BEFORE INSERT ON tripped \
         FOR EACH ROW EXECUTE FUNCTION on_insert()";

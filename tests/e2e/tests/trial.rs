@@ -38,7 +38,7 @@ fn spec(bytes: Vec<u8>, rollout: Rollout) -> PolicySpec {
         bytes: bytes.into(),
         origin: "a test".into(),
         settings: BTreeMap::new(),
-        limits: Limits { time: Duration::from_millis(20), memory: 8 << 20, ..Limits::default() },
+        limits: Limits { time: Duration::from_secs(1), memory: 8 << 20, ..Limits::default() },
         on_failure: OnFailure::Closed,
         grants: Grants::ALL,
         kv_space: None,

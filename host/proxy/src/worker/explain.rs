@@ -12,7 +12,7 @@ use howdah_wire::backend::ErrorReport;
 use super::Ctx;
 use crate::policies::show;
 
-/// The only setting of the proxy itself.
+/// The setting of the proxy itself that a client can change.
 const EXPLAIN: &str = "explain";
 
 /// What a session needs to be explained. Off, it costs a look at a flag.
@@ -81,6 +81,10 @@ impl Explaining {
         match what {
             Explained::Bound => notice(format!("goes to {}, where its transaction is", place()))
                 .detail("Inside a transaction no policy is asked where to go."),
+            Explained::Stays(pin) => {
+                notice(format!("goes to {}, where the session stays", place()))
+                    .detail(&format!("Why it stays: {}.", pin.reason()))
+            }
             Explained::Local(answer) => {
                 notice("goes to no server".to_owned()).detail(&self.why(answer))
             }
