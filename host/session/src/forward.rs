@@ -16,7 +16,7 @@ use crate::batch::{Entry, Refused, malformed, most_gathered, peek_client, too_la
 use crate::buffers::move_bytes;
 use crate::expect::{Expect, Reply};
 use crate::limits::{MAX_NAME, MAX_STATEMENT};
-use crate::own::{is_own, not_here};
+use crate::own::not_here;
 use crate::prepared::Named;
 use crate::session::{Fault, Phase, Session};
 use crate::{Buffers, Guide, Prepared, ServerState};
@@ -360,7 +360,7 @@ impl<A: AsRef<Decision>> Session<A> {
                 }
             },
         };
-        if is_own(&prepared.statement) {
+        if prepared.statement.own().is_some() {
             self.refuse_statement(&not_here());
             return Ok(Passage::Replaced);
         }
@@ -418,7 +418,7 @@ impl<A: AsRef<Decision>> Session<A> {
             self.bound(bind.portal.into(), None);
             return Ok(Passage::Verbatim);
         };
-        if is_own(named.statement()) {
+        if named.statement().own().is_some() {
             self.refuse_statement(&not_here());
             return Ok(Passage::Replaced);
         }
@@ -467,7 +467,7 @@ impl<A: AsRef<Decision>> Session<A> {
         }
         let named = self.defined(describe.name);
         let name = match &named {
-            Some(named) if is_own(named.statement()) => {
+            Some(named) if named.statement().own().is_some() => {
                 self.refuse_statement(&not_here());
                 return Ok(Passage::Replaced);
             }

@@ -1,7 +1,5 @@
 //! Settings of the proxy itself (`howdah.…`), which no server ever sees, and explanations of what goes where.
 
-use std::rc::Rc;
-
 use bytes::BytesMut;
 use howdah_decision::{Decision, Refusal, Table};
 use howdah_sql::{Own, OwnVerb, Statement};
@@ -141,9 +139,4 @@ fn alone() -> ErrorReport {
 pub(crate) fn not_here() -> ErrorReport {
     ErrorReport::error(b"0A000", "a setting of the proxy cannot be prepared inside a transaction")
         .hint("Send it before the transaction, or as a simple query.")
-}
-
-/// Whether a prepared statement is about a setting of the proxy.
-pub(crate) fn is_own(statement: &Rc<Statement>) -> bool {
-    statement.own().is_some()
 }

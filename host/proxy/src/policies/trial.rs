@@ -88,22 +88,31 @@ impl Trial {
         self.registry.topology(self.epoch.get(), nodes.into());
     }
 
+    fn question<'a>(
+        &self,
+        asked: &Asked<'a>,
+        statement: &'a Statement,
+        who: &'a Arc<Who>,
+    ) -> Question<'a> {
+        Question {
+            sql: asked.sql,
+            statement,
+            extra: asked.extra,
+            class: asked.class,
+            who,
+            interest: self.chain.interest(&who.user, &who.database, &who.cluster),
+            background: &(),
+        }
+    }
+
     /// Asks what becomes of a statement, and where it goes. Nothing is remembered, so that each question is asked.
     pub fn ask(&self, asked: &Asked<'_>) -> Outcome {
         let scan = |text: &str| {
             Rc::new(howdah_sql::scan(text.as_bytes(), ScanOptions::default(), asked.catalog))
         };
         let statement = scan(asked.sql);
-        let Who { user, database, cluster, .. } = &asked.who;
-        let question = Question {
-            sql: asked.sql,
-            statement: &statement,
-            extra: asked.extra,
-            class: asked.class,
-            who: &Arc::new(asked.who.clone()),
-            interest: self.chain.interest(user, database, cluster),
-            background: &(),
-        };
+        let who = Arc::new(asked.who.clone());
+        let question = self.question(asked, &statement, &who);
         let (verdict, rewriting) =
             self.worker.listen(|| self.worker.ask_rewrite(&self.chain, &question, &scan));
         let (mut rewritten, mut seen) = (None, asked.sql);
@@ -136,16 +145,8 @@ impl Trial {
     ) -> (Retry, Vec<Heard>) {
         let statement =
             howdah_sql::scan(asked.sql.as_bytes(), ScanOptions::default(), asked.catalog);
-        let Who { user, database, cluster, .. } = &asked.who;
-        let question = Question {
-            sql: asked.sql,
-            statement: &statement,
-            extra: asked.extra,
-            class: asked.class,
-            who: &Arc::new(asked.who.clone()),
-            interest: self.chain.interest(user, database, cluster),
-            background: &(),
-        };
+        let who = Arc::new(asked.who.clone());
+        let question = self.question(asked, &statement, &who);
         self.worker.listen(|| self.worker.retry(&self.chain, &question, failure, at))
     }
 

@@ -388,7 +388,6 @@ impl Guest {
                     self.guide.sent = self.guide.retries().then(std::time::Instant::now);
                 }
                 self.ctx.counters().batch(leased.node(), self.session.reads());
-                self.guide.explaining.node = Some(leased.node());
                 self.place.uses(leased.conn().map(|conn| Arc::clone(&conn.key)));
                 self.leased = Some(leased);
             }

@@ -19,8 +19,6 @@ const EXPLAIN: &str = "explain";
 #[derive(Default)]
 pub(crate) struct Explaining {
     on: bool,
-    /// Where the session was sent last.
-    pub(crate) node: Option<NodeId>,
     /// Answers of this batch for which policies were asked, rather than memory.
     asked: Vec<Rc<Answer>>,
 }
@@ -66,9 +64,14 @@ impl Explaining {
         Ok(Told::Done("SET"))
     }
 
-    /// What the client is told.
-    pub(crate) fn notice(&self, what: &Explained<'_, Answer>, ctx: &Ctx) -> ErrorReport {
-        let place = || match self.node {
+    /// What the client is told; `node` is where its server is.
+    pub(crate) fn notice(
+        &self,
+        what: &Explained<'_, Answer>,
+        node: Option<NodeId>,
+        ctx: &Ctx,
+    ) -> ErrorReport {
+        let place = || match node {
             None => "its server".to_owned(),
             Some(node) => {
                 let snapshot = ctx.shared.monitor.snapshot();

@@ -340,6 +340,6 @@ impl Guide for SessionGuide {
     }
 
     fn explain(&mut self, what: &Explained<'_, Answer>) -> Option<ErrorReport> {
-        self.explaining.on().then(|| self.explaining.notice(what, &self.ctx))
+        self.explaining.on().then(|| self.explaining.notice(what, self.node, &self.ctx))
     }
 }
