@@ -1,14 +1,14 @@
 //! Who may come in.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use howdah_wire::backend::ErrorReport;
 use howdah_wire::scram::Verifier;
+use rustls::ServerConfig;
 
-use crate::config::{AuthMethod, Config, Others};
-use crate::frontend::{Authenticator, Method};
+use crate::config::{AuthMethod, Config, Others, Tls, TlsMode};
+use crate::frontend::{Authenticator, Caller, Method};
 
 /// Iterations of the verifiers that are made here: PostgreSQL's default.
 const ITERATIONS: u32 = 4096;
@@ -17,6 +17,7 @@ const ITERATIONS: u32 = 4096;
 pub struct Access {
     method: AuthMethod,
     trust_remote: bool,
+    tls: Option<Tls>,
     others: Others,
     users: HashMap<String, Option<Arc<Verifier>>>,
     /// Verifiers of unknown users depend on it.
@@ -37,6 +38,7 @@ impl Access {
         Access {
             method: config.auth.method,
             trust_remote: config.auth.trust_remote,
+            tls: config.tls.clone(),
             others: config.others,
             users: users.collect(),
             secret: crate::upstream::random(),
@@ -45,8 +47,19 @@ impl Access {
 }
 
 impl Authenticator for Access {
-    fn method(&self, user: &str, _database: &str, peer: Option<IpAddr>) -> Method {
-        let local = peer.is_none_or(|ip| ip.to_canonical().is_loopback());
+    fn tls(&self) -> Option<Arc<ServerConfig>> {
+        self.tls.as_ref().map(|tls| Arc::clone(&tls.server))
+    }
+
+    fn method(&self, user: &str, caller: Caller) -> Method {
+        let required = self.tls.as_ref().is_some_and(|tls| tls.mode == TlsMode::Require);
+        if required && !caller.encrypted && caller.address.is_some() {
+            return Method::Reject(
+                ErrorReport::fatal(b"28000", "the proxy takes no connections without encryption")
+                    .hint("Connect with sslmode=require or better."),
+            );
+        }
+        let local = caller.address.is_none_or(|ip| ip.to_canonical().is_loopback());
         match self.method {
             AuthMethod::Trust if !local && !self.trust_remote => Method::Reject(
                 ErrorReport::fatal(b"28000", "trusted clients must connect from this machine")

@@ -1,7 +1,6 @@
 //! The life of the process: set up, serve, reload, drain.
 
 use std::net::IpAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -21,6 +20,7 @@ use crate::monitor::{Monitor, Watch};
 use crate::peers::Peers;
 use crate::policies::record::Recorder;
 use crate::policies::{self, Swapper};
+use crate::reload::{Files, reload};
 use crate::upstream::{KeyCache, Login, Stream, Target};
 use crate::worker::{self, Message, Shared};
 
@@ -30,8 +30,6 @@ const BACKLOG: u32 = 1024;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Longest wait for the last exchange of shared values when the process ends.
 const LAST_EXCHANGE: Duration = Duration::from_secs(2);
-/// A configuration file is read when it has not changed for this long.
-const SETTLED: Duration = Duration::from_millis(100);
 
 /// A proxy that runs on threads of its own.
 pub struct Proxy {
@@ -214,9 +212,9 @@ impl Listener {
             Listener::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
                 stream.set_nodelay(true)?;
-                Ok((Stream::Tcp(stream), Some(peer.ip())))
+                Ok((stream.into(), Some(peer.ip())))
             }
-            Listener::Unix(listener, _) => Ok((Stream::Unix(listener.accept().await?.0), None)),
+            Listener::Unix(listener, _) => Ok((listener.accept().await?.0.into(), None)),
         }
     }
 }
@@ -313,7 +311,7 @@ async fn drain(shared: &Shared, threads: &[JoinHandle<()>]) {
     tracing::info!("drained");
 }
 
-/// Runs the proxy until SIGTERM or SIGINT. SIGHUP, and a change of the file, reload the configuration; SIGHUP reloads the
+/// Runs the proxy until SIGTERM or SIGINT. SIGHUP, and a change of the configuration's files, reload it; SIGHUP reloads the
 /// catalogs of functions too.
 ///
 /// # Errors
@@ -325,101 +323,19 @@ pub fn run(config: Config, source: Source) -> anyhow::Result<()> {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hangup = signal(SignalKind::hangup())?;
-        let (touched, mut changes) = mpsc::channel(1);
-        let _watcher = source.file().and_then(|file| watch_file(file, touched.clone()));
+        let mut files = Files::watch(&source, &proxy.shared.config.load());
         loop {
             tokio::select! {
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
-                _ = hangup.recv() => {
-                    proxy.shared.monitor.catalogs.refresh();
-                    reload(&proxy, &source);
-                }
-                _ = changes.recv() => {
-                    // Editors write in several steps.
-                    while tokio::time::timeout(SETTLED, changes.recv()).await.is_ok() {}
-                    reload(&proxy, &source);
-                }
+                _ = hangup.recv() => proxy.shared.monitor.catalogs.refresh(),
+                () = files.changed() => {}
             }
+            reload(&proxy, &source);
+            files.follow(&source, &proxy.shared.config.load());
         }
         anyhow::Ok(())
     })?;
     proxy.stop();
     Ok(())
-}
-
-fn watch_file(file: &Path, touched: mpsc::Sender<()>) -> Option<notify::RecommendedWatcher> {
-    use notify::{RecursiveMode, Watcher};
-    let name = file.file_name()?.to_owned();
-    let notice = move |event: notify::Result<notify::Event>| {
-        let ours = event.is_ok_and(|event| {
-            !event.kind.is_access()
-                && event.paths.iter().any(|path| path.file_name() == Some(&name))
-        });
-        if ours {
-            // One notice that waits is enough.
-            let _ = touched.try_send(());
-        }
-    };
-    let directory =
-        file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let watcher = notify::recommended_watcher(notice).and_then(|mut watcher| {
-        watcher.watch(directory, RecursiveMode::NonRecursive)?;
-        Ok(watcher)
-    });
-    match watcher {
-        Ok(watcher) => Some(watcher),
-        Err(error) => {
-            tracing::warn!(%error, "the configuration file cannot be watched; use SIGHUP");
-            None
-        }
-    }
-}
-
-/// Reads the configuration again. Anything wrong: the old one stays.
-pub fn reload(proxy: &Proxy, source: &Source) {
-    let mut new = match source.load() {
-        Ok(config) => config,
-        Err(mistakes) => {
-            for mistake in mistakes {
-                tracing::error!("{mistake}");
-            }
-            tracing::error!("the configuration was not reloaded; the old one stays");
-            return;
-        }
-    };
-    let old = proxy.shared.config.load_full();
-    if *old == new {
-        return;
-    }
-    let mut later = Config::restart_needed(&old, &new);
-    if old.clusters != new.clusters {
-        later.push("cluster");
-    }
-    if !later.is_empty() {
-        tracing::warn!(settings = later.join(", "), "these settings change only with a restart");
-    }
-    for warning in &new.warnings {
-        tracing::warn!("{warning}");
-    }
-    if old.policies != new.policies
-        && let Err(errors) = proxy.swapper.replace(policies::files(&new))
-    {
-        for error in errors {
-            tracing::error!("{error}");
-        }
-        tracing::error!("the configuration was not reloaded; the old one stays");
-        return;
-    }
-    if let Err(error) = crate::logging::set_level(&new.log) {
-        tracing::warn!(%error, "the level of the log was not changed");
-    }
-    new.listen.clone_from(&old.listen);
-    new.clusters.clone_from(&old.clusters);
-    new.control.clone_from(&old.control);
-    new.compiled_policies.clone_from(&old.compiled_policies);
-    new.workers = old.workers;
-    new.kv.clone_from(&old.kv);
-    proxy.shared.reconfigure(new);
-    tracing::info!("configuration reloaded");
 }

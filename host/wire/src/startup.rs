@@ -25,6 +25,18 @@ pub enum Opening<'a> {
     Startup(Startup<'a>),
 }
 
+impl Opening<'_> {
+    /// What stands in the place of a protocol version.
+    pub fn version(&self) -> Version {
+        Version::from_code(match self {
+            Opening::Ssl => SSL,
+            Opening::Gss => GSS,
+            Opening::Cancel(_) => CANCEL,
+            Opening::Startup(startup) => startup.version.code(),
+        })
+    }
+}
+
 /// CancelRequest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cancel<'a> {

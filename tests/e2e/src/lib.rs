@@ -4,6 +4,7 @@
 pub mod house;
 pub mod languages;
 mod raw;
+pub mod tls;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,7 +15,7 @@ use howdah::config::Config;
 use howdah::run::Proxy;
 use howdah_pgcluster::{Auth, Cluster, Options};
 
-pub use raw::RawClient;
+pub use raw::{RawClient, Transport, socket};
 
 /// Longest wait for anything that must come true.
 pub const PATIENCE: Duration = Duration::from_secs(20);

@@ -5,9 +5,14 @@ use std::time::Duration;
 use bytes::{Buf, BytesMut};
 use howdah_wire::{Version, backend, frame, frontend, limits, startup};
 
+/// What a client's bytes travel over.
+pub trait Transport: Read + Write + Send {}
+
+impl<T: Read + Write + Send> Transport for T {}
+
 /// A client that sends whatever it is told to, and sees every message.
 pub struct RawClient {
-    stream: TcpStream,
+    stream: Box<dyn Transport>,
     input: BytesMut,
     /// As in BackendKeyData.
     pub key: Option<(u32, Vec<u8>)>,
@@ -16,10 +21,12 @@ pub struct RawClient {
 impl RawClient {
     /// Connects without a word.
     pub fn connect(port: u16) -> RawClient {
-        let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-        stream.set_nodelay(true).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        RawClient { stream, input: BytesMut::new(), key: None }
+        RawClient::over(socket(port))
+    }
+
+    /// Over a connection that has been made.
+    pub fn over(stream: impl Transport + 'static) -> RawClient {
+        RawClient { stream: Box::new(stream), input: BytesMut::new(), key: None }
     }
 
     /// Connects and logs in where everybody is trusted.
@@ -30,22 +37,35 @@ impl RawClient {
     /// The same, in another database.
     pub fn login_to(port: u16, database: &str) -> RawClient {
         let mut client = RawClient::connect(port);
+        client.log_in(database);
+        client
+    }
+
+    /// Logs in where everybody is trusted.
+    pub fn log_in(&mut self, database: &str) {
         let mut out = BytesMut::new();
         let parameters = [("user", "postgres"), ("database", database)];
         startup::write_startup(&mut out, Version::V3_0, parameters.into_iter());
-        client.send(&out);
-        for (tag, body) in client.until_ready() {
+        self.send(&out);
+        for (tag, body) in self.until_ready() {
             if tag == backend::tag::BACKEND_KEY_DATA {
                 let data = backend::BackendKeyData::read(&body).unwrap();
-                client.key = Some((data.pid, data.key.to_vec()));
+                self.key = Some((data.pid, data.key.to_vec()));
             }
         }
-        client
     }
 
     /// Sends bytes.
     pub fn send(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).unwrap();
+        self.stream.flush().unwrap();
+    }
+
+    /// The next byte, which is in no message.
+    pub fn byte(&mut self) -> u8 {
+        let mut byte = [0];
+        self.stream.read_exact(&mut byte).unwrap();
+        byte[0]
     }
 
     /// Sends bytes in pieces of this size.
@@ -105,4 +125,12 @@ impl RawClient {
             |letter| String::from_utf8_lossy(error.field(letter).unwrap_or_default()).into_owned();
         Some((text(b'C'), text(b'M')))
     }
+}
+
+/// A connection that gives up in time.
+pub fn socket(port: u16) -> TcpStream {
+    let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream
 }

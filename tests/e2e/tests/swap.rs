@@ -139,10 +139,10 @@ async fn a_changed_configuration_is_taken_over_and_a_broken_one_is_not() {
     };
     let limit = || proxy.proxy().shared.config.load().limits.max_clients;
     std::fs::write(&file, text(9)).unwrap();
-    howdah::run::reload(proxy.proxy(), &source);
+    howdah::reload::reload(proxy.proxy(), &source);
     assert_eq!(limit(), 9);
     std::fs::write(&file, text(11).replace("max_clients", "max_client")).unwrap();
-    howdah::run::reload(proxy.proxy(), &source);
+    howdah::reload::reload(proxy.proxy(), &source);
     assert_eq!(limit(), 9);
 }
 

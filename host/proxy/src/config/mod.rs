@@ -15,6 +15,7 @@ mod reference;
 mod settings;
 mod source;
 mod surroundings;
+mod tls;
 mod units;
 mod value;
 mod written;
@@ -41,6 +42,7 @@ use passwords::Passwords;
 pub use reference::reference;
 pub use settings::SettingValue;
 pub use source::{Origin, Source};
+pub use tls::{Tls, TlsMode, TlsVersion};
 pub use units::Size;
 pub(crate) use written::BUILT_IN;
 
@@ -60,6 +62,8 @@ pub struct Config {
     pub workers: usize,
     /// How clients are let in.
     pub auth: Auth,
+    /// How their connections are encrypted, if they are.
+    pub tls: Option<Tls>,
     /// Who may come in, by name.
     pub users: BTreeMap<String, User>,
     /// What becomes of users that are not listed.

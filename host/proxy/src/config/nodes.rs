@@ -37,6 +37,7 @@ pub(super) fn config(
         compiled_policies: None,
         workers: cores(),
         auth: Auth { method: AuthMethod::Trust, trust_remote: false },
+        tls: None,
         users: BTreeMap::new(),
         others: Others::Admitted,
         clusters: vec![cluster],

@@ -15,6 +15,7 @@ use super::parts::{
 };
 use super::reader::{Item, Reading, Table, section};
 use super::settings::{self, SettingValue};
+use super::tls::{TlsMode, TlsVersion};
 use super::value::{At, Value};
 use crate::upstream::{Secret, Target};
 
@@ -58,6 +59,23 @@ section! {
         method: Option<At<AuthMethod>> = None;
         /// `trust` lets in clients from loopback addresses and Unix sockets only. True: all clients.
         trust_remote: bool = false;
+    }
+}
+
+section! {
+    /// Encryption of clients' connections, as PostgreSQL does it. Without this table clients are told that there is none,
+    /// and those that do not insist go on in the clear. Unix sockets are never encrypted.
+    pub(super) struct Tls {
+        /// A PEM file with the certificate, and behind it those that lead to an authority that clients know. It is read
+        /// again when it changes, and the key too; sessions go on as they are.
+        cert_file: Option<At<PathBuf>> = None;
+        /// A PEM file with the certificate's private key, without a passphrase.
+        key_file: Option<At<PathBuf>> = None;
+        /// `allow` lets clients choose; `require` refuses those that do not encrypt, with SQLSTATE 28000, but for those
+        /// of a Unix socket. Cancel requests are taken either way, because many clients never encrypt them.
+        mode: TlsMode = TlsMode::Allow;
+        /// The oldest version of TLS that is spoken.
+        min_version: TlsVersion = TlsVersion::V1_2;
     }
 }
 
@@ -226,6 +244,7 @@ pub(super) fn default_listen() -> Listen {
 pub(super) struct Written {
     pub(super) top: Top,
     pub(super) auth: Auth,
+    pub(super) tls: At<Tls>,
     pub(super) users: Vec<(At<String>, User)>,
     pub(super) clusters: Vec<(At<String>, Cluster, Monitor)>,
     pub(super) pool: Pool,
@@ -245,12 +264,13 @@ impl Written {
         let written = Written {
             top,
             auth: only(&mut root, "auth", Auth::ABOUT, Auth::read),
+            tls: placed(&mut root, "tls", Tls::ABOUT, Tls::read),
             users: named(&mut root, "user", User::ABOUT, User::read),
             clusters: clusters(&mut root),
             pool: only(&mut root, "pool", Pool::ABOUT, Pool::read),
             databases: named(&mut root, "database", Database::ABOUT, Database::read),
             limits: only(&mut root, "limits", Limits::ABOUT, Limits::read),
-            kv: kv(&mut root),
+            kv: placed(&mut root, "kv", Kv::ABOUT, Kv::read),
             together: only(&mut root, "policies", Policies::ABOUT, Policies::read),
             policies: policies(&mut root),
             log: only(&mut root, "log", Log::ABOUT, Log::read),
@@ -272,9 +292,15 @@ fn only<T>(
     value
 }
 
-fn kv(root: &mut Table<'_>) -> At<Kv> {
-    let mut table = root.table("kv", Kv::ABOUT);
-    let (at, value) = (table.at, Kv::read(&mut table));
+/// The same, with its place.
+fn placed<T>(
+    root: &mut Table<'_>,
+    key: &'static str,
+    about: &'static str,
+    read: impl Fn(&mut Table<'_>) -> T,
+) -> At<T> {
+    let mut table = root.table(key, about);
+    let (at, value) = (table.at, read(&mut table));
     table.finish();
     At { at, value }
 }

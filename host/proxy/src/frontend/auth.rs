@@ -5,6 +5,7 @@ use bytes::BytesMut;
 use howdah_wire::backend::{Authentication, ErrorReport};
 use howdah_wire::frontend::SaslInitialResponse;
 use howdah_wire::scram::{self, ServerError, Verifier};
+use rustls::ServerConfig;
 use tokio::io::AsyncWriteExt;
 
 use super::opening::Wire;
@@ -20,10 +21,21 @@ pub enum Method {
     Reject(ErrorReport),
 }
 
+/// Where a client calls from, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller {
+    /// None for a Unix socket.
+    pub address: Option<IpAddr>,
+    /// Whether its connection is encrypted.
+    pub encrypted: bool,
+}
+
 /// Decides how clients prove who they are.
 pub trait Authenticator {
-    /// The method for a client. `peer` is none for a Unix socket.
-    fn method(&self, user: &str, database: &str, peer: Option<IpAddr>) -> Method;
+    /// What clients are offered that would rather not be overheard.
+    fn tls(&self) -> Option<Arc<ServerConfig>>;
+    /// The method for a client.
+    fn method(&self, user: &str, caller: Caller) -> Method;
 }
 
 /// Lets a client prove who it is. On success AuthenticationOk has been sent.

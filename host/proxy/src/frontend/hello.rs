@@ -39,8 +39,7 @@ struct Asked<'a> {
 pub(super) fn hello(startup: &Startup<'_>) -> Result<(ClientHello, BytesMut), ErrorReport> {
     let asked = startup.version;
     let Some(version) = asked.negotiate() else {
-        let message = format!("unsupported frontend protocol {asked}: server supports 3.0 to 3.2");
-        return Err(ErrorReport::fatal(b"0A000", &message));
+        return Err(unsupported(asked));
     };
     let Asked { user, database, parameters, replication, options: unknown } = sort(startup)?;
     if user.is_empty() {
@@ -60,6 +59,12 @@ pub(super) fn hello(startup: &Startup<'_>) -> Result<(ClientHello, BytesMut), Er
     let replication = replication.map(str::to_owned);
     let input = BytesMut::new();
     Ok((ClientHello { user, database, parameters, replication, version, input }, answer))
+}
+
+/// PostgreSQL's words, which it has for requests out of place too (backend_startup.c).
+pub(super) fn unsupported(asked: Version) -> ErrorReport {
+    let message = format!("unsupported frontend protocol {asked}: server supports 3.0 to 3.2");
+    ErrorReport::fatal(b"0A000", &message)
 }
 
 fn sort<'a>(startup: &Startup<'a>) -> Result<Asked<'a>, ErrorReport> {

@@ -6,6 +6,6 @@ mod opening;
 #[cfg(test)]
 mod tests;
 
-pub use auth::{Authenticator, Method};
+pub use auth::{Authenticator, Caller, Method};
 pub use hello::ClientHello;
 pub use opening::{Opened, open};

@@ -1,4 +1,5 @@
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
@@ -6,15 +7,19 @@ use howdah_wire::backend::ErrorReport;
 use howdah_wire::frontend::tag;
 use howdah_wire::startup::{self, Opening};
 use howdah_wire::{frame, limits};
+use rustls::ServerConfig;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
 
-use super::auth::{Authenticator, authenticate, gone};
-use super::hello::{ClientHello, hello};
+use super::auth::{Authenticator, Caller, authenticate, gone};
+use super::hello::{ClientHello, hello, unsupported};
 use crate::upstream::Stream;
 
 /// How long a client that is sent away may take to hear why.
 const FAREWELL: Duration = Duration::from_millis(100);
+
+/// The first byte of a TLS handshake (RFC 8446, section 5.1). As the length of a start-up packet it would be too much.
+const HANDSHAKE: u8 = 22;
 
 /// What a connection turned out to be.
 #[derive(Debug)]
@@ -55,6 +60,13 @@ pub async fn open(
     Opened::Gone
 }
 
+/// Bytes that came before encryption would seem to have come through it (CVE-2021-23214).
+fn smuggled() -> ErrorReport {
+    ErrorReport::fatal(b"08P01", "received unencrypted data after SSL request").detail(
+        "It was sent before the answer: by a faulty client, or by somebody between the client and the proxy.",
+    )
+}
+
 pub(super) struct Wire<'a> {
     pub(super) stream: &'a mut Stream,
     input: BytesMut,
@@ -66,8 +78,15 @@ impl Wire<'_> {
         peer: Option<IpAddr>,
         auth: &(impl Authenticator + ?Sized),
     ) -> Result<Opened, ErrorReport> {
-        // One of each kind, in any order, as in PostgreSQL (backend_startup.c).
-        let (mut ssl, mut gss) = (false, false);
+        let tls = auth.tls().filter(|_| self.stream.tcp().is_some());
+        if let Some(tls) = &tls
+            && self.begins_with_tls().await?
+            && !self.encrypt(tls, true).await
+        {
+            return Ok(Opened::Gone);
+        }
+        // One of each kind, in any order, as in PostgreSQL (backend_startup.c), and none within encryption.
+        let (mut ssl, mut gss) = (self.stream.is_encrypted(), self.stream.is_encrypted());
         loop {
             let packet = startup::read(&self.input)
                 .map_err(|error| ErrorReport::fatal(b"08P01", &error.to_string()))?;
@@ -79,14 +98,25 @@ impl Wire<'_> {
             };
             match opening {
                 Opening::Ssl | Opening::Gss => {
-                    let asked = if opening == Opening::Ssl { &mut ssl } else { &mut gss };
+                    let is_ssl = opening == Opening::Ssl;
+                    let asked = if is_ssl { &mut ssl } else { &mut gss };
                     if std::mem::replace(asked, true) {
-                        return Err(ErrorReport::fatal(b"08P01", "repeated encryption request"));
+                        return Err(unsupported(opening.version()));
                     }
-                    // Bytes behind the request were sent before our answer. They could be an attacker's if
-                    // encryption followed; as it does not, they are plain protocol like all others.
                     self.input.advance(len);
-                    self.stream.write_all(b"N").await.map_err(|_| gone())?;
+                    let Some(tls) = tls.as_ref().filter(|_| is_ssl) else {
+                        // Bytes behind the request are plain protocol like all others.
+                        self.stream.write_all(b"N").await.map_err(|_| gone())?;
+                        continue;
+                    };
+                    if !self.input.is_empty() {
+                        return Err(smuggled());
+                    }
+                    self.stream.write_all(b"S").await.map_err(|_| gone())?;
+                    if !self.encrypt(tls, false).await {
+                        return Ok(Opened::Gone);
+                    }
+                    gss = true;
                 }
                 Opening::Cancel(cancel) => {
                     return Ok(Opened::Cancel { pid: cancel.pid, key: cancel.key.into() });
@@ -97,11 +127,37 @@ impl Wire<'_> {
                     if !answer.is_empty() {
                         self.stream.write_all(&answer).await.map_err(|_| gone())?;
                     }
-                    let method = auth.method(&hello.user, &hello.database, peer);
+                    let caller = Caller { address: peer, encrypted: self.stream.is_encrypted() };
+                    let method = auth.method(&hello.user, caller);
                     authenticate(self, &hello.user, method).await?;
                     let input = std::mem::take(&mut self.input);
                     return Ok(Opened::Client(ClientHello { input, ..hello }));
                 }
+            }
+        }
+    }
+
+    /// Whether the client encrypts without asking first, as it may since PostgreSQL 17.
+    async fn begins_with_tls(&mut self) -> Result<bool, ErrorReport> {
+        let Some(socket) = self.stream.tcp() else { return Ok(false) };
+        let mut first = [0];
+        let n = socket.peek(&mut first).await.map_err(|_| gone())?;
+        Ok(n == 1 && first == [HANDSHAKE])
+    }
+
+    /// Encrypts the connection. False: that was not to be, and there is nobody to tell. Who did not ask first must name
+    /// the protocol, lest a client of another protocol be led here (backend_startup.c).
+    async fn encrypt(&mut self, tls: &Arc<ServerConfig>, unasked: bool) -> bool {
+        match self.stream.accept_tls(Arc::clone(tls)).await {
+            Ok(true) => true,
+            Ok(false) if !unasked => true,
+            Ok(false) => {
+                tracing::info!("direct TLS without ALPN protocol \"postgresql\"");
+                false
+            }
+            Err(error) => {
+                tracing::info!(%error, "a TLS handshake failed");
+                false
             }
         }
     }

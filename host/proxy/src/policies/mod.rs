@@ -1,7 +1,6 @@
 //! Policy files: the built-in policy, and the watcher that swaps changed ones in.
 
 pub mod cases;
-mod paths;
 pub mod record;
 pub mod show;
 pub mod trial;

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use howdah_policy::{Applied, PolicyError, PolicySpec, Registry};
 use notify::{RecursiveMode, Watcher};
 
-use super::paths::{self, Stamp};
 use super::{PolicyFile, PolicySource, SETTLED};
+use crate::paths::{self, Stamp};
 
 /// A file that never settles is tried after this.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);

@@ -57,18 +57,18 @@ pub async fn connect(
 /// A connection without a login.
 pub(super) async fn open(target: &Target) -> io::Result<Stream> {
     if let Some(path) = target.socket() {
-        return UnixStream::connect(path).await.map(Stream::Unix);
+        return UnixStream::connect(path).await.map(Stream::from);
     }
     let stream = TcpStream::connect((target.host.as_str(), target.port)).await?;
     stream.set_nodelay(true)?;
     let keepalive =
         TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE).with_retries(3);
     SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
-    Ok(Stream::Tcp(stream))
+    Ok(stream.into())
 }
 
 fn peer(target: &Target, stream: &Stream) -> io::Result<Target> {
-    let Stream::Tcp(stream) = stream else { return Ok(target.clone()) };
+    let Some(stream) = stream.tcp() else { return Ok(target.clone()) };
     let address = stream.peer_addr()?;
     match address {
         // Its zone is not part of the address, and a name that has one means one server anyway.

@@ -10,6 +10,7 @@ mod secret;
 mod stream;
 #[cfg(test)]
 pub(crate) mod tests;
+mod tls;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -23,6 +24,7 @@ pub(crate) use random::nonce;
 pub use random::random;
 pub use secret::Secret;
 pub use stream::{Detached, Stream};
+pub(crate) use tls::ALPN;
 
 /// Where a server listens.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -1,14 +1,25 @@
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BytesMut};
+use rustls::{ServerConfig, ServerConnection};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
-/// A connection to a client or a server.
+use super::tls::Tls;
+
+/// A connection to a client or a server, encrypted or not.
 #[derive(Debug)]
-pub enum Stream {
+pub struct Stream {
+    socket: Socket,
+    tls: Option<Box<Tls>>,
+}
+
+/// What the bytes travel over.
+#[derive(Debug)]
+pub(super) enum Socket {
     /// TCP, without Nagle's delay.
     Tcp(TcpStream),
     /// A Unix socket.
@@ -17,19 +28,81 @@ pub enum Stream {
 
 /// A connection that no reactor knows.
 #[derive(Debug)]
-pub enum Detached {
-    /// TCP.
+pub struct Detached {
+    socket: DetachedSocket,
+    tls: Option<Box<Tls>>,
+}
+
+#[derive(Debug)]
+enum DetachedSocket {
     Tcp(std::net::TcpStream),
-    /// A Unix socket.
     Unix(std::os::unix::net::UnixStream),
 }
 
+impl From<TcpStream> for Stream {
+    fn from(stream: TcpStream) -> Stream {
+        Stream { socket: Socket::Tcp(stream), tls: None }
+    }
+}
+
+impl From<UnixStream> for Stream {
+    fn from(stream: UnixStream) -> Stream {
+        Stream { socket: Socket::Unix(stream), tls: None }
+    }
+}
+
 impl Stream {
-    /// Ready when there are bytes, an end or an error to read. No system call when nothing has happened.
+    /// The socket, when it is TCP.
+    pub fn tcp(&self) -> Option<&TcpStream> {
+        match &self.socket {
+            Socket::Tcp(stream) => Some(stream),
+            Socket::Unix(_) => None,
+        }
+    }
+
+    /// Whether what is read and written is encrypted on its way.
+    pub fn is_encrypted(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// Encrypts the connection from now on, as the server's side of TLS. True: the client named the protocol
+    /// `postgresql` (ALPN). After an error the connection is of no use, and the peer has been told why as far as TLS can
+    /// tell it. Not cancel safe: then, too, the connection is of no use.
+    ///
+    /// # Errors
+    /// The handshake failed, or the client has gone.
+    pub async fn accept_tls(&mut self, config: Arc<ServerConfig>) -> io::Result<bool> {
+        let session = ServerConnection::new(config).map_err(io::Error::other)?;
+        let Stream { socket, tls } = self;
+        let tls = tls.insert(Box::new(Tls::new(session)));
+        std::future::poll_fn(|cx| tls.poll_handshake(socket, cx)).await?;
+        Ok(tls.has_alpn())
+    }
+
+    /// Tells the peer that nothing more comes, where the connection is encrypted: without that it could not tell our end
+    /// from an attacker's. Ready when that is written; nobody need wait for it.
+    pub fn poll_close_tls(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.tls {
+            Some(tls) => tls.poll_close(&mut self.socket, cx),
+            None => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// Ready when there may be bytes, an end or an error to read. No system call when nothing has happened.
     pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self {
-            Stream::Tcp(stream) => stream.poll_read_ready(cx),
-            Stream::Unix(stream) => stream.poll_read_ready(cx),
+        match &self.tls {
+            Some(tls) if tls.has_read() => Poll::Ready(Ok(())),
+            _ => self.socket.poll_read_ready(cx),
+        }
+    }
+
+    /// Ready when the peer has gone, and left nothing to read.
+    pub fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match self.socket.poll_read_ready(cx) {
+            // What it has sent stays where it is; its end will be seen when that is read.
+            Poll::Ready(Ok(())) if !self.has_ended() => Poll::Pending,
+            Poll::Ready(_) => Poll::Ready(()),
+            Poll::Pending => Poll::Pending,
         }
     }
 
@@ -39,8 +112,11 @@ impl Stream {
         cx: &mut Context<'_>,
         buf: &mut BytesMut,
     ) -> Poll<io::Result<()>> {
+        if let Some(tls) = &mut self.tls {
+            return tls.poll_write_buf(&mut self.socket, cx, buf);
+        }
         while !buf.is_empty() {
-            let n = ready!(Pin::new(&mut *self).poll_write(cx, buf))?;
+            let n = ready!(Pin::new(&mut self.socket).poll_write(cx, buf))?;
             if n == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -52,7 +128,8 @@ impl Stream {
 
     /// Whether the peer has sent something, or gone. No system call when nothing has happened.
     pub fn has_news(&self) -> bool {
-        !matches!(self.peek(), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+        self.tls.as_ref().is_some_and(|tls| tls.has_read())
+            || !matches!(self.peek(), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
 
     /// Whether the peer has gone, and left nothing to read.
@@ -66,9 +143,9 @@ impl Stream {
     fn peek(&self) -> io::Result<usize> {
         let mut byte = [0];
         let readable = tokio::io::Interest::READABLE;
-        match self {
-            Stream::Tcp(stream) => stream.try_io(readable, || peek(stream, &mut byte)),
-            Stream::Unix(stream) => stream.try_io(readable, || peek(stream, &mut byte)),
+        match &self.socket {
+            Socket::Tcp(stream) => stream.try_io(readable, || peek(stream, &mut byte)),
+            Socket::Unix(stream) => stream.try_io(readable, || peek(stream, &mut byte)),
         }
     }
 
@@ -77,10 +154,11 @@ impl Stream {
     /// # Errors
     /// What the system says.
     pub fn detach(self) -> io::Result<Detached> {
-        Ok(match self {
-            Stream::Tcp(stream) => Detached::Tcp(stream.into_std()?),
-            Stream::Unix(stream) => Detached::Unix(stream.into_std()?),
-        })
+        let socket = match self.socket {
+            Socket::Tcp(stream) => DetachedSocket::Tcp(stream.into_std()?),
+            Socket::Unix(stream) => DetachedSocket::Unix(stream.into_std()?),
+        };
+        Ok(Detached { socket, tls: self.tls })
     }
 
     /// Puts a connection on the reactor of this thread.
@@ -88,10 +166,11 @@ impl Stream {
     /// # Errors
     /// What the system says.
     pub fn attach(detached: Detached) -> io::Result<Stream> {
-        Ok(match detached {
-            Detached::Tcp(stream) => Stream::Tcp(TcpStream::from_std(stream)?),
-            Detached::Unix(stream) => Stream::Unix(UnixStream::from_std(stream)?),
-        })
+        let socket = match detached.socket {
+            DetachedSocket::Tcp(stream) => Socket::Tcp(TcpStream::from_std(stream)?),
+            DetachedSocket::Unix(stream) => Socket::Unix(UnixStream::from_std(stream)?),
+        };
+        Ok(Stream { socket, tls: detached.tls })
     }
 }
 
@@ -106,9 +185,10 @@ impl AsyncRead for Stream {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Stream::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
-            Stream::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+        let Stream { socket, tls } = self.get_mut();
+        match tls {
+            Some(tls) => tls.poll_read(socket, cx, buf),
+            None => Pin::new(socket).poll_read(cx, buf),
         }
     }
 }
@@ -119,10 +199,75 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Stream::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
-            Stream::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
+        let Stream { socket, tls } = self.get_mut();
+        match tls {
+            Some(tls) => tls.poll_write(socket, cx, buf),
+            None => Pin::new(socket).poll_write(cx, buf),
         }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Stream { socket, tls } = self.get_mut();
+        match tls {
+            Some(tls) => tls.poll_flush(socket, cx),
+            None => Poll::Ready(Ok(())),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        ready!(this.poll_close_tls(cx))?;
+        Pin::new(&mut this.socket).poll_shutdown(cx)
+    }
+}
+
+impl Socket {
+    pub(super) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Socket::Tcp(stream) => stream.poll_read_ready(cx),
+            Socket::Unix(stream) => stream.poll_read_ready(cx),
+        }
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Socket::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
+            Socket::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Socket::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
+            Socket::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Socket::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Socket::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -131,8 +276,8 @@ impl AsyncWrite for Stream {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Stream::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
-            Stream::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            Socket::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Socket::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }

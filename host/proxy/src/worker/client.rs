@@ -33,6 +33,9 @@ use crate::config::Reset;
 use crate::frontend::{ClientHello, Opened, open};
 use crate::upstream::Stream;
 
+/// How long a client's connection may take to end.
+const FAREWELL: Duration = Duration::from_millis(100);
+
 /// Serves a client.
 pub(crate) async fn serve(ctx: Rc<Ctx>, mut stream: Stream, peer: Option<IpAddr>) {
     let _counted = Counted(Rc::clone(&ctx));
@@ -45,9 +48,12 @@ pub(crate) async fn serve(ctx: Rc<Ctx>, mut stream: Stream, peer: Option<IpAddr>
             cancel(&ctx.shared, pid, key).await;
         }
         Opened::Client(hello) => {
-            welcome(&ctx, stream, peer, hello).await;
+            welcome(&ctx, &mut stream, peer, hello).await;
         }
     }
+    // A client that does not listen is not waited for.
+    let deadline = Instant::now() + FAREWELL;
+    let _ = timeout_at(deadline, poll_fn(|cx| stream.poll_close_tls(cx))).await;
 }
 
 /// A cancel request goes to the worker, or the process, that the session belongs to. The requester's connection stays
@@ -84,14 +90,14 @@ impl Drop for Counted {
 }
 
 /// A client that has authenticated: policies are asked, it is greeted, and then served.
-async fn welcome(ctx: &Rc<Ctx>, mut stream: Stream, peer: Option<IpAddr>, hello: ClientHello) {
+async fn welcome(ctx: &Rc<Ctx>, stream: &mut Stream, peer: Option<IpAddr>, hello: ClientHello) {
     let id = ctx.shared.next_client.fetch_add(1, Ordering::Relaxed);
     let outcome = async {
         let admitted = admit(ctx, id, peer, &hello).await?;
         let chain = Rc::clone(&admitted.guide.chain);
         let served = match &hello.replication {
-            None => Ok(Guest::greet(ctx, id, hello, admitted).await?.run(&mut stream).await),
-            Some(_) => replication::serve(ctx, &mut stream, hello, admitted).await,
+            None => Ok(Guest::greet(ctx, id, hello, admitted).await?.run(stream).await),
+            Some(_) => replication::serve(ctx, stream, hello, admitted).await,
         };
         ctx.policies.closed(&chain, id);
         served
@@ -456,15 +462,7 @@ impl Drop for Guest {
 
 /// Returns when the client has closed its connection. Bytes that it sends meanwhile stay where they are.
 async fn gone(client: &Stream) {
-    poll_fn(|cx| match client.poll_read_ready(cx) {
-        Poll::Ready(Ok(())) if !client.has_ended() => {
-            // It has sent more: its end will be seen when that is read.
-            Poll::Pending
-        }
-        Poll::Ready(_) => Poll::Ready(()),
-        Poll::Pending => Poll::Pending,
-    })
-    .await;
+    poll_fn(|cx| client.poll_ended(cx)).await;
 }
 
 /// The worker has no place for another session.

@@ -42,6 +42,7 @@ pub(super) async fn serve(
     BackendKeyData { pid: place.pid(), key: place.secret() }.write(&mut greeting);
     ReadyForQuery { status: TransactionStatus::Idle }.write(&mut greeting);
     if client.write_all(&greeting).await.is_err()
+        || client.flush().await.is_err()
         || connected.stream.write_all(&hello.input).await.is_err()
     {
         return Ok("connection closed");

@@ -4,9 +4,11 @@ mod clusters;
 mod kv;
 mod passwords;
 mod policies;
+mod tls;
 mod users;
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use super::mistake::Mistakes;
@@ -20,6 +22,8 @@ use crate::peers::MAX_PEERS;
 
 /// The name of a database that stands for all others.
 pub(super) const ANY: &str = "*";
+/// The permission of everybody to read (inode(7)).
+const OTHERS_READ: u32 = 0o004;
 
 /// Says what a file means. Only to be used when no mistake has been noted.
 pub(super) fn meaning(
@@ -48,6 +52,7 @@ pub(super) fn meaning(
             .map(|path| step.surroundings.path(&path.value)),
         workers: written.top.workers.unwrap_or_else(cores),
         auth,
+        tls: step.tls(written.tls),
         users,
         others,
         clusters,
@@ -115,6 +120,13 @@ fn warnings(config: &Config) -> Vec<String> {
         if config.auth.trust_remote {
             warnings.push("clients of other machines are let in without a password".to_owned());
         }
+    }
+    if let Some(tls) = &config.tls
+        && let Ok(meta) = std::fs::metadata(&tls.key_file)
+        && meta.permissions().mode() & OTHERS_READ != 0
+    {
+        let file = tls.key_file.display();
+        warnings.push(format!("every user of this machine can read the private key {file}"));
     }
     warnings
 }

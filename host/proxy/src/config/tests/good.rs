@@ -1,11 +1,12 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
 use howdah_decision::PoolMode;
 
-use super::parse;
+use super::{parse, parse_in};
 use crate::config::surroundings::Surroundings;
 use crate::config::{
     AuthMethod, Config, Grant, LogFormat, OnFailure, Others, PolicySource, SettingValue, Size,
@@ -236,4 +237,21 @@ fn secrets_do_not_show() {
     let kv = "[kv]\nurl = \"redis://a\"\npassword = \"hunter2\"\n";
     let config = parse(&format!("{MINIMAL}{users}{kv}")).unwrap();
     assert!(!format!("{config:?}").contains("hunter2"));
+}
+
+#[test]
+fn private_keys_do_not_show_and_should_not_lie_open() {
+    let directory = tempfile::tempdir().unwrap();
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let key = directory.path().join("key");
+    std::fs::write(directory.path().join("crt"), made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let text = format!("{MINIMAL}[tls]\ncert_file = \"crt\"\nkey_file = \"key\"\n");
+    for (mode, warnings) in [(0o600, 0), (0o644, 1)] {
+        std::fs::set_permissions(&key, std::fs::Permissions::from_mode(mode)).unwrap();
+        let config = parse_in(&text, directory.path()).unwrap();
+        assert_eq!(config.warnings.len(), warnings, "{:?}", config.warnings);
+        let der = made.signing_key.serialize_der();
+        assert!(!format!("{config:?}").contains(&format!("{:?}", &der[der.len() - 8..])[1..20]));
+    }
 }

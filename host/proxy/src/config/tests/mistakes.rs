@@ -1,6 +1,7 @@
 //! Bad files, and all that is said of them.
 
-use super::parse;
+use super::{parse, parse_in};
+use crate::config::TlsMode;
 use crate::config::reference::EXAMPLE;
 
 /// The smallest sound file; its two lines come before what is tested.
@@ -293,5 +294,51 @@ fn urls_of_redis() {
             "4:7: kv.url: \"{url}\" is not a URL such as \"redis://10.0.0.1:6379/0\": {why}"
         );
         assert_mistakes(&kv(&format!("url = \"{url}\"")), &[&said]);
+    }
+}
+
+#[test]
+fn certificates_and_keys_must_fit() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, content: &str| {
+        std::fs::write(directory.path().join(name), content).unwrap();
+    };
+    for name in ["a", "b"] {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        write(&format!("{name}.crt"), &made.cert.pem());
+        write(&format!("{name}.key"), &made.signing_key.serialize_pem());
+    }
+    write("empty", "");
+    write("torn", "-----BEGIN CERTIFICATE-----\nMIIB\n");
+    let tls = |lines: &str| parse_in(&format!("{SOUND}[tls]\n{lines}\n"), directory.path());
+    let config = tls("cert_file = \"a.crt\"\nkey_file = \"a.key\"").unwrap();
+    assert_eq!(config.tls.as_ref().unwrap().mode, TlsMode::Allow);
+    let missing = "3:1: tls: both cert_file and key_file are required";
+    let none = "cannot read none: No such file or directory (os error 2)";
+    let wrong = [
+        ("mode = \"require\"", missing.to_owned()),
+        ("cert_file = \"a.crt\"", missing.to_owned()),
+        ("cert_file = \"none\"\nkey_file = \"a.key\"", format!("4:13: tls.cert_file: {none}")),
+        ("cert_file = \"a.crt\"\nkey_file = \"none\"", format!("5:12: tls.key_file: {none}")),
+        (
+            "cert_file = \"empty\"\nkey_file = \"a.key\"",
+            "4:13: tls.cert_file: empty holds no certificate in PEM".to_owned(),
+        ),
+        (
+            "cert_file = \"torn\"\nkey_file = \"a.key\"",
+            "4:13: tls.cert_file: torn is not PEM: a section does not end".to_owned(),
+        ),
+        (
+            "cert_file = \"a.crt\"\nkey_file = \"a.crt\"",
+            "5:12: tls.key_file: a.crt holds no private key in PEM that needs no passphrase"
+                .to_owned(),
+        ),
+        (
+            "cert_file = \"a.crt\"\nkey_file = \"b.key\"",
+            "5:12: tls.key_file: b.key: it does not belong to the certificate".to_owned(),
+        ),
+    ];
+    for (lines, said) in wrong {
+        assert_eq!(tls(lines).unwrap_err(), [format!("howdah.toml:{said}")], "{lines}");
     }
 }

@@ -4,15 +4,16 @@ mod hello;
 mod password;
 mod rules;
 
-use std::net::IpAddr;
+use std::sync::Arc;
 
 use bytes::BytesMut;
 use howdah_wire::Version;
 use howdah_wire::startup::write_startup;
+use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 
-use super::{Authenticator, ClientHello, Method, Opened, open};
+use super::{Authenticator, Caller, ClientHello, Method, Opened, open};
 use crate::upstream::Stream;
 use crate::upstream::tests::{Peer, far};
 
@@ -20,8 +21,12 @@ use crate::upstream::tests::{Peer, far};
 struct All<F>(F);
 
 impl<F: Fn() -> Method> Authenticator for All<F> {
-    fn method(&self, _: &str, _: &str, peer: Option<IpAddr>) -> Method {
-        assert!(peer.is_some_and(|peer| peer.is_loopback()));
+    fn tls(&self) -> Option<Arc<ServerConfig>> {
+        None
+    }
+
+    fn method(&self, _: &str, caller: Caller) -> Method {
+        assert!(caller.address.is_some_and(|address| address.is_loopback()));
         (self.0)()
     }
 }
@@ -36,7 +41,7 @@ async fn opened<T>(
     let address = listener.local_addr().unwrap();
     let server = async {
         let (stream, peer) = listener.accept().await.unwrap();
-        let mut stream = Stream::Tcp(stream);
+        let mut stream = Stream::from(stream);
         // The stream is dropped here, so that a client that was sent away sees the end.
         open(&mut stream, Some(peer.ip()), auth, deadline).await
     };

@@ -6,7 +6,7 @@ use howdah_wire::frontend::{Password, Query, SaslInitialResponse, SaslResponse};
 use howdah_wire::scram::{Client, ClientKeys, MECHANISM, Verifier};
 use tokio::net::TcpListener;
 
-use super::{All, Authenticator, Method, Opened, me, open, opened};
+use super::{All, Authenticator, Caller, Method, Opened, me, open, opened};
 use crate::upstream::tests::{Peer, far, near};
 use crate::upstream::{ConnectError, KeyCache, Login, Secret, Stream, Target, connect};
 
@@ -31,7 +31,7 @@ async fn log_in(auth: &impl Authenticator, password: &str) -> (Opened, ConnectEr
     };
     let server = async {
         let (stream, peer) = listener.accept().await.unwrap();
-        open(&mut Stream::Tcp(stream), Some(peer.ip()), auth, far()).await
+        open(&mut Stream::from(stream), Some(peer.ip()), auth, far()).await
     };
     let keys = KeyCache::default();
     let (opened, connected) = tokio::join!(server, connect(&target, &login, far(), &keys));
@@ -64,8 +64,12 @@ async fn a_wrong_password_and_an_unknown_user_look_the_same() {
 struct Boxed<'a>(&'a dyn Authenticator);
 
 impl Authenticator for Boxed<'_> {
-    fn method(&self, user: &str, database: &str, peer: Option<std::net::IpAddr>) -> Method {
-        self.0.method(user, database, peer)
+    fn tls(&self) -> Option<Arc<rustls::ServerConfig>> {
+        None
+    }
+
+    fn method(&self, user: &str, caller: Caller) -> Method {
+        self.0.method(user, caller)
     }
 }
 

@@ -56,7 +56,7 @@ async fn encryption_is_declined_once() {
             peer.say(request).await;
             assert_eq!(peer.byte().await, b'N');
             peer.say(request).await;
-            assert_eq!(peer.fatal().await, "08P01");
+            assert_eq!(peer.fatal().await, "0A000");
         })
         .await;
         assert!(matches!(opened, Opened::Gone));

@@ -1,4 +1,4 @@
-//! Where policy files are, and whether they are still the same.
+//! Where watched files are, and whether they are still the same.
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
@@ -10,7 +10,7 @@ const MAX_LINKS: usize = 40;
 
 /// What tells one state of a file from another without reading it.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Stamp {
+pub(crate) struct Stamp {
     /// Device and number: another file of the same name differs, even when it has the same size and time.
     file: (u64, u64),
     size: u64,
@@ -21,7 +21,7 @@ pub(super) struct Stamp {
 
 impl Stamp {
     /// None: there is no such file.
-    pub(super) fn of(path: &Path) -> Option<Stamp> {
+    pub(crate) fn of(path: &Path) -> Option<Stamp> {
         let meta = std::fs::metadata(path).ok()?;
         Some(Stamp {
             file: (meta.dev(), meta.ino()),
@@ -34,7 +34,7 @@ impl Stamp {
 
 /// The directories in which a change may give one of these paths another file: that of the file, and that of each
 /// symbolic link on the way to it.
-pub(super) fn directories<'a>(paths: impl Iterator<Item = &'a Path>) -> BTreeSet<PathBuf> {
+pub(crate) fn directories<'a>(paths: impl Iterator<Item = &'a Path>) -> BTreeSet<PathBuf> {
     let mut found = BTreeSet::new();
     for path in paths {
         let mut links = MAX_LINKS;
