@@ -1,6 +1,6 @@
 use howdah_decision::{Demands, Otherwise, Role};
 
-use crate::{ClusterId, NodeId, NodeSpec, NodeState, Snapshot};
+use crate::{ClusterId, MustHaveSeen, NodeId, NodeSpec, NodeState, Snapshot};
 
 /// Where a read goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,17 +20,19 @@ pub struct Balancer {
 }
 
 impl Balancer {
-    /// Picks a node for a read with these demands. `in_use` counts the connections that are lent.
+    /// Picks a node for a read with these demands, of a session that wants to see its own writes. `in_use` counts the
+    /// connections that are lent.
     pub fn pick(
         &mut self,
         snapshot: &Snapshot,
         cluster: ClusterId,
         demands: &Demands,
+        seen: MustHaveSeen,
         in_use: impl Fn(NodeId) -> usize,
     ) -> Pick {
         let qualified: Vec<(NodeId, usize)> = snapshot
             .nodes(cluster)
-            .filter(|(_, spec, state)| qualifies(spec, state, demands))
+            .filter(|(_, spec, state)| qualifies(spec, state, demands) && seen.by(state))
             .map(|(node, ..)| (node, in_use(node)))
             .collect();
         if let Some(least) = qualified.iter().map(|(_, used)| *used).min() {

@@ -2,11 +2,13 @@
 
 mod balancer;
 pub mod catalog;
+mod causality;
 mod observer;
 mod snapshot;
 
 pub use balancer::{Balancer, Pick};
 pub use catalog::Catalog;
+pub use causality::{Causality, MustHaveSeen, Token};
 pub use observer::{Failure, Observer, Sample};
 pub use snapshot::{ClusterId, NodeId, NodeSpec, NodeState, Snapshot};
 

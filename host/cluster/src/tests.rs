@@ -5,7 +5,10 @@ use std::time::{Duration, Instant};
 use howdah_decision::{Demands, Otherwise, Role};
 use howdah_sql::{Catalog as _, PinReason, Volatility};
 
-use crate::{Balancer, Catalog, ClusterId, Failure, NodeId, NodeSpec, Observer, Pick, Sample};
+use crate::{
+    Balancer, Catalog, Causality, ClusterId, Failure, MustHaveSeen, NodeId, NodeSpec, Observer,
+    Pick, Sample, Token,
+};
 
 const MAIN: ClusterId = ClusterId(0);
 
@@ -73,7 +76,8 @@ fn reads_are_spread_over_replicas_that_qualify() {
     observer.observe(NodeId(1), now, replica(100));
     let snapshot = observer.observe(NodeId(2), now, replica(60));
     let mut balancer = Balancer::default();
-    let mut pick = |demands: &Demands| balancer.pick(&snapshot, MAIN, demands, |_| 0);
+    let mut pick =
+        |demands: &Demands| balancer.pick(&snapshot, MAIN, demands, MustHaveSeen::Anything, |_| 0);
     let any = Demands::default();
     let picks: Vec<Pick> = (0..4).map(|_| pick(&any)).collect();
     assert_eq!(picks.iter().filter(|p| **p == Pick::Node(NodeId(1))).count(), 2);
@@ -92,7 +96,10 @@ fn reads_are_spread_over_replicas_that_qualify() {
     assert_eq!(pick(&zone("x", Otherwise::Wait)), Pick::Wait);
     assert_eq!(pick(&zone("x", Otherwise::Refuse)), Pick::Refuse);
     let busy = |node| if node == NodeId(1) { 3 } else { 1 };
-    assert_eq!(balancer.pick(&snapshot, MAIN, &any, busy), Pick::Node(NodeId(2)));
+    assert_eq!(
+        balancer.pick(&snapshot, MAIN, &any, MustHaveSeen::Anything, busy),
+        Pick::Node(NodeId(2))
+    );
 }
 
 #[test]
@@ -190,4 +197,52 @@ fn the_worst_function_of_a_name_counts() {
     assert!(catalog.relation_is_volatile(None, "v"));
     assert!(!catalog.relation_is_volatile(Some("app"), "v"));
     assert!(catalog.operator_is_volatile("|+|"));
+}
+
+#[test]
+fn a_session_reads_where_its_writes_have_arrived() {
+    let (mut observer, begin) = (observer(), Instant::now());
+    let at = |ms: u64| begin + Duration::from_millis(ms);
+    let mut session = Causality::default();
+    let mut balancer = Balancer::default();
+    let any = Demands {
+        max_lag_ms: None,
+        max_lag_bytes: None,
+        label: None,
+        otherwise: Otherwise::Primary,
+    };
+    observer.observe(NodeId(0), at(0), primary(1, 100));
+    observer.observe(NodeId(1), at(0), replica(100));
+    let snapshot = observer.snapshot();
+    assert_eq!(session.demand(&snapshot, MAIN), MustHaveSeen::Anything);
+    session.wrote(at(5));
+    // Asked for before the write: it may be from before the write.
+    assert_eq!(session.demand(&snapshot, MAIN), MustHaveSeen::Everything);
+    observer.observe(NodeId(0), at(5), primary(1, 120));
+    assert_eq!(session.demand(&observer.snapshot(), MAIN), MustHaveSeen::Everything);
+    observer.observe(NodeId(0), at(6), primary(1, 130));
+    let token = MustHaveSeen::All(Token { timeline: 1, lsn: 130 });
+    assert_eq!(session.demand(&observer.snapshot(), MAIN), token);
+    let mut pick =
+        |observer: &Observer, seen| balancer.pick(&observer.snapshot(), MAIN, &any, seen, |_| 0);
+    observer.observe(NodeId(1), at(7), replica(129));
+    assert_eq!(pick(&observer, token), Pick::Node(NodeId(0)));
+    assert_eq!(pick(&observer, MustHaveSeen::Anything), Pick::Node(NodeId(1)));
+    observer.observe(NodeId(1), at(8), replica(130));
+    assert_eq!(pick(&observer, token), Pick::Node(NodeId(1)));
+    // What others write later does not move the point.
+    observer.observe(NodeId(0), at(9), primary(1, 500));
+    assert_eq!(session.demand(&observer.snapshot(), MAIN), token);
+    // Without a primary it still counts.
+    observer.observe(NodeId(0), at(10), Err(Failure::Silent));
+    assert_eq!(session.demand(&observer.snapshot(), MAIN), token);
+    // On another timeline it does not, and positions there are not compared with it.
+    observer.observe(NodeId(2), at(4), primary(2, 90));
+    assert_eq!(session.demand(&observer.snapshot(), MAIN), MustHaveSeen::Everything);
+    observer.observe(NodeId(2), at(12), primary(2, 95));
+    let token = MustHaveSeen::All(Token { timeline: 2, lsn: 95 });
+    assert_eq!(session.demand(&observer.snapshot(), MAIN), token);
+    assert_eq!(pick(&observer, token), Pick::Node(NodeId(2)), "the replica is on the old timeline");
+    session.wrote(at(20));
+    assert_eq!(session.demand(&observer.snapshot(), MAIN), MustHaveSeen::Everything);
 }

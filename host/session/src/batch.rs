@@ -191,6 +191,12 @@ pub(crate) fn may_read_sequences(statement: &Statement) -> bool {
         || statement.effects.iter().any(reads)
 }
 
+/// Whether a statement may change what others can read. A transaction as a whole may.
+pub(crate) fn may_write(statement: &Statement) -> bool {
+    !matches!(statement.kind, Kind::Empty | Kind::Read | Kind::Session)
+        || statement.facts.any(Facts::VOLATILE)
+}
+
 /// Whether a statement may draw a value from a sequence, itself or by a trigger or a default.
 pub(crate) fn may_draw(statement: &Statement) -> bool {
     let never = matches!(
@@ -356,6 +362,7 @@ impl<A: AsRef<Decision>> Session<A> {
                 self.batch.partial = true;
                 self.batch.replayable = false;
                 self.batch.reads = false;
+                self.wrote = true;
                 self.to_primary = true;
                 Ok(Gathered::Routed)
             }
@@ -429,6 +436,7 @@ impl<A: AsRef<Decision>> Session<A> {
             tag::FUNCTION_CALL => {
                 self.batch.replayable = false;
                 self.batch.reads = false;
+                self.wrote = true;
                 self.batch.reads_sequences = true;
                 self.to_primary = true;
                 self.batch.needs_server = true;

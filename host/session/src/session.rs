@@ -105,6 +105,8 @@ pub struct Session<A> {
     pub(crate) armed: bool,
     /// Something that may end the transaction has been sent.
     pub(crate) commits: bool,
+    /// Something that may write has come since [`Session::take_writes`] was asked last.
+    pub(crate) wrote: bool,
     /// What was known when the present batch was looked at, or the first of its transaction ([`Guide::settled`]).
     pub(crate) settled: Option<u64>,
     /// What keeps the session on its server may have gone, or may never have come: the server is to be asked.
@@ -176,6 +178,7 @@ impl<A: AsRef<Decision>> Session<A> {
             altered: (false, false),
             armed: false,
             commits: false,
+            wrote: false,
             settled: None,
             temporary: false,
             pin_in_doubt: false,
@@ -279,6 +282,11 @@ impl<A: AsRef<Decision>> Session<A> {
     /// Whether the current batch only reads, for the counters of whoever leases.
     pub fn reads(&self) -> bool {
         self.batch.reads
+    }
+
+    /// Whether anything may have been written since the last call.
+    pub fn take_writes(&mut self) -> bool {
+        std::mem::take(&mut self.wrote)
     }
 
     /// Why the session stays on its server.

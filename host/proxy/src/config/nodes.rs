@@ -28,6 +28,7 @@ pub(super) fn config(
         name: "main".to_owned(),
         nodes,
         databases: vec![super::meaning::ANY.to_owned()],
+        causal_reads: true,
         monitor: Monitor { user, password: None, database, interval, timeout },
     };
     Ok(Config {

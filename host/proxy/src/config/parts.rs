@@ -78,6 +78,8 @@ pub struct Cluster {
     pub nodes: Vec<Node>,
     /// Databases that clients find here; `*` for all that no other cluster has.
     pub databases: Vec<String>,
+    /// Whether a session's reads see its own writes, wherever they go.
+    pub causal_reads: bool,
     /// How its nodes are watched.
     pub monitor: Monitor,
 }

@@ -114,6 +114,10 @@ section! {
         /// Databases that clients find here; `"*"` stands for all that no other cluster has. By default `["*"]`
         /// for the first cluster and none for the others, which are then reached only by a policy's verdict.
         databases: Option<Vec<At<String>>> = None;
+        /// A session sees its own writes in what it reads: after a write it reads from the primary until a replica is known
+        /// to have replayed it. That is found out beside the queries, and costs none of them anything. False: replicas may
+        /// show a session less than it has written.
+        causal_reads: bool = true;
     }
 }
 

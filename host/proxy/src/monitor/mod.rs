@@ -32,6 +32,8 @@ pub struct Monitor {
     snapshot: ArcSwap<Snapshot>,
     epochs: watch::Sender<u64>,
     hints: Vec<Notify>,
+    /// By node: somebody would like to know how far it is.
+    wanted: Vec<Notify>,
     /// Volatility catalogs.
     pub catalogs: Catalogs,
     observer: Mutex<Observer>,
@@ -43,12 +45,14 @@ impl Monitor {
     /// Knows nothing yet; [`Monitor::run`] finds out.
     pub fn new(watches: Vec<Watch>, specs: Vec<NodeSpec>, keys: Arc<KeyCache>) -> Arc<Monitor> {
         let names = watches.iter().map(|w| w.name.clone()).collect();
-        let hints = specs.iter().map(|_| Notify::new()).collect();
+        let notifies = || specs.iter().map(|_| Notify::new()).collect();
+        let (hints, wanted) = (notifies(), notifies());
         let observer = Observer::new(names, specs);
         Arc::new(Monitor {
             snapshot: ArcSwap::new(observer.snapshot()),
             epochs: watch::Sender::new(0),
             hints,
+            wanted,
             catalogs: Catalogs::new(),
             observer: Mutex::new(observer),
             watches,
@@ -70,6 +74,15 @@ impl Monitor {
     pub fn hint(&self, node: NodeId) {
         if let Some(hint) = self.hints.get(usize::from(node.0)) {
             hint.notify_one();
+        }
+    }
+
+    /// Somebody waits for the nodes of a cluster to be at some point: they are probed soon.
+    pub fn want(&self, cluster: ClusterId) {
+        for (spec, wanted) in self.snapshot().specs.iter().zip(&self.wanted) {
+            if spec.cluster == cluster {
+                wanted.notify_one();
+            }
         }
     }
 

@@ -21,6 +21,10 @@ const SAMPLE: &str = "SELECT r, (SELECT system_identifier FROM pg_catalog.pg_con
 /// Least time between two attempts to reach a node that is down, hints or not.
 const RETRY: Duration = Duration::from_millis(100);
 
+/// Least time between two probes that sessions ask for because they wait for a replica to catch up. They read from the
+/// primary meanwhile.
+const PACE: Duration = Duration::from_millis(10);
+
 /// Probes one node for ever, over one connection that is kept.
 pub(super) async fn watch_node(monitor: Arc<Monitor>, node: NodeId) {
     let snapshot = monitor.snapshot();
@@ -38,12 +42,18 @@ pub(super) async fn watch_node(monitor: Arc<Monitor>, node: NodeId) {
         before = tell(&spec.name, &result, before);
         publish(&monitor, node, asked, result);
         let hint = monitor.hints.get(usize::from(node.0));
-        let Some(hint) = hint else { return };
+        let wanted = monitor.wanted.get(usize::from(node.0));
+        let (Some(hint), Some(wanted)) = (hint, wanted) else { return };
+        let wanted = async {
+            wanted.notified().await;
+            time::sleep_until(time::Instant::from_std(asked + PACE)).await;
+        };
         match &mut client {
             // The end of the connection is news by itself.
             Some(client) => tokio::select! {
                 () = time::sleep(watch.interval) => {}
                 () = hint.notified() => {}
+                () = wanted => {}
                 _ = Client::ended(client) => {}
             },
             None => {

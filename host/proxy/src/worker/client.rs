@@ -336,7 +336,8 @@ impl Guest {
                 Step::Release(disposition) => {
                     self.place.uses(None);
                     self.guide.node = None;
-                    if let Some(leased) = self.leased.take() {
+                    if let Some(mut leased) = self.leased.take() {
+                        self.note_write(&mut leased);
                         give_back(leased, disposition);
                     }
                 }
@@ -420,9 +421,18 @@ impl Guest {
         }
     }
 
+    /// A session's reads are to see what it has written; a standby cannot have been written to.
+    fn note_write(&mut self, leased: &mut Leased) {
+        let standby = leased.conn().is_some_and(|conn| conn.state.standby);
+        if self.session.take_writes() && !standby {
+            self.lessee.wrote();
+        }
+    }
+
     fn server_gone(&mut self) {
         self.place.uses(None);
-        if let Some(leased) = self.leased.take() {
+        if let Some(mut leased) = self.leased.take() {
+            self.note_write(&mut leased);
             self.ctx.shared.monitor.hint(leased.node());
         }
         self.session.server_lost(&mut self.io, &mut self.guide);

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use howdah_cluster::{ClusterId, NodeId, Pick, Snapshot};
+use howdah_cluster::{Causality, ClusterId, MustHaveSeen, NodeId, Pick, Snapshot};
 use howdah_decision::{Decision, Demands};
 use howdah_pool::{AcquireError, Grant, Lease, Patience, Permit, Pool};
 use howdah_wire::backend::ErrorReport;
@@ -32,6 +32,8 @@ pub(crate) struct Lessee {
     pub(crate) patience: Patience,
     /// A replica that is chosen only when there is no other.
     pub(crate) avoided: Option<NodeId>,
+    /// What its reads must see of its own writes; none where they need not.
+    pub(crate) causality: Option<Causality>,
     pools: Vec<(NodeId, Pool<ServerConn>)>,
 }
 
@@ -52,6 +54,7 @@ impl Lessee {
             database,
             patience: Patience::default(),
             avoided: None,
+            causality: ctx.shared.keeps_order(cluster).then(Causality::default),
             pools: Vec::new(),
         }
     }
@@ -93,7 +96,14 @@ impl Lessee {
         }
     }
 
-    fn place(&self, decision: &Decision) -> Place {
+    /// A write has been answered, or may have taken effect.
+    pub(crate) fn wrote(&mut self) {
+        if let Some(causality) = &mut self.causality {
+            causality.wrote(std::time::Instant::now());
+        }
+    }
+
+    fn place(&mut self, decision: &Decision) -> Place {
         let snapshot = self.ctx.shared.monitor.snapshot();
         let primary = |cluster| snapshot.primary(cluster).map_or(Place::Wait, Place::Node);
         match decision {
@@ -118,13 +128,22 @@ impl Lessee {
         }
     }
 
-    fn replica(&self, snapshot: &Snapshot, demands: &Demands) -> Place {
+    fn replica(&mut self, snapshot: &Snapshot, demands: &Demands) -> Place {
+        let causality = self.causality.as_mut();
+        let seen = causality.map_or(MustHaveSeen::Anything, |c| c.demand(snapshot, self.cluster));
         let mut balancer = self.ctx.balancer.borrow_mut();
         let in_use = |node| match self.avoided {
             Some(avoided) if avoided == node => usize::MAX,
             _ => self.ctx.leased(node),
         };
-        match balancer.pick(snapshot, self.cluster, demands, in_use) {
+        let pick = balancer.pick(snapshot, self.cluster, demands, seen, in_use);
+        if seen != MustHaveSeen::Anything
+            && !matches!(pick, Pick::Node(node) if snapshot.primary(self.cluster) != Some(node))
+        {
+            // The next read may find that a replica has caught up.
+            self.ctx.shared.monitor.want(self.cluster);
+        }
+        match pick {
             Pick::Node(node) => Place::Node(node),
             Pick::Wait => Place::Wait,
             Pick::Refuse => Place::Refuse(
@@ -214,7 +233,7 @@ impl Lessee {
 
     /// A connection to the primary that belongs to no pool, with these start-up parameters. Cancel safe.
     pub(crate) async fn connect_apart(
-        &self,
+        &mut self,
         parameters: &[(String, String)],
     ) -> Result<Connected, ErrorReport> {
         let settings = self.pool_settings();

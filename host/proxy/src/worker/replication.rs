@@ -23,7 +23,7 @@ pub(super) async fn serve(
     ctx: &Rc<Ctx>,
     client: &mut Stream,
     hello: ClientHello,
-    admitted: Admitted,
+    mut admitted: Admitted,
 ) -> Result<&'static str, ErrorReport> {
     if admitted.mode != PoolMode::Session {
         let message = "replication connections are not possible in transaction pooling";

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
-use howdah_cluster::NodeId;
+use howdah_cluster::{ClusterId, NodeId};
 use howdah_policy::Registry;
 use howdah_pool::{Limits, Pool};
 use parking_lot::Mutex;
@@ -136,6 +136,13 @@ impl Shared {
             // The worker has drained, and takes no more.
             counters.clients.fetch_sub(1, Ordering::Relaxed);
         }
+    }
+
+    /// Whether sessions of a cluster see their own writes in what they read from replicas.
+    pub(crate) fn keeps_order(&self, cluster: ClusterId) -> bool {
+        let config = self.config.load();
+        let cluster = config.clusters.get(usize::from(cluster.0));
+        cluster.is_some_and(|cluster| cluster.causal_reads && cluster.nodes.len() > 1)
     }
 
     /// The pool for a key, made when it is first wanted.

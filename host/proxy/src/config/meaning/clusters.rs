@@ -50,6 +50,7 @@ impl Step<'_> {
             clusters.push(Cluster {
                 nodes,
                 databases: databases.into_iter().map(|database| database.value).collect(),
+                causal_reads: cluster.causal_reads,
                 monitor: self.monitor(name.at, monitor),
                 name: name.value,
             });
