@@ -51,9 +51,10 @@ fn projects(root: &Path, out: &Path) -> String {
     source + "]"
 }
 
-/// The files of a folder and the folders in it, with their names behind a prefix; not what tools have left there.
+/// The files of a folder and the folders in it, with their names behind a prefix; not what tools have left there, nor older interfaces.
 fn listed(folder: &Path, prefix: &str) -> Vec<(String, PathBuf)> {
-    const LEFT_OUT: [&str; 5] = ["template", "target", "node_modules", "__pycache__", "tests"];
+    const LEFT_OUT: [&str; 6] =
+        ["template", "target", "node_modules", "__pycache__", "tests", "released"];
     let mut files = Vec::new();
     for name in names(folder) {
         let path = folder.join(&name);

@@ -48,6 +48,22 @@ pub(crate) struct Hooks {
 }
 
 impl Hooks {
+    /// Finds the functions of the hooks that are exported. What is wrong with one that is not whole.
+    fn of(pre: &InstancePre<State>, exported: &[&str]) -> Result<Hooks, String> {
+        macro_rules! find {
+            ($($hook:ident)*) => {
+                Hooks {$(
+                    $hook: exported
+                        .contains(&stringify!($hook))
+                        .then(|| exports::$hook::GuestIndices::new(pre))
+                        .transpose()
+                        .map_err(|error| format!(concat!("its hook ", stringify!($hook), ": {:#}"), error))?,
+                )*}
+            };
+        }
+        Ok(find!(configure session route rewrite topology retry observe tick state))
+    }
+
     /// Every hook, and whether it is there.
     fn all(&self) -> [(&'static str, bool); 9] {
         [
@@ -143,20 +159,10 @@ impl Loaded {
         component: Component,
     ) -> Result<Loaded, PolicyError> {
         let asks_back = check_imports(engine, &component, &spec)?;
-        check_exports(engine, &component, &spec)?;
+        let exported = check_exports(engine, &component, &spec)?;
         let pre = link(engine, &component, &spec)
             .map_err(|error| PolicyError::new(&spec, format!("it cannot be linked: {error:#}")))?;
-        let hooks = Hooks {
-            configure: exports::configure::GuestIndices::new(&pre).ok(),
-            session: exports::session::GuestIndices::new(&pre).ok(),
-            route: exports::route::GuestIndices::new(&pre).ok(),
-            rewrite: exports::rewrite::GuestIndices::new(&pre).ok(),
-            topology: exports::topology::GuestIndices::new(&pre).ok(),
-            retry: exports::retry::GuestIndices::new(&pre).ok(),
-            observe: exports::observe::GuestIndices::new(&pre).ok(),
-            tick: exports::tick::GuestIndices::new(&pre).ok(),
-            state: exports::state::GuestIndices::new(&pre).ok(),
-        };
+        let hooks = Hooks::of(&pre, &exported).map_err(|why| PolicyError::new(&spec, why))?;
         Ok(Loaded {
             sha256: sha256(&spec.bytes),
             kv: world.spaces.get(spec.space(), Quota::from(&spec.limits)),
@@ -320,33 +326,31 @@ fn check_imports(
     Ok(asks_back)
 }
 
-/// There must be at least one hook, and none of another version.
+/// The hooks that it exports: at least one, and none of another version.
 fn check_exports(
     engine: &Engine,
     component: &Component,
     spec: &PolicySpec,
-) -> Result<(), PolicyError> {
-    let mut found = 0;
+) -> Result<Vec<&'static str>, PolicyError> {
+    let mut found = Vec::new();
     for (name, _) in component.component_type().exports(engine) {
         let Some(interface) = name.strip_prefix(PACKAGE) else { continue };
         let (hook, version) = interface.split_once('@').unwrap_or((interface, ""));
-        if !Hooks::known().any(|known| known == hook) {
-            continue;
-        }
+        let Some(hook) = Hooks::known().find(|known| *known == hook) else { continue };
         if !version.starts_with(&VERSIONS[1..]) {
             let message = format!(
                 "it exports {name}; this howdah understands version 0.1 of howdah:policy: rebuild it against that"
             );
             return Err(PolicyError::new(spec, message));
         }
-        found += 1;
+        found.push(hook);
     }
-    if found == 0 {
+    if found.is_empty() {
         let hooks = Hooks::known().collect::<Vec<_>>().join(", ");
         let message = format!("it exports no hook of {PACKAGE}* ({hooks})");
         return Err(PolicyError::new(spec, message));
     }
-    Ok(())
+    Ok(found)
 }
 
 fn link(

@@ -30,25 +30,29 @@ pub(crate) fn add_to_linker(
                     let resource = match export {
                         "output-stream" => ResourceType::host::<OutputStream>(),
                         "pollable" => ResourceType::host::<Pollable>(),
-                        _ => continue,
+                        _ => ResourceType::host::<Absent>(),
                     };
                     linker.instance(name)?.resource(export, resource, |_, _| Ok(()))?;
                 }
                 ComponentItem::ComponentFunc(_) => {
-                    let Some(answer) = known(short, export) else { continue };
-                    linker.instance(name)?.func_new(
-                        export,
-                        move |mut store, _, given, results| {
-                            answer(store.as_context_mut(), given, results)?;
-                            given.iter().try_for_each(|value| give_back(&mut store, value))
-                        },
-                    )?;
+                    let mut instance = linker.instance(name)?;
+                    let Some(answer) = known(short, export) else {
+                        let message =
+                            format!("it called {name}#{export}, which policies do not have");
+                        instance
+                            .func_new(export, move |_, _, _, _| wasmtime::bail!("{message}"))?;
+                        continue;
+                    };
+                    instance.func_new(export, move |mut store, _, given, results| {
+                        answer(store.as_context_mut(), given, results)?;
+                        given.iter().try_for_each(|value| give_back(&mut store, value))
+                    })?;
                 }
                 _ => {}
             }
         }
     }
-    linker.define_unknown_imports_as_traps(component)
+    Ok(())
 }
 
 /// Standard output and error: `wasi:io/streams/output-stream`.
@@ -56,6 +60,9 @@ struct OutputStream;
 
 /// `wasi:io/poll/pollable` of an output stream, which always takes more.
 struct Pollable;
+
+/// All other resources. There is none of them.
+struct Absent;
 
 type Stub = fn(StoreContextMut<'_, State>, &[Val], &mut [Val]) -> Result<()>;
 

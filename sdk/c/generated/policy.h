@@ -49,7 +49,7 @@ typedef uint8_t howdah_policy_types_kind_t;
 // What else the scan found. A flag is set when it is true of any statement of the batch.
 typedef uint16_t howdah_policy_types_facts_t;
 
-// A transaction block is open. Only `rewrite` sees this flag: `route` is not asked inside a transaction.
+// A transaction block is open. `route` never sees this flag: it is not asked inside a transaction.
 #define HOWDAH_POLICY_TYPES_FACTS_IN_TRANSACTION (1 << 0)
 // Everything in the batch promises not to write: BEGIN READ ONLY, or the session's default says so.
 #define HOWDAH_POLICY_TYPES_FACTS_READ_ONLY (1 << 1)
@@ -82,7 +82,8 @@ typedef struct howdah_policy_types_refusal_t {
 } howdah_policy_types_refusal_t;
 
 // How long the host may remember an answer without asking again.
-// Whatever is chosen, an answer is forgotten with the policy version that gave it.
+// Whatever is chosen, an answer is forgotten with the policy version that gave it, and it may be forgotten sooner.
+// What it was made from limits it further: see `question`, `nodes`, `catalog`, `kv`, `clock` and `random`.
 typedef uint8_t howdah_policy_types_remember_t;
 
 // Ask every time.
@@ -131,11 +132,12 @@ typedef struct howdah_policy_types_node_t {
   howdah_policy_types_role_t   role;
   // It answered the last probe.
   bool   up;
-  // Bytes of WAL that the node has still to replay; none when unknown or on a primary.
+  // Bytes of WAL that the primary has written and the node has not replayed; none when unknown or on a primary.
   policy_option_u64_t   lag_bytes;
-  // Milliseconds since the node last replayed all it had received; none when unknown or on a primary.
+  // Milliseconds since the transaction was committed that the node replayed last; 0 when it has replayed all
+  // that the primary has; none when unknown or on a primary.
   policy_option_u64_t   lag_ms;
-  // From the configuration.
+  // Names and values, from the configuration.
   policy_list_tuple2_string_string_t   labels;
 } howdah_policy_types_node_t;
 
@@ -282,12 +284,14 @@ typedef howdah_policy_types_pool_mode_t exports_howdah_policy_session_pool_mode_
 typedef struct exports_howdah_policy_session_client_t {
   // Unique in this process.
   uint64_t   id;
+  // As it authenticated, and as it asked for.
   policy_string_t   user;
   policy_string_t   database;
+  // Empty when it said none.
   policy_string_t   application_name;
-  // IP address, without the port.
+  // IP address, without the port; `local` when it came by a Unix socket.
   policy_string_t   address;
-  // The remaining start-up parameters.
+  // Its other start-up parameters, as it sent them; `application_name` is among them.
   policy_list_tuple2_string_string_t   parameters;
 } exports_howdah_policy_session_client_t;
 
@@ -301,6 +305,8 @@ typedef struct {
   uint32_t val;
 } policy_option_u32_t;
 
+// Of what several policies say, for each field the first counts that says something: not none, not 0, and for
+// settings each name for itself.
 typedef struct exports_howdah_policy_session_admission_t {
   // Connect to the server as this user instead.
   policy_option_string_t   user;
@@ -310,13 +316,16 @@ typedef struct exports_howdah_policy_session_admission_t {
   policy_option_string_t   cluster;
   // Pool this session in this mode instead.
   exports_howdah_policy_session_option_pool_mode_t   pool_mode;
-  // Settings to apply as if the client had sent them at start-up.
+  // Settings to apply as if the client had sent them at start-up. At most 64.
   policy_list_tuple2_string_string_t   settings;
-  // Of the clients that wait for a server, those with a higher priority go first; 0 for most.
+  // Of the clients that wait for a server, those with a higher priority go first, however long others have
+  // waited; 0 for most.
   int8_t   priority;
-  // Wait at most this many milliseconds for a server, instead of the pool's `wait_timeout`.
+  // Wait at most this many milliseconds for a server, instead of the pool's `wait_timeout`: each time that one
+  // is needed. Then the statement fails with 53300, and the session goes on.
   policy_option_u32_t   max_wait_ms;
-  // A small number that the other hooks see, and that remembered answers may depend on.
+  // A small number that the other hooks see, and that remembered answers may depend on; 0 for none. All policies
+  // see the same one.
   uint32_t   class_;
 } exports_howdah_policy_session_admission_t;
 
@@ -331,6 +340,7 @@ typedef struct exports_howdah_policy_session_decision_t {
 // Leave it to the next policy; accepted when no policy has an opinion.
 #define EXPORTS_HOWDAH_POLICY_SESSION_DECISION_NO_OPINION 0
 #define EXPORTS_HOWDAH_POLICY_SESSION_DECISION_ACCEPT 1
+// The client gets the error and is gone; no further policy is asked.
 #define EXPORTS_HOWDAH_POLICY_SESSION_DECISION_REFUSE 2
 
 typedef howdah_policy_types_kind_t exports_howdah_policy_route_kind_t;
@@ -346,7 +356,7 @@ typedef uint8_t exports_howdah_policy_route_otherwise_t;
 
 // Use the primary.
 #define EXPORTS_HOWDAH_POLICY_ROUTE_OTHERWISE_PRIMARY 0
-// Wait for one, as long as the pool's `wait_timeout` allows.
+// Wait for one, as long as the session may wait for a server; then 57P03.
 #define EXPORTS_HOWDAH_POLICY_ROUTE_OTHERWISE_WAIT 1
 // Refuse with 57P03.
 #define EXPORTS_HOWDAH_POLICY_ROUTE_OTHERWISE_REFUSE 2
@@ -361,7 +371,7 @@ typedef struct exports_howdah_policy_route_demands_t {
   policy_option_u64_t   max_lag_ms;
   // At most this many bytes of WAL behind.
   policy_option_u64_t   max_lag_bytes;
-  // Only nodes with this label.
+  // Only nodes with this label: its name and its value.
   policy_option_tuple2_string_string_t   label;
   exports_howdah_policy_route_otherwise_t   otherwise;
 } exports_howdah_policy_route_demands_t;
@@ -376,7 +386,7 @@ typedef struct {
   size_t len;
 } policy_list_list_option_string_t;
 
-// A result that the host sends without asking any server. All columns are of type text.
+// A result that the host sends without asking any server. All columns are of type text; a value of `none` is NULL.
 typedef struct exports_howdah_policy_route_table_t {
   policy_list_string_t   columns;
   policy_list_list_option_string_t   rows;
@@ -430,14 +440,16 @@ typedef struct exports_howdah_policy_rewrite_outcome_t {
 } exports_howdah_policy_rewrite_outcome_t;
 
 #define EXPORTS_HOWDAH_POLICY_REWRITE_OUTCOME_UNCHANGED 0
-// The new text. It must have the same parameters ($1, $2, …), at most 1 MiB,
+// The new text. It must have the same parameters ($1, $2, …), at most `limits.rewrite` bytes (1 MiB),
 // and must not move a transaction boundary: otherwise it counts as a failure of the policy.
 #define EXPORTS_HOWDAH_POLICY_REWRITE_OUTCOME_TEXT 1
+// The client gets the error in the statement's place, and an open transaction has failed.
 #define EXPORTS_HOWDAH_POLICY_REWRITE_OUTCOME_REFUSE 2
 
 typedef struct exports_howdah_policy_rewrite_verdict_t {
   exports_howdah_policy_rewrite_outcome_t   outcome;
-  // `digest` and `digest-and-class` are allowed only with `unchanged` and `refuse`: with a new text they mean `text`.
+  // `digest` and `digest-and-class` are allowed only with `unchanged` and `refuse`: with a new text they mean
+  // `text`.
   exports_howdah_policy_rewrite_remember_t   remember;
 } exports_howdah_policy_rewrite_verdict_t;
 
@@ -586,8 +598,9 @@ extern void howdah_policy_question_user(policy_string_t *ret);
 extern void howdah_policy_question_database(policy_string_t *ret);
 // `application_name`, as the client last set it.
 extern void howdah_policy_question_application_name(policy_string_t *ret);
-// The value bound to `$number`, counted from 1. Absent in `rewrite` and `retry`, for simple queries, and for a statement that
-// is prepared without being executed in the same batch. An answer that looked at one is not remembered.
+// The value bound to `$number`, counted from 1. Absent in `rewrite` and `retry`, for simple queries, and for a
+// statement that is prepared without being executed in the same batch. An answer that looked at one is not
+// remembered.
 extern bool howdah_policy_question_parameter(uint16_t number, howdah_policy_question_parameter_value_t *ret);
 // The constant at this place, counted from 0 in the order of the text: what the digest leaves out.
 // Strings without their quotes and escapes, numbers as written, with their sign; of `B'…'`, `X'…'` and `U&'…'`
@@ -613,8 +626,8 @@ extern bool howdah_policy_kv_set(policy_string_t *key, policy_list_u8_t *value, 
 extern void howdah_policy_kv_delete(policy_string_t *key);
 // Sets a value if the present one is as expected; none: if there is none. Tells whether it was.
 extern bool howdah_policy_kv_compare_and_swap(policy_string_t *key, policy_list_u8_t *maybe_expected, policy_list_u8_t *value, uint64_t *maybe_ttl_ms, bool *ret, howdah_policy_kv_error_t *err);
-// Adds to a number, which is 0 when it is not there, and tells the sum. It is kept as decimal digits. `ttl-ms` counts
-// from when the number was first there, so that a key per window counts what happens in it.
+// Adds to a number, which is 0 when it is not there, and tells the sum. It is kept as decimal digits. `ttl-ms`
+// counts from when the number was first there, so that a key per window counts what happens in it.
 extern bool howdah_policy_kv_increment(policy_string_t *key, int64_t by, uint64_t *maybe_ttl_ms, int64_t *ret, howdah_policy_kv_error_t *err);
 
 // Imported Functions from `howdah:policy/clock@0.1.0`
@@ -627,7 +640,8 @@ extern uint64_t howdah_policy_clock_wall_ms(void);
 extern uint64_t howdah_policy_random_next(void);
 
 // Imported Functions from `howdah:policy/nodes@0.1.0`
-// All nodes of all clusters, as of the last change that the `topology` hook would be told of. An answer that looked at them is remembered until the next change of the topology.
+// All nodes of all clusters, as of the last change that the `topology` hook would be told of. An answer that
+// looked at them is remembered until the next such change.
 extern void howdah_policy_nodes_all(howdah_policy_nodes_list_node_t *ret);
 
 // Imported Functions from `howdah:policy/catalog@0.1.0`

@@ -29,6 +29,21 @@ pub fn primary_only() -> Arc<[u8]> {
     Arc::clone(BYTES.get_or_init(|| std::fs::read(policy("user-to-replica")).unwrap().into()))
 }
 
+/// The same component with another word of the same length in its names.
+pub fn renamed(bytes: &[u8], from: &str, to: &str) -> Arc<[u8]> {
+    assert_eq!(from.len(), to.len());
+    let mut bytes = bytes.to_vec();
+    let mut at = 0;
+    let mut found = 0;
+    while let Some(next) = bytes[at..].windows(from.len()).position(|w| w == from.as_bytes()) {
+        at += next;
+        bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
+        found += 1;
+    }
+    assert!(found > 0, "{from} is not in the component");
+    bytes.into()
+}
+
 /// A policy of these bytes with these settings.
 pub fn spec(bytes: Arc<[u8]>, settings: &[(&str, &str)]) -> PolicySpec {
     let text = |(name, value): &(&str, &str)| {

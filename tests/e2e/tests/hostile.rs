@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use howdah_decision::{Decision, Facts, Retry, Rewrite, Safety, SessionDecision};
-use howdah_e2e::house::{House, Known, first, hostile, misbehaving, scan, spec, well};
+use howdah_e2e::house::{House, Known, first, hostile, misbehaving, renamed, scan, spec, well};
 use howdah_e2e::{Running, component, connect, policy, shared, try_value, value};
 use howdah_policy::{Grants, Limits, OnFailure, Options, PolicySpec, Question, Registry};
 
@@ -145,21 +145,6 @@ fn repeated_failures_lead_to_quarantine_and_a_new_file_releases() {
     assert_eq!(house.failures(), 1);
 }
 
-/// The same component with another word of the same length in its names.
-fn renamed(from: &str, to: &str) -> Arc<[u8]> {
-    assert_eq!(from.len(), to.len());
-    let mut bytes = hostile().to_vec();
-    let mut at = 0;
-    let mut found = 0;
-    while let Some(next) = bytes[at..].windows(from.len()).position(|w| w == from.as_bytes()) {
-        at += next;
-        bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
-        found += 1;
-    }
-    assert!(found > 0, "{from} is not in the component");
-    bytes.into()
-}
-
 #[test]
 fn what_is_no_policy_is_refused_and_the_old_chain_stays() {
     let house = House::of(vec![well()]);
@@ -170,6 +155,7 @@ fn what_is_no_policy_is_refused_and_the_old_chain_stays() {
     let mut huge = b"\0asm".to_vec();
     huge.resize(Limits::COMPONENT + 1, 0);
     let bytes = |bytes| spec(bytes, &[]);
+    let other = |from, to| renamed(&hostile(), from, to);
     let cases = [
         (bytes(Arc::from(*b"")), "it is not a WebAssembly component"),
         (bytes(Arc::from(*b"#!/bin/sh")), "it is not a WebAssembly component"),
@@ -177,10 +163,10 @@ fn what_is_no_policy_is_refused_and_the_old_chain_stays() {
         (bytes(cut), "it is not a valid component"),
         (bytes(huge.into()), "it is larger than 67108864 bytes"),
         (bytes(component), "it exports no hook of howdah:policy/*"),
-        (bytes(renamed("policy/route@0.1.0", "policy/route@0.2.0")), "rebuild it against that"),
-        (bytes(renamed("policy/log@0.1.0", "policy/log@0.9.0")), "rebuild it against that"),
-        (bytes(renamed("policy/log@0.1.0", "policy/kvs@0.1.0")), "which howdah does not offer"),
-        (bytes(renamed("howdah:policy/log", "howdah:police/log")), "which howdah does not offer"),
+        (bytes(other("policy/route@0.1.0", "policy/route@0.2.0")), "rebuild it against that"),
+        (bytes(other("policy/log@0.1.0", "policy/log@0.9.0")), "rebuild it against that"),
+        (bytes(other("policy/log@0.1.0", "policy/kvs@0.1.0")), "which howdah does not offer"),
+        (bytes(other("howdah:policy/log", "howdah:police/log")), "which howdah does not offer"),
         (misbehaving("configure", ""), "it does not accept its settings: on purpose"),
         (misbehaving("configure", "panic"), "configure failed: it panicked"),
         (misbehaving("configure", "loop"), "configure failed: it exceeded its time limit"),

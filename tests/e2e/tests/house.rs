@@ -65,6 +65,7 @@ fn arrows_point_where_they_should() {
         "user-to-replica",
         "rewrite-tag",
         "hostile",
+        "oldest",
     ] {
         for needed in &dependencies[outside] {
             let door = needed == "howdah-sdk" || !needed.starts_with("howdah");

@@ -92,17 +92,15 @@ impl Drop for Counted {
 /// A client that has authenticated: policies are asked, it is greeted, and then served.
 async fn welcome(ctx: &Rc<Ctx>, stream: &mut Stream, peer: Option<IpAddr>, hello: ClientHello) {
     let id = ctx.shared.next_client.fetch_add(1, Ordering::Relaxed);
-    let outcome = async {
-        let admitted = admit(ctx, id, peer, &hello).await?;
-        let chain = Rc::clone(&admitted.guide.chain);
-        let served = match &hello.replication {
-            None => Ok(Guest::greet(ctx, id, hello, admitted).await?.run(stream).await),
-            Some(_) => replication::serve(ctx, stream, hello, admitted).await,
-        };
-        ctx.policies.closed(&chain, id);
-        served
+    let outcome = match may_come(ctx) {
+        Ok(()) => {
+            let outcome = served(ctx, stream, id, peer, hello).await;
+            ctx.policies.closed(&ctx.policies.chain(id), id);
+            outcome
+        }
+        Err(report) => Err(report),
     };
-    match outcome.await {
+    match outcome {
         Ok(end) => tracing::debug!(client = id, end, "client gone"),
         Err(report) => {
             ctx.counters().refused.fetch_add(1, Ordering::Relaxed);
@@ -112,6 +110,21 @@ async fn welcome(ctx: &Rc<Ctx>, stream: &mut Stream, peer: Option<IpAddr>, hello
             // It may have gone.
             let _ = stream.write_all(&out).await;
         }
+    }
+}
+
+/// From the policies' answer to the client's end, and why it ended.
+async fn served(
+    ctx: &Rc<Ctx>,
+    stream: &mut Stream,
+    id: u64,
+    peer: Option<IpAddr>,
+    hello: ClientHello,
+) -> Result<&'static str, ErrorReport> {
+    let admitted = admit(ctx, id, peer, &hello).await?;
+    match &hello.replication {
+        None => Ok(Guest::greet(ctx, id, hello, admitted).await?.run(stream).await),
+        Some(_) => replication::serve(ctx, stream, hello, admitted).await,
     }
 }
 
@@ -135,13 +148,9 @@ pub(super) struct Admitted {
     pub(super) settings: Arc<Settings>,
 }
 
-async fn admit(
-    ctx: &Rc<Ctx>,
-    id: u64,
-    peer: Option<IpAddr>,
-    hello: &ClientHello,
-) -> Result<Admitted, ErrorReport> {
-    let config = ctx.shared.config.load_full();
+/// Whether there is room for one more client.
+fn may_come(ctx: &Ctx) -> Result<(), ErrorReport> {
+    let config = ctx.shared.config.load();
     if ctx.shared.clients() > config.limits.max_clients {
         let most = config.limits.max_clients;
         return Err(ErrorReport::fatal(b"53300", "sorry, too many clients already")
@@ -151,6 +160,16 @@ async fn admit(
     if ctx.draining.get() {
         return Err(ErrorReport::fatal(b"57P03", "the proxy is shutting down"));
     }
+    Ok(())
+}
+
+async fn admit(
+    ctx: &Rc<Ctx>,
+    id: u64,
+    peer: Option<IpAddr>,
+    hello: &ClientHello,
+) -> Result<Admitted, ErrorReport> {
+    let config = ctx.shared.config.load_full();
     let no_database = || {
         let message = format!("database \"{}\" does not exist", hello.database);
         ErrorReport::fatal(b"3D000", &message)

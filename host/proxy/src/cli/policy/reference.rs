@@ -33,16 +33,18 @@ pub(crate) fn hooks_reference(wit: &Path) -> anyhow::Result<String> {
         .filter(|path| path.extension().is_some_and(|end| end == "wit"))
         .collect();
     files.sort();
-    let mut all = Vec::new();
+    let (mut all, mut about) = (Vec::new(), String::new());
     for file in files {
         let text = std::fs::read_to_string(&file).with_context(|| file.display().to_string())?;
-        all.extend(interfaces(&text));
+        let (found, package) = interfaces(&text);
+        all.extend(found);
+        about.push_str(&package);
     }
     let place = |one: &Interface| HOOKS.iter().position(|hook| *hook == one.name);
     let (mut hooks, rest): (Vec<_>, Vec<_>) = all.into_iter().partition(|one| place(one).is_some());
     hooks.sort_by_key(place);
     let (types, offered): (Vec<_>, Vec<_>) = rest.into_iter().partition(|one| one.name == "types");
-    let mut page = INTRODUCTION.to_owned();
+    let mut page = format!("{INTRODUCTION}\n## What holds for all\n\n{about}");
     section(&mut page, "What a policy exports", &hooks);
     section(&mut page, "What the host offers", &offered);
     section(&mut page, "Words that all share", &types);
@@ -57,10 +59,10 @@ fn section(page: &mut String, title: &str, interfaces: &[Interface]) {
     }
 }
 
-/// Takes a file apart by the form that all files of `wit/` have: `interface NAME {` and `}` stand at the beginning of
-/// a line, with the comment right above.
-fn interfaces(text: &str) -> Vec<Interface> {
-    let mut found = Vec::new();
+/// Takes a file apart by the form that all files of `wit/` have: `package`, `interface NAME {` and `}` stand at the
+/// beginning of a line, with the comment right above. Its interfaces, and the comment on the package.
+fn interfaces(text: &str) -> (Vec<Interface>, String) {
+    let (mut found, mut package) = (Vec::new(), String::new());
     let (mut about, mut open): (String, Option<Interface>) = (String::new(), None);
     for line in text.lines() {
         if let Some(interface) = &mut open {
@@ -73,11 +75,13 @@ fn interfaces(text: &str) -> Vec<Interface> {
         } else if let Some(comment) = line.strip_prefix("///") {
             about.push_str(comment.trim_start());
             about.push('\n');
+        } else if line.starts_with("package ") {
+            package = std::mem::take(&mut about);
         } else {
             let name = line.strip_prefix("interface ").and_then(|rest| rest.strip_suffix(" {"));
             let about = std::mem::take(&mut about);
             open = name.map(|name| Interface { name: name.to_owned(), about, body: String::new() });
         }
     }
-    found
+    (found, package)
 }
