@@ -116,6 +116,11 @@ impl Shared {
         self.counters.iter().map(Counters::clients).sum()
     }
 
+    /// Clients that wait for a connection of a pool.
+    pub fn waiting(&self) -> usize {
+        self.pools.lock().values().map(|pool| pool.stats().waiting).sum()
+    }
+
     /// Batches that a node has run: those that only read, and the others.
     pub fn batches(&self, node: usize) -> (u64, u64) {
         let sum = |pick: fn(&Counters) -> &Vec<AtomicU64>| {

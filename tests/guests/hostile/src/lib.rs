@@ -100,18 +100,26 @@ impl Configure for Hostile {
 }
 
 impl Session for Hostile {
-    fn open(&mut self, _client: &Client) -> SessionDecision {
+    fn open(&mut self, client: &Client) -> SessionDecision {
         let mut admission = Admission { class: 7, ..Admission::default() };
         if self.called("session") {
             match self.mode.as_str() {
                 "unknown cluster" => admission.cluster = Some("nowhere".into()),
                 "no user" => admission.user = Some(String::new()),
                 "setting" => admission.settings.push(("x; DROP TABLE t".into(), "1".into())),
+                "patience" => patience(&mut admission, &client.application_name),
                 _ => {}
             }
         }
         SessionDecision::Accept(admission)
     }
+}
+
+/// The client says itself how it waits for a server: `5/300` is priority 5, and at most 300 ms.
+fn patience(admission: &mut Admission, said: &str) {
+    let (priority, wait) = said.split_once('/').unwrap_or_default();
+    admission.priority = priority.parse().unwrap_or_default();
+    admission.max_wait_ms = wait.parse().ok();
 }
 
 impl Route for Hostile {
