@@ -94,10 +94,34 @@ impl Spaces {
         Arc::clone(space) as Arc<dyn Store>
     }
 
+    /// How much is in each, by name. What has expired does not count.
+    pub(crate) fn status(&self) -> Vec<SpaceStatus> {
+        let status = |(name, space): (&String, &Arc<Space>)| {
+            space.sweep(Instant::now());
+            let (keys, bytes) = (&space.keys, &space.bytes);
+            let read = |count: &AtomicUsize| count.load(Ordering::Relaxed);
+            SpaceStatus { name: name.clone(), keys: read(keys), bytes: read(bytes) }
+        };
+        let mut all: Vec<SpaceStatus> = self.by_name.lock().iter().map(status).collect();
+        all.sort_by(|one, other| one.name.cmp(&other.name));
+        all
+    }
+
     /// Forgets the spaces that no policy of the chain or of a transaction's older chain uses.
     pub(crate) fn tidy(&self) {
         self.by_name.lock().retain(|_, space| Arc::strong_count(space) > 1);
     }
+}
+
+/// How much is in a space of shared values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpaceStatus {
+    /// Its name: that of its policy, or what `kv_space` says.
+    pub name: String,
+    /// Values in it.
+    pub keys: usize,
+    /// What they take, as `limits.kv_bytes` counts them.
+    pub bytes: usize,
 }
 
 /// A space without a name.

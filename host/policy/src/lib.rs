@@ -35,7 +35,7 @@ pub use beside::FailedAt;
 pub use chain::{Answer, Background, Chain, Interest, Question, Source, Who};
 pub use heard::{Heard, Said};
 pub use inspect::Description;
-pub use kv::{Due, News, Room, Sharing, Values, Written};
+pub use kv::{Due, News, Room, Sharing, SpaceStatus, Values, Written};
 pub use metrics::{Histogram, Metric};
 pub use registry::{Applied, Options, Registry};
 pub use spec::{

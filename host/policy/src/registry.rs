@@ -14,7 +14,7 @@ use wasmtime::component::Component;
 use crate::artefacts::Artefacts;
 use crate::engine::{Ticker, engine};
 use crate::host::{Topology, World};
-use crate::kv::{Quota, Sharing, Values};
+use crate::kv::{Quota, Sharing, SpaceStatus, Values};
 use crate::loaded::Loaded;
 use crate::place::{Compiled, Place, Workshop};
 use crate::priority;
@@ -299,6 +299,11 @@ impl Registry {
     /// Says that other proxies have copies of the policies' shared values, and gives what to exchange them by.
     pub fn share_values(&self) -> Sharing {
         Sharing::new(Arc::clone(&self.world))
+    }
+
+    /// How much is in the spaces of shared values.
+    pub fn spaces(&self) -> Vec<SpaceStatus> {
+        self.world.spaces.status()
     }
 
     /// A space of shared values, for those who look at it or change it from outside of a policy. What they set may use as

@@ -1,7 +1,7 @@
 //! The operators' socket: a line comes in, a line of JSON goes out.
 //!
-//! The lines are `status`, `promote NAME`, `rollback NAME` and `release NAME`. The answer is `{"policies": […]}`,
-//! `{"done": true}` or `{"error": "…"}`.
+//! The lines are `status`, `promote NAME`, `rollback NAME` and `release NAME`. The answer is
+//! `{"policies": […], "kv": {…}}`, `{"done": true}` or `{"error": "…"}`.
 
 use std::io::ErrorKind;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
@@ -10,12 +10,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use howdah_policy::{Metric, PolicyError, PolicyStatus, Registry, TrialStatus};
+use howdah_policy::{Metric, PolicyError, PolicyStatus, Registry, SpaceStatus, TrialStatus};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::task::{spawn_blocking, spawn_local};
+
+use crate::kv;
 
 #[cfg(test)]
 mod tests;
@@ -33,6 +35,14 @@ const PAUSE: Duration = Duration::from_millis(50);
 pub(crate) struct Control {
     listener: UnixListener,
     path: PathBuf,
+}
+
+/// What operators are told of, and give orders to.
+#[derive(Clone)]
+pub(crate) struct Operated {
+    pub(crate) registry: Arc<Registry>,
+    /// How shared values are exchanged, if they are.
+    pub(crate) kv: Option<Arc<kv::Status>>,
 }
 
 impl Drop for Control {
@@ -64,16 +74,16 @@ impl Control {
     }
 
     /// Answers until it is dropped.
-    pub(crate) async fn serve(self, registry: Arc<Registry>) {
+    pub(crate) async fn serve(self, operated: Operated) {
         let places = Arc::new(Semaphore::new(MOST));
         loop {
             let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
             match self.listener.accept().await {
                 Ok((stream, _)) => {
-                    let registry = Arc::clone(&registry);
+                    let operated = operated.clone();
                     spawn_local(async move {
                         // Whoever asked has gone, or never asked.
-                        let _ = tokio::time::timeout(PATIENCE, answer(stream, registry)).await;
+                        let _ = tokio::time::timeout(PATIENCE, answer(stream, operated)).await;
                         drop(place);
                     });
                 }
@@ -86,7 +96,7 @@ impl Control {
     }
 }
 
-async fn answer(mut stream: UnixStream, registry: Arc<Registry>) -> std::io::Result<()> {
+async fn answer(mut stream: UnixStream, operated: Operated) -> std::io::Result<()> {
     // The mode of the socket was that of all files for an instant.
     let uid = stream.peer_cred()?.uid();
     if uid != 0 && uid != rustix::process::geteuid().as_raw() {
@@ -100,25 +110,25 @@ async fn answer(mut stream: UnixStream, registry: Arc<Registry>) -> std::io::Res
         }
     }
     // Starting instances takes a while.
-    let document = spawn_blocking(move || obey(&registry, &line)).await?;
+    let document = spawn_blocking(move || obey(&operated, &line)).await?;
     stream.write_all(format!("{document}\n").as_bytes()).await
 }
 
 /// Does what a line says.
-fn obey(registry: &Registry, line: &[u8]) -> Value {
+fn obey(operated: &Operated, line: &[u8]) -> Value {
     let line = std::str::from_utf8(line).ok().and_then(|line| line.strip_suffix('\n'));
     let Some(line) = line else {
         return json!({ "error": format!("expected a line of at most {MAX_LINE} bytes of UTF-8") });
     };
     let (word, policy) = line.split_once(' ').unwrap_or((line, ""));
     let order: fn(&Registry, &str) -> Result<(), PolicyError> = match word {
-        "status" if policy.is_empty() => return status(registry),
+        "status" if policy.is_empty() => return status(operated),
         "promote" => Registry::promote,
         "rollback" => Registry::rollback,
         "release" => Registry::release,
         _ => return json!({ "error": "expected status, or promote, rollback or release NAME" }),
     };
-    match order(registry, policy) {
+    match order(&operated.registry, policy) {
         Ok(()) => {
             tracing::info!(policy, order = word, "an operator's order was carried out");
             json!({ "done": true })
@@ -127,10 +137,26 @@ fn obey(registry: &Registry, line: &[u8]) -> Value {
     }
 }
 
-/// What is known of all policies.
-pub(crate) fn status(registry: &Registry) -> Value {
+/// What is known of all policies, and of the values that they share.
+fn status(Operated { registry, kv }: &Operated) -> Value {
     let policies: Vec<Value> = registry.status().iter().map(policy).collect();
-    json!({ "generation": registry.generation(), "policies": policies })
+    let space = |space: SpaceStatus| json!({ "name": space.name, "keys": space.keys, "bytes": space.bytes });
+    let spaces: Vec<Value> = registry.spaces().into_iter().map(space).collect();
+    let kv = json!({ "redis": kv.as_deref().map(redis), "spaces": spaces });
+    json!({ "generation": registry.generation(), "policies": policies, "kv": kv })
+}
+
+fn redis(status: &kv::Status) -> Value {
+    let seconds = |duration: Duration| duration.as_secs();
+    json!({
+        "connected": status.connected(),
+        "away_seconds": status.away().map(seconds),
+        "last_exchange_seconds": status.last_exchange().map(seconds),
+        "exchanges": status.exchanges(),
+        "failures": status.failures(),
+        "dropped": status.refused(),
+        "last_failure": status.last_failure(),
+    })
 }
 
 fn policy(status: &PolicyStatus) -> Value {

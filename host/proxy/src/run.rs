@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{LocalSet, spawn_local};
 
 use crate::config::{Config, Source};
-use crate::control::Control;
+use crate::control::{Control, Operated};
 use crate::kv::{self, Exchange};
 use crate::monitor::{Monitor, Watch};
 use crate::peers::Peers;
@@ -159,7 +159,9 @@ fn control(
         };
         match config.control.as_deref().map(Control::bind).transpose() {
             Ok(socket) => {
-                socket.map(|socket| spawn_local(socket.serve(Arc::clone(&shared.registry))));
+                let registry = Arc::clone(&shared.registry);
+                let kv = exchange.as_ref().map(Exchange::status);
+                socket.map(|socket| spawn_local(socket.serve(Operated { registry, kv })));
             }
             Err(error) => {
                 let _ = bound.send(Err(error));

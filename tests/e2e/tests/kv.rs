@@ -36,8 +36,9 @@ impl Drop for Redis {
 /// A proxy with this policy, which has these settings and all grants.
 fn with(redis: &Redis, component: &str, settings: &str) -> Running {
     let directory = tempfile::tempdir().unwrap();
+    let control = directory.path().join("control");
     let text = format!(
-        "listen = [\"127.0.0.1:0\"]\nworkers = 2\n[kv]\nurl = \"redis://127.0.0.1:{}\"\nrefresh = \"10ms\"\n\
+        "listen = [\"127.0.0.1:0\"]\nworkers = 2\ncontrol = {control:?}\n[kv]\nurl = \"redis://127.0.0.1:{}\"\nrefresh = \"10ms\"\n\
          [[policy]]\nname = \"counts\"\npath = {:?}\nlimits.time = \"1s\"\n\
          grants = [\"metrics\", \"kv\", \"clock\", \"random\", \"nodes\", \"catalog\"]\n\
          [policy.settings]\n{settings}\n[cluster.main]\nnodes = {:?}\n",
@@ -50,6 +51,19 @@ fn with(redis: &Redis, component: &str, settings: &str) -> Running {
 
 fn running(redis: &Redis) -> Running {
     with(redis, "hostile", "hook = \"route\"\nmode = \"shared\"")
+}
+
+/// What `howdah policy status --json` says of shared values.
+fn status(proxy: &Running) -> serde_json::Value {
+    let actions = howdah::cli::Actions {
+        run: |_, _| anyhow::bail!("nothing is to run"),
+        demo: |_| anyhow::bail!("nothing is to be shown"),
+    };
+    let socket = proxy.directory.path().join("control");
+    let typed = ["howdah", "policy", "status", "--json", "--socket", socket.to_str().unwrap()];
+    let mut out = Vec::new();
+    howdah::cli::execute_from(typed, &actions, &mut out).unwrap();
+    serde_json::from_slice::<serde_json::Value>(&out).unwrap()["kv"].take()
 }
 
 /// What the policy says after it has counted one more.
@@ -73,6 +87,13 @@ async fn policies_of_two_proxies_count_together() {
         own += 1;
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+    let told = status(&b);
+    assert_eq!(told["redis"]["connected"], true, "{told}");
+    assert!(told["redis"]["exchanges"].as_u64() > Some(0), "{told}");
+    assert_eq!(
+        (&told["spaces"][0]["name"], &told["spaces"][0]["keys"]),
+        (&"counts".into(), &1.into())
+    );
     // What was counted last is told before a proxy ends.
     count(&client).await;
     drop(client);

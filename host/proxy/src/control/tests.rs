@@ -28,6 +28,10 @@ fn spec(bytes: Vec<u8>) -> PolicySpec {
 
 impl House {
     fn new() -> House {
+        House::with(None)
+    }
+
+    fn with(kv: Option<Arc<kv::Status>>) -> House {
         let directory = tempfile::tempdir().unwrap();
         let registry = Registry::new(Options { workers: 1 }).unwrap();
         registry.apply(vec![spec(READ_WRITE_SPLIT.to_vec())]).unwrap();
@@ -39,7 +43,7 @@ impl House {
             local.block_on(&runtime.unwrap(), async {
                 let control = Control::bind(&path).unwrap();
                 ready.send(()).unwrap();
-                control.serve(served).await;
+                control.serve(Operated { registry: served, kv }).await;
             });
         });
         bound.recv().unwrap();
@@ -105,6 +109,34 @@ fn a_trial_is_shown() {
     let table = house.howdah(&["status"]).unwrap();
     assert!(table.contains(&format!("on trial: {short} as shadow")), "{table}");
     assert!(table.contains("compared: 0 agreed, 0 disagreed, 0 skipped"), "{table}");
+}
+
+#[test]
+fn shared_values_are_shown() {
+    let house = House::new();
+    let values = house.registry.values("counts", &howdah_policy::Limits::default());
+    assert!(values.set("k", b"12345", None));
+    let table = house.howdah(&["status"]).unwrap();
+    assert!(table.contains("shared values: in memory\n  counts: 1 keys, 70 bytes\n"), "{table}");
+    let json = |house: &House| -> Value {
+        serde_json::from_str(&house.howdah(&["status", "--json"]).unwrap()).unwrap()
+    };
+    let space = json!({ "name": "counts", "keys": 1, "bytes": 70 });
+    let status = json(&house);
+    assert_eq!(status["kv"]["redis"], Value::Null);
+    assert!(status["kv"]["spaces"].as_array().unwrap().contains(&space), "{status}");
+}
+
+#[test]
+fn an_absent_redis_is_shown() {
+    let status = Arc::new(kv::Status::default());
+    let house = House::with(Some(Arc::clone(&status)));
+    let table = house.howdah(&["status"]).unwrap();
+    assert!(table.contains("shared values: Redis is away for 0 s; never exchanged"), "{table}");
+    let json = house.howdah(&["status", "--json"]).unwrap();
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["kv"]["redis"]["connected"], false);
+    assert_eq!(json["kv"]["redis"]["last_exchange_seconds"], Value::Null);
 }
 
 #[test]

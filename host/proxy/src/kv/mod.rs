@@ -8,8 +8,8 @@ mod message;
 mod tests;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use howdah_policy::{Due, Room, Sharing};
 use parking_lot::Mutex;
@@ -34,19 +34,45 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// How the exchange goes.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Status {
-    connected: AtomicBool,
     exchanges: AtomicU64,
     failures: AtomicU64,
     refused: AtomicU64,
-    last_failure: Mutex<Option<String>>,
+    link: Mutex<Link>,
+}
+
+/// How it is with Redis.
+#[derive(Debug)]
+struct Link {
+    /// Since when it is away.
+    away: Option<Instant>,
+    exchanged: Option<Instant>,
+    last_failure: Option<String>,
+}
+
+impl Default for Status {
+    fn default() -> Status {
+        let link = Link { away: Some(Instant::now()), exchanged: None, last_failure: None };
+        let zero = AtomicU64::default;
+        Status { exchanges: zero(), failures: zero(), refused: zero(), link: Mutex::new(link) }
+    }
 }
 
 impl Status {
     /// Whether the last exchange went well.
     pub fn connected(&self) -> bool {
-        self.connected.load(Ordering::SeqCst)
+        self.away().is_none()
+    }
+
+    /// For how long Redis has been away, if it is; before the first exchange, since the start.
+    pub fn away(&self) -> Option<Duration> {
+        self.link.lock().away.map(|since| since.elapsed())
+    }
+
+    /// How long ago the last exchange went well.
+    pub fn last_exchange(&self) -> Option<Duration> {
+        self.link.lock().exchanged.map(|at| at.elapsed())
     }
 
     /// Exchanges so far.
@@ -66,13 +92,15 @@ impl Status {
 
     /// Why Redis is away, if it is.
     pub fn last_failure(&self) -> Option<String> {
-        self.last_failure.lock().clone()
+        self.link.lock().last_failure.clone()
     }
 
     fn went_well(&self) {
         self.exchanges.fetch_add(1, Ordering::SeqCst);
-        if !self.connected.swap(true, Ordering::SeqCst) {
-            *self.last_failure.lock() = None;
+        let mut link = self.link.lock();
+        link.exchanged = Some(Instant::now());
+        if link.away.take().is_some() {
+            link.last_failure = None;
             tracing::info!("policies' shared values are exchanged with Redis");
         }
     }
@@ -80,8 +108,9 @@ impl Status {
     /// The log tells each reason once.
     fn failed(&self, why: String) {
         self.failures.fetch_add(1, Ordering::SeqCst);
-        self.connected.store(false, Ordering::SeqCst);
-        let before = self.last_failure.lock().replace(why.clone());
+        let mut link = self.link.lock();
+        link.away.get_or_insert_with(Instant::now);
+        let before = link.last_failure.replace(why.clone());
         if before.as_ref() != Some(&why) {
             tracing::warn!(
                 why,

@@ -217,6 +217,7 @@ async fn what_is_counted_while_redis_is_away_is_added_afterwards() {
     // Away at the start.
     until("a failure", || a.status.failures() > 1 && b.status.failures() > 1).await;
     assert!(!a.status.connected() && a.status.last_failure().unwrap().contains("refused"));
+    assert!(a.status.away().is_some() && a.status.last_exchange().is_none());
     assert_eq!(a.values.increment("n", 1, None), Some(1));
     assert_eq!(b.values.increment("n", 2, None), Some(2));
     redis.start().await;
@@ -225,6 +226,7 @@ async fn what_is_counted_while_redis_is_away_is_added_afterwards() {
     // Away in between: two values are set, and the later one stays, whoever comes back first.
     redis.stop();
     until("both to notice", || !a.status.connected() && !b.status.connected()).await;
+    assert!(a.status.last_exchange() >= a.status.away());
     assert_eq!(a.values.increment("n", 10, None), Some(13));
     assert_eq!(b.values.increment("n", 20, None), Some(23));
     assert!(b.values.set("v", b"earlier", None));

@@ -139,6 +139,41 @@ fn table(answer: &Value, out: &mut dyn Write) -> std::io::Result<()> {
         )?;
         details(policy, out)?;
     }
+    shared_values(&answer["kv"], out)
+}
+
+/// Where the values are that policies share, and how many.
+fn shared_values(kv: &Value, out: &mut dyn Write) -> std::io::Result<()> {
+    let redis = &kv["redis"];
+    if redis.is_null() {
+        writeln!(out, "shared values: in memory")?;
+    } else {
+        let why = text(&redis["last_failure"]);
+        let state = match redis["away_seconds"].as_u64() {
+            None => "Redis is connected".to_owned(),
+            Some(seconds) if why.is_empty() => format!("Redis is away for {seconds} s"),
+            Some(seconds) => format!("Redis is away for {seconds} s ({why})"),
+        };
+        let last = match redis["last_exchange_seconds"].as_u64() {
+            Some(seconds) => format!("exchanged {seconds} s ago"),
+            None => "never exchanged".to_owned(),
+        };
+        let (exchanges, failures) = (&redis["exchanges"], &redis["failures"]);
+        writeln!(
+            out,
+            "shared values: {state}; {last}; {exchanges} exchanges, {failures} failures, {} dropped",
+            redis["dropped"]
+        )?;
+    }
+    for space in kv["spaces"].as_array().into_iter().flatten() {
+        writeln!(
+            out,
+            "  {}: {} keys, {} bytes",
+            text(&space["name"]),
+            space["keys"],
+            space["bytes"]
+        )?;
+    }
     Ok(())
 }
 
