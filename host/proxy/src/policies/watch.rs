@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use howdah_policy::{Applied, PolicyError, PolicySpec, Registry};
 use notify::{RecursiveMode, Watcher};
 
+use super::cases::Cases;
 use super::{PolicyFile, PolicySource, SETTLED};
 use crate::paths::{self, Stamp};
 
@@ -65,7 +66,7 @@ pub fn start(registry: Arc<Registry>) -> std::io::Result<Swapper> {
     Ok(Swapper { orders })
 }
 
-/// A policy's file, and what became of it.
+/// A policy's files, and what became of them.
 struct Watched {
     file: PolicyFile,
     /// What was accepted last.
@@ -74,11 +75,25 @@ struct Watched {
     found: Found,
 }
 
+/// What is in a policy's files.
 #[derive(PartialEq)]
-enum Found {
-    Component(Arc<[u8]>),
-    Unreadable(String),
+struct Found {
+    component: Result<Arc<[u8]>, String>,
+    cases: Option<Proof>,
 }
+
+impl Found {
+    fn of(file: &PolicyFile, read: &Result<PolicySpec, PolicyError>) -> Found {
+        let component = match read {
+            Ok(spec) => Ok(Arc::clone(&spec.bytes)),
+            Err(error) => Err(error.message.clone()),
+        };
+        Found { component, cases: file.cases.as_deref().map(Cases::sha256) }
+    }
+}
+
+/// Which cases a version has passed: the hash of their file, or none when it cannot be read.
+type Proof = Option<String>;
 
 struct Thread {
     registry: Arc<Registry>,
@@ -87,8 +102,8 @@ struct Thread {
     /// Of the files, when they were looked at last.
     stamps: Vec<Option<Stamp>>,
     watcher: Option<notify::RecommendedWatcher>,
-    /// The versions that passed their cases last, by name.
-    passed: RefCell<HashMap<String, PolicySpec>>,
+    /// The versions that passed their cases last, and which cases these were, by name.
+    passed: RefCell<HashMap<String, (PolicySpec, Proof)>>,
 }
 
 impl Thread {
@@ -111,13 +126,18 @@ impl Thread {
 
     fn replace(&mut self, files: Vec<PolicyFile>) -> Result<Applied, Vec<PolicyError>> {
         let (mut policies, mut errors) = (Vec::new(), Vec::new());
+        let mut complaints = HashMap::new();
         for file in files {
-            match file.read().and_then(|spec| self.tested(&file, spec)) {
-                Ok(accepted) => {
-                    let found = Found::Component(Arc::clone(&accepted.bytes));
+            let read = file.read();
+            let found = Found::of(&file, &read);
+            match read.and_then(|spec| Ok((self.tested(&file, &spec), spec))) {
+                Ok((Err(error), accepted)) if self.is_accepted(&accepted) => {
+                    tracing::error!("{error}; the version in force stays");
+                    complaints.insert(accepted.name.clone(), error.message);
                     policies.push(Watched { file, accepted, found });
                 }
-                Err(error) => errors.push(error),
+                Ok((Ok(()), accepted)) => policies.push(Watched { file, accepted, found }),
+                Ok((Err(error), _)) | Err(error) => errors.push(error),
             }
         }
         if !errors.is_empty() {
@@ -126,7 +146,8 @@ impl Thread {
         let specs = policies.iter().map(|policy| policy.accepted.clone()).collect();
         let applied = self.registry.apply(specs)?;
         for policy in &policies {
-            self.registry.refused(&policy.accepted.name, None);
+            let name = &policy.accepted.name;
+            self.registry.refused(name, complaints.remove(name));
         }
         self.policies = policies;
         self.stamps = self.stamps();
@@ -173,32 +194,38 @@ impl Thread {
     }
 
     fn paths(&self) -> impl Iterator<Item = &Path> {
-        self.policies.iter().filter_map(|policy| match &policy.file.source {
-            PolicySource::BuiltIn => None,
-            PolicySource::File(path) => Some(path.as_path()),
+        self.policies.iter().flat_map(|policy| {
+            let component = match &policy.file.source {
+                PolicySource::BuiltIn => None,
+                PolicySource::File(path) => Some(path.as_path()),
+            };
+            [component, policy.file.cases.as_deref()].into_iter().flatten()
         })
     }
 
-    /// Takes a file's new content in, when it has one. A file that is bad, or gone, concerns no other policy.
+    /// Takes a file's new content in, when it has one, or judges it by new cases. A file that is bad, or gone, concerns
+    /// no other policy, and cases that the version in force fails do not put it out.
     fn look(&mut self, i: usize) {
         let Some(policy) = self.policies.get_mut(i) else { return };
         let file = policy.file.clone();
         let read = file.read();
-        let found = match &read {
-            Ok(spec) => Found::Component(Arc::clone(&spec.bytes)),
-            Err(error) => Found::Unreadable(error.message.clone()),
-        };
+        let found = Found::of(&file, &read);
         if found == policy.found {
             return;
         }
+        let judged = found.component == policy.found.component;
         policy.found = found;
         let name = policy.accepted.name.clone();
-        let tested = read.and_then(|spec| self.tested(&file, spec));
+        let tested = read.and_then(|spec| self.tested(&file, &spec).map(|()| spec));
         let outcome = tested.map_err(|error| vec![error]).and_then(|spec| {
             let accepted = self.policies.iter().map(|policy| &policy.accepted);
             let specs = accepted.map(|old| if old.name == name { &spec } else { old });
+            if judged && self.is_accepted(&spec) {
+                tracing::info!(policy = name, "a policy passes its changed cases");
+                return Ok((spec, None));
+            }
             let applied = self.registry.apply(specs.cloned().collect())?;
-            Ok((spec, applied))
+            Ok((spec, Some(applied)))
         });
         match outcome {
             Ok((spec, applied)) => {
@@ -206,7 +233,7 @@ impl Thread {
                     policy.accepted = spec;
                 }
                 self.registry.refused(&name, None);
-                tell(&applied);
+                applied.as_ref().map(tell);
             }
             Err(errors) => {
                 for error in &errors {
@@ -219,12 +246,19 @@ impl Thread {
     }
 
     /// Runs the cases of a version that has not passed them yet.
-    fn tested(&self, file: &PolicyFile, spec: PolicySpec) -> Result<PolicySpec, PolicyError> {
-        if file.cases.is_some() && self.passed.borrow().get(&spec.name) != Some(&spec) {
-            super::tested(file, &spec)?;
-            self.passed.borrow_mut().insert(spec.name.clone(), spec.clone());
+    fn tested(&self, file: &PolicyFile, spec: &PolicySpec) -> Result<(), PolicyError> {
+        let Some(cases) = &file.cases else { return Ok(()) };
+        let passing = (spec.clone(), Cases::sha256(cases));
+        if self.passed.borrow().get(&spec.name) != Some(&passing) {
+            super::tested(file, spec)?;
+            self.passed.borrow_mut().insert(spec.name.clone(), passing);
         }
-        Ok(spec)
+        Ok(())
+    }
+
+    /// Whether this version came in before.
+    fn is_accepted(&self, spec: &PolicySpec) -> bool {
+        self.policies.iter().any(|policy| policy.accepted == *spec)
     }
 
     /// Watches all directories in which a change may give a path another file: editors and deployments replace files

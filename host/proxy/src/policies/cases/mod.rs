@@ -8,6 +8,7 @@ mod run;
 mod written;
 
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use howdah_policy::SettingValue;
@@ -58,6 +59,15 @@ impl Cases {
         }
         let text = std::fs::read_to_string(path).map_err(unreadable)?;
         Cases::parse(path, &text)
+    }
+
+    /// The hash of a file, to tell whether it is another one. None: it cannot be read.
+    pub fn sha256(path: &Path) -> Option<String> {
+        let mut content = Vec::new();
+        let file = std::fs::File::open(path).ok()?;
+        // A larger one is refused, however it goes on.
+        file.take(MAX_FILE + 1).read_to_end(&mut content).ok()?;
+        Some(howdah_policy::sha256(&content))
     }
 
     /// Where the cases of a policy's file are by default: `<policy>.cases.toml` beside it, else `cases.toml` in its

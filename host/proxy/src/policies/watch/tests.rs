@@ -22,13 +22,14 @@ fn version(number: u8) -> Vec<u8> {
 struct House {
     directory: TempDir,
     registry: Arc<Registry>,
-    _swapper: Swapper,
+    swapper: Swapper,
 }
 
 fn files(directory: &Path) -> Vec<PolicyFile> {
     let file = |name: &str| Policy {
         name: name.to_owned(),
         source: PolicySource::File(directory.join(format!("{name}.wasm"))),
+        cases: Some(directory.join(format!("{name}.toml"))).filter(|cases| cases.exists()),
         ..Policy::default()
     };
     [file("a"), file("b")].iter().map(crate::policies::file).collect()
@@ -51,7 +52,7 @@ impl House {
         let registry = registry();
         let swapper = start(Arc::clone(&registry)).unwrap();
         swapper.replace(files(directory.path())).unwrap();
-        House { directory, registry, _swapper: swapper }
+        House { directory, registry, swapper }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -245,4 +246,54 @@ fn what_was_rolled_back_stays_out_until_its_content_changes() {
     house.rename("a.wasm", &version(3));
     house.wait_version(0, 3);
     assert_eq!(house.status(0).rolled_back, None);
+}
+
+/// A case that the built-in policy passes, or not.
+fn case(expect: &str) -> String {
+    format!("[[case]]\nname = \"a deletion\"\nsql = \"DELETE FROM t\"\nexpect = \"{expect}\"\n")
+}
+
+/// Two policies, of which the first has a case that it passes.
+fn house_with_a_case() -> House {
+    let directory = tempfile::tempdir().unwrap();
+    for name in ["a.wasm", "b.wasm"] {
+        std::fs::write(directory.path().join(name), version(1)).unwrap();
+    }
+    std::fs::write(directory.path().join("a.toml"), case("primary")).unwrap();
+    House::of(directory)
+}
+
+fn wait_complaint(house: &House, about: &str) {
+    wait("a complaint", || house.status(0).refused.is_some_and(|why| why.contains(about)));
+}
+
+#[test]
+fn cases_that_change_alone_are_asked_and_put_nobody_out() {
+    let house = house_with_a_case();
+    let generation = house.registry.generation();
+    let failing = "line 1, \"a deletion\": expected replica, got primary";
+    house.rename("a.toml", case("replica").as_bytes());
+    wait_complaint(&house, failing);
+    // Nor does a reload.
+    house.swapper.replace(files(house.directory.path())).unwrap();
+    wait_complaint(&house, failing);
+    house.rename("a.toml", case("primary").as_bytes());
+    wait("peace", || house.status(0).refused.is_none());
+    std::fs::remove_file(house.path("a.toml")).unwrap();
+    wait_complaint(&house, "cannot be read");
+    assert_eq!(house.registry.generation(), generation);
+    assert_eq!(house.status(0).sha256, sha256(&version(1)));
+}
+
+#[test]
+fn a_version_that_failed_comes_in_when_its_cases_are_mended() {
+    let house = house_with_a_case();
+    house.rename("a.toml", case("replica").as_bytes());
+    wait_complaint(&house, "expected replica");
+    house.rename("a.wasm", &version(2));
+    house.wait_looked(2);
+    assert_eq!(house.status(0).sha256, sha256(&version(1)));
+    house.rename("a.toml", case("primary").as_bytes());
+    house.wait_version(0, 2);
+    assert_eq!(house.status(0).refused, None);
 }
