@@ -127,3 +127,24 @@ async fn a_policy_sends_a_read_again_whose_backend_was_terminated() {
         }
     }
 }
+
+/// The instance that is asked from now on is told, not the one that let the client in: a policy that notes something of
+/// each session would keep it for good otherwise.
+#[tokio::test]
+async fn the_version_in_force_is_told_that_a_client_has_gone() {
+    let proxy = running("", "");
+    let (client, other) =
+        (connect(proxy.port, "postgres").await, connect(proxy.port, "postgres").await);
+    let file = proxy.directory.path().join("howdah.toml");
+    let changed = std::fs::read_to_string(&file).unwrap().replace("mode = \"\"", "mode = \"none\"");
+    std::fs::write(&file, changed).unwrap();
+    let origin = howdah::config::Origin::File(file);
+    howdah::run::reload(proxy.proxy(), &howdah::config::Source { origin, listen: Vec::new() });
+    assert_eq!(value(&client, "SELECT 'closed'").await, "0");
+    drop(other);
+    let give_up = std::time::Instant::now() + howdah_e2e::PATIENCE;
+    while value(&client, "SELECT 'closed'").await != "1" {
+        assert!(std::time::Instant::now() < give_up, "it is not told");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}

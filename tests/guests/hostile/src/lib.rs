@@ -2,8 +2,8 @@
 //!
 //! Where it does not misbehave, it tells what it sees: `SELECT 'calls'` is answered with the number of
 //! questions that this instance, or the version before it, was asked; `SELECT 'nodes'` with the nodes that it was told
-//! of, `SELECT 'ticks'` with how often it was told that time has passed, `SELECT 'observed'` with what became of
-//! statements.
+//! of, `SELECT 'ticks'` with how often it was told that time has passed, `SELECT 'closed'` with how many clients have
+//! gone, `SELECT 'observed'` with what became of statements.
 
 use std::collections::HashMap;
 
@@ -113,6 +113,10 @@ impl Session for Hostile {
         }
         SessionDecision::Accept(admission)
     }
+
+    fn closed(&mut self, _id: u64) {
+        self.called("closed");
+    }
 }
 
 /// The client says itself how it waits for a server: `5/300` is priority 5, and at most 300 ms.
@@ -160,6 +164,10 @@ impl Route for Hostile {
             _ if statement.sql == "SELECT 'ticks'" => {
                 let ticks = self.calls.get("tick").copied().unwrap_or_default();
                 return table([ticks.to_string()]).always_ask();
+            }
+            _ if statement.sql == "SELECT 'closed'" => {
+                let gone = self.calls.get("closed").copied().unwrap_or_default();
+                return table([gone.to_string()]).always_ask();
             }
             _ if statement.sql == "SELECT 'observed'" => {
                 return table(self.observed.clone()).always_ask();
