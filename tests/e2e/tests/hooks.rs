@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use howdah_decision::{Again, Decision, Facts, Parameter, Retry, Rewrite, Safety, Target};
-use howdah_e2e::house::{House, hostile, misbehaving, scan, spec, well};
-use howdah_policy::{OnFailure, PolicySpec, Question};
+use howdah_e2e::house::{House, Known, first, hostile, misbehaving, scan, spec, well};
+use howdah_policy::{OnFailure, Options, PolicySpec, Question, Registry};
 
 /// What may change between two questions is not remembered, and what changes seldom as long as it does not.
 #[test]
@@ -109,6 +109,44 @@ fn state_goes_over_to_the_next_version_and_what_does_not_change_stays() {
     house.registry.apply(vec![version("b", 9 << 20), other]).unwrap();
     assert_eq!(house.value("SELECT 'calls'"), "1");
     assert_eq!(house.failures(), 0);
+}
+
+/// Each worker's instances know what was asked there, and so do those that follow them.
+#[test]
+fn each_worker_hands_its_own_state_over() {
+    let registry = Registry::new(Options { workers: 2 }).unwrap();
+    let version = |number: usize| {
+        let mut spec = misbehaving("", "");
+        spec.limits.memory += number << 16;
+        registry.apply(vec![spec]).unwrap();
+    };
+    let house = |index| {
+        let (registry, worker) = (Arc::clone(&registry), registry.worker(index));
+        House { registry, worker, who: Arc::default(), background: Known::default() }
+    };
+    let (busy, idle) = (house(0), house(1));
+    let calls = |house: &House| house.value("SELECT 'calls'");
+    version(0);
+    for i in 1..=3 {
+        assert_eq!(calls(&busy), i.to_string());
+    }
+    assert_eq!(calls(&idle), "1");
+    let transaction = idle.worker.chain(0);
+    version(1);
+    assert_eq!(calls(&busy), "4");
+    // One that has had nothing to do meanwhile goes from the first version to the third.
+    version(2);
+    assert_eq!((calls(&busy), calls(&idle)), ("5".into(), "2".into()));
+    // What the old instance learns afterwards is lost.
+    let by_old = |q: &Question<'_>| idle.worker.route(&transaction, q).verdict.decision.clone();
+    assert_eq!(first(&idle.ask("SELECT 'calls'", 0, |_, q| by_old(q))), "2");
+    assert_eq!(calls(&idle), "3");
+    // A worker that has seen the policy gone begins anew.
+    registry.apply(Vec::new()).unwrap();
+    assert_eq!(busy.route("SELECT 'calls'"), Decision::NoOpinion);
+    version(3);
+    assert_eq!(calls(&busy), "1");
+    assert!(registry.status()[0].failures == 0);
 }
 
 #[test]
