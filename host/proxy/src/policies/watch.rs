@@ -130,7 +130,7 @@ impl Thread {
         for file in files {
             let read = file.read();
             let found = Found::of(&file, &read);
-            match read.and_then(|spec| Ok((self.tested(&file, &spec), spec))) {
+            match read.map(|spec| (self.tested(&file, &spec), spec)) {
                 Ok((Err(error), accepted)) if self.is_accepted(&accepted) => {
                     tracing::error!("{error}; the version in force stays");
                     complaints.insert(accepted.name.clone(), error.message);
