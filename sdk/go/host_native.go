@@ -2,13 +2,25 @@
 
 package howdah
 
-// Stand is the host's stand-in in native tests: what a policy would see, and what it did.
+import "time"
+
+// Stand is the host's stand-in in native tests: what a policy would see, and what it did. The packages kv, nodes and
+// catalog have one each.
 var Stand struct {
 	Tags                            map[string]string
 	Settings                        Settings
 	User, Database, ApplicationName string
-	Lines                           []string
-	Metrics                         map[string]float64
+	// Parameters are strings, []byte or nil: $1 first.
+	Parameters []any
+	Literals   []string
+	Relations  []string
+	Lines      []string
+	Metrics    map[string]float64
+	// Now is what the monotonic clock says: it goes on only when a test sets it. Wall is what the other clock said
+	// when it began.
+	Now, Wall time.Duration
+	// Random are the numbers to come; then zeros.
+	Random []uint64
 }
 
 // Log writes one line to the proxy's log.
@@ -31,6 +43,43 @@ func Database() string { return Stand.Database }
 
 // ApplicationName is as the client last set it.
 func ApplicationName() string { return Stand.ApplicationName }
+
+// Parameter is the value bound to $number: a string in text format, []byte in binary, nil for NULL. False: there is
+// none to be seen.
+func Parameter(number uint16) (any, bool) {
+	if number == 0 {
+		return nil, false
+	}
+	return item(Stand.Parameters, int(number)-1)
+}
+
+// Literal is the constant at this place of the text, counted from 0.
+func Literal(index uint32) (string, bool) { return item(Stand.Literals, int(index)) }
+
+func item[T any](items []T, index int) (one T, found bool) {
+	if index < len(items) {
+		return items[index], true
+	}
+	return one, false
+}
+
+// Relations are the tables, views and functions that the statement names.
+func Relations() []string { return Stand.Relations }
+
+// MonotonicNS never goes backwards.
+func MonotonicNS() uint64 { return uint64(Stand.Now) }
+
+// WallMS counts milliseconds since 1970.
+func WallMS() uint64 { return uint64((Stand.Wall + Stand.Now).Milliseconds()) }
+
+// Random is the next number.
+func Random() uint64 {
+	next, found := item(Stand.Random, 0)
+	if found {
+		Stand.Random = Stand.Random[1:]
+	}
+	return next
+}
 
 // Count adds to a counter.
 func Count(name string, by uint64) {

@@ -82,6 +82,9 @@ func Answer(table Table) Decision { return Decision{To: ToAnswer, Table: table} 
 // Pin keeps the session on the primary's connection.
 func Pin(reason string) Decision { return Decision{To: ToPin, Name: reason} }
 
+// Remembered is this decision, remembered as said.
+func (d Decision) Remembered(remember Remember) Verdict { return Verdict{d, remember} }
+
 // AlwaysAsk is this decision, to be asked for again each time.
 func (d Decision) AlwaysAsk() Verdict { return Verdict{d, Never} }
 
@@ -107,4 +110,9 @@ func Unchanged(remember Remember) Rewritten { return Rewritten{Remember: remembe
 // Changed is a new text.
 func Changed(sql string, remember Remember) Rewritten {
 	return Rewritten{SQL: &sql, Remember: remember}
+}
+
+// RefuseText is an error for the client.
+func RefuseText(sqlstate, message string, remember Remember) Rewritten {
+	return Rewritten{Refusal: &Refusal{sqlstate, message}, Remember: remember}
 }

@@ -18,11 +18,7 @@ func configure(settings, count uint32) uint32 {
 	for _, one := range abi.Items[setting](abi.List{Ptr: settings, Len: count}) {
 		values[one.Name.String()] = one.Value.Any()
 	}
-	abi.Read()
-	abi.Answer()
-	answer = abi.Failed{}
-	if err := handle(values); err != nil {
-		answer = abi.Failed{Is: true, Error: abi.Of(err.Error())}
-	}
+	abi.Asked()
+	answer = abi.Result(handle(values))
 	return abi.Address(&answer)
 }

@@ -1,8 +1,8 @@
 package rewrite
 
 import (
-	"howdah"
 	"howdah/internal/abi"
+	"howdah/internal/lift"
 )
 
 type verdict struct {
@@ -21,16 +21,7 @@ var answer verdict
 
 //go:wasmexport howdah:policy/rewrite@0.1.0#rewrite
 func rewrite(sql, sqlLen, kind uint32, digest uint64, facts, class uint32) uint32 {
-	statement := &howdah.Statement{
-		SQL:    abi.Text{Ptr: sql, Len: sqlLen}.String(),
-		Kind:   howdah.Kind(kind),
-		Digest: digest,
-		Facts:  howdah.Facts(facts),
-		Class:  class,
-	}
-	abi.Read()
-	abi.Answer()
-	rewritten := handle(statement)
+	rewritten := handle(lift.Statement(sql, sqlLen, kind, digest, facts, class))
 	answer = verdict{Remember: uint8(rewritten.Remember)}
 	switch {
 	case rewritten.SQL != nil:

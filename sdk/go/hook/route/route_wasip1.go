@@ -3,6 +3,7 @@ package route
 import (
 	"howdah"
 	"howdah/internal/abi"
+	"howdah/internal/lift"
 )
 
 type optionPair struct {
@@ -36,16 +37,7 @@ var (
 
 //go:wasmexport howdah:policy/route@0.1.0#route
 func route(sql, sqlLen, kind uint32, digest uint64, facts, class uint32) uint32 {
-	statement := &howdah.Statement{
-		SQL:    abi.Text{Ptr: sql, Len: sqlLen}.String(),
-		Kind:   howdah.Kind(kind),
-		Digest: digest,
-		Facts:  howdah.Facts(facts),
-		Class:  class,
-	}
-	abi.Read()
-	abi.Answer()
-	verdict := handle(statement)
+	verdict := handle(lift.Statement(sql, sqlLen, kind, digest, facts, class))
 	decision := &verdict.Decision
 	if decision.To == howdah.ToReplica {
 		toReplica = demanded(&decision.Demands, verdict.Remember)

@@ -51,8 +51,7 @@ func open(
 		Address:         abi.Text{Ptr: address, Len: addressLen}.String(),
 		Parameters:      abi.Pairs(abi.List{Ptr: parameters, Len: parametersLen}),
 	}
-	abi.Read()
-	abi.Answer()
+	abi.Asked()
 	admission := handle(client)
 	if admission != nil && admission.Refuse != nil {
 		because := admission.Refuse

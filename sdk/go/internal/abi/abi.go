@@ -54,10 +54,20 @@ func Read() {
 	given = given[:0]
 }
 
-// Answer begins a new answer: what the last one held is not needed any more.
-func Answer() {
+// Asked says that all of a question has become Go's, and begins its answer: what the last one held is not needed any
+// more.
+func Asked() {
+	Read()
 	clear(held)
 	held = held[:0]
+}
+
+// Result lends what a function has failed with, or nothing.
+func Result(err error) Failed {
+	if err == nil {
+		return Failed{}
+	}
+	return Failed{Is: true, Error: Of(err.Error())}
 }
 
 // Of lends a text to the host.
