@@ -1,7 +1,7 @@
 // Write howdah policies in C.
 //
 // A policy defines the hooks that it has, and only those: `howdah_route` and so on, declared below.
-// `sdk/c/build` makes the component. Each worker thread of the proxy has an instance of its own and asks it one
+// `howdah policy build` makes the component. Each worker thread of the proxy has an instance of its own and asks it one
 // question at a time, so static variables need no locks.
 //
 // What the host hands to a hook, and what `howdah_new` and `malloc` give, lives until the answer has been taken.
@@ -141,6 +141,7 @@ static inline howdah_session_decision howdah_refuse_session(const char *sqlstate
 
 typedef exports_howdah_policy_route_decision_t howdah_decision;
 typedef exports_howdah_policy_route_demands_t howdah_demands;
+typedef exports_howdah_policy_route_table_t howdah_table;
 typedef exports_howdah_policy_route_verdict_t howdah_verdict;
 
 HOWDAH_HOOK("route") howdah_verdict howdah_route(const howdah_statement *statement);
@@ -179,6 +180,14 @@ static inline howdah_decision howdah_refuse(const char *sqlstate, const char *me
         .tag = EXPORTS_HOWDAH_POLICY_ROUTE_DECISION_REFUSE,
         .val = {.refuse = {howdah_text_of(sqlstate), howdah_text_of(message)}}};
 }
+
+// A result that the host sends without asking any server: see howdah_answer_one.
+static inline howdah_decision howdah_answer(howdah_table table) {
+    return (howdah_decision){.tag = EXPORTS_HOWDAH_POLICY_ROUTE_DECISION_ANSWER, .val = {.answer = table}};
+}
+
+// One row of one column.
+howdah_decision howdah_answer_one(const char *column, howdah_text value);
 
 static inline howdah_verdict howdah_remembered(howdah_decision decision, howdah_remember remember) {
     return (howdah_verdict){decision, (howdah_policy_types_remember_t)remember};
@@ -221,12 +230,33 @@ static inline howdah_rewritten howdah_refuse_text(const char *sqlstate, const ch
 typedef exports_howdah_policy_topology_list_node_t howdah_nodes;
 typedef exports_howdah_policy_retry_failure_t howdah_failure;
 typedef exports_howdah_policy_retry_decision_t howdah_retry_decision;
+typedef exports_howdah_policy_observe_observation_t howdah_observation;
 typedef exports_howdah_policy_observe_list_observation_t howdah_observations;
 typedef policy_list_u8_t howdah_bytes;
 
 HOWDAH_HOOK("topology") void howdah_topology(uint64_t epoch, const howdah_nodes *nodes);
 HOWDAH_HOOK("retry")
 howdah_retry_decision howdah_retry(const howdah_failure *failure, const howdah_statement *statement);
+
+static inline howdah_retry_decision howdah_no_opinion_of_failure(void) {
+    return (howdah_retry_decision){.tag = EXPORTS_HOWDAH_POLICY_RETRY_DECISION_NO_OPINION};
+}
+
+static inline howdah_retry_decision howdah_give_up(void) {
+    return (howdah_retry_decision){.tag = EXPORTS_HOWDAH_POLICY_RETRY_DECISION_GIVE_UP};
+}
+
+// Once more, to EXPORTS_HOWDAH_POLICY_RETRY_TARGET_SAME, …_ANOTHER or …_PRIMARY, after so many milliseconds.
+static inline howdah_retry_decision howdah_again(exports_howdah_policy_retry_target_t target, uint32_t delay_ms) {
+    return (howdah_retry_decision){
+        .tag = EXPORTS_HOWDAH_POLICY_RETRY_DECISION_AGAIN, .val = {.again = {target, delay_ms}}};
+}
+
+// The whole transaction once more, when the failure is `replayable`.
+static inline howdah_retry_decision howdah_replay(void) {
+    return (howdah_retry_decision){.tag = EXPORTS_HOWDAH_POLICY_RETRY_DECISION_REPLAY};
+}
+
 HOWDAH_HOOK("observe") void howdah_observe(const howdah_observations *batch);
 // In how many milliseconds to be told again; 0 for never.
 HOWDAH_HOOK("tick") uint32_t howdah_tick(void);

@@ -110,7 +110,17 @@ bool howdah_setting_texts(const howdah_settings *settings, const char *name, how
     return true;
 }
 
-// The bindings ask for the object file that tells the component's type; howdah-component tells it later.
+howdah_decision howdah_answer_one(const char *column, howdah_text value) {
+    howdah_text *name = howdah_new(sizeof *name);
+    policy_option_string_t *cell = howdah_new(sizeof *cell);
+    policy_list_option_string_t *row = howdah_new(sizeof *row);
+    *name = howdah_text_of(column);
+    *cell = (policy_option_string_t){true, value};
+    *row = (policy_list_option_string_t){cell, 1};
+    return howdah_answer((howdah_table){{name, 1}, {row, 1}});
+}
+
+// The bindings ask for the object file that tells the component's type; howdah policy build tells it later.
 void __component_type_object_force_link_policy(void) {}
 
 // Hooks. A call of one that the policy does not define would trap; the component does not export it.

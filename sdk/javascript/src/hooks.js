@@ -38,7 +38,7 @@ export const rewrite = ({ rewrite }) => ({
 export const topology = ({ topology }) => ({ changed: topology });
 
 export const retry = ({ retry }) => ({
-  failed: (failure, ...question) => retry(failure, statement(...question)),
+  failed: (failure, ...question) => retry(failure, statement(...question)) ?? { tag: 'no-opinion' },
 });
 
 export const observe = ({ observe }) => ({ statements: observe });

@@ -3,6 +3,8 @@
 // A policy is a module that exports a function for each hook that it has: `configure`, `session` (and `closed`),
 // `route`, `rewrite`, `topology`, `retry`, `observe`, `tick`, `snapshot` and `restore`.
 // Each worker thread of the proxy has an instance of its own and asks it one question at a time.
+//
+// Numbers of 64 bits are numbers of JavaScript: exact up to 2^53, rounded above, as digests mostly are.
 
 export type Kind = 'empty' | 'read' | 'write' | 'ddl' | 'begin' | 'end' | 'session' | 'utility' | 'unknown';
 
@@ -25,7 +27,7 @@ export interface Statement {
   sql: string;
   kind: Kind;
   /** The same for texts that differ only in literals, white space and comments. */
-  digest: bigint;
+  digest: number;
   facts: Facts;
   /** What `session` said, else 0. */
   class: number;
@@ -34,7 +36,7 @@ export interface Statement {
 /** How long an answer may be remembered. `digest`: nothing but kind, facts and digest was looked at. */
 export type Remember = 'never' | 'text' | 'text-and-class' | 'digest' | 'digest-and-class';
 
-export type Setting = boolean | bigint | number | string | string[];
+export type Setting = boolean | number | string | string[];
 export type Settings = Record<string, Setting>;
 /** Throws when there are other settings than these. */
 export function only(settings: Settings, ...known: string[]): void;
@@ -45,7 +47,7 @@ export function texts(settings: Settings, name: string): string[];
 export type Configure = (settings: Settings) => void;
 
 export interface Client {
-  id: bigint;
+  id: number;
   user: string;
   database: string;
   applicationName: string;
@@ -83,8 +85,8 @@ export interface Verdict {
 }
 
 export interface Demands {
-  maxLagMs?: bigint;
-  maxLagBytes?: bigint;
+  maxLagMs?: number;
+  maxLagBytes?: number;
   label?: [string, string];
   otherwise?: 'primary' | 'wait' | 'refuse';
 }
@@ -115,12 +117,58 @@ export interface Node {
   cluster: string;
   role: 'unknown' | 'primary' | 'replica';
   up: boolean;
-  lagBytes?: bigint;
-  lagMs?: bigint;
+  /** Nothing when it is unknown, or on a primary. */
+  lagBytes: number | null;
+  lagMs: number | null;
   labels: [string, string][];
 }
 
-export type Topology = (epoch: bigint, nodes: Node[]) => void;
+export interface Failure {
+  /** Nothing: the server went away. */
+  sqlstate: string | null;
+  node: string;
+  role: Node['role'];
+  safety: 'unsent' | 'refused' | 'on-standby' | 'read' | 'in-transaction' | 'commit' | 'unknown';
+  outcome: 'unknown' | 'committed' | 'not-committed';
+  /** The transaction was recorded whole, and holds nothing that forbids to run it again. */
+  replayable: boolean;
+  attempt: number;
+  elapsedMs: number;
+}
+
+export interface RetryDecision {
+  tag: string;
+}
+
+export function giveUp(): RetryDecision;
+export function again(target: 'same' | 'another' | 'primary', delayMs?: number): RetryDecision;
+/** Only when the failure is replayable. */
+export function replay(): RetryDecision;
+/** Nothing: no opinion. */
+export type Retry = (failure: Failure, statement: Statement) => RetryDecision | undefined;
+
+export interface Observation {
+  session: number;
+  class: number;
+  kind: Kind;
+  digest: number;
+  /** Nothing: no server was asked. */
+  node: string | null;
+  source: 'policy' | 'nobody' | 'failure' | 'learned' | 'bound';
+  latencyUs: number;
+  waitedUs: number;
+  rows: number;
+  bytes: number;
+  sqlstate: string | null;
+}
+
+/** At most 256 of them. */
+export type Observe = (batch: Observation[]) => void;
+export type Snapshot = () => Uint8Array;
+/** Throwing means to begin without it. */
+export type Restore = (state: Uint8Array) => void;
+
+export type Topology = (epoch: number, nodes: Node[]) => void;
 /** In how many milliseconds to be told again; 0 for never. */
 export type Tick = () => number;
 
@@ -135,20 +183,21 @@ export function literal(index: number): string | undefined;
 export function relations(): string[];
 export function setting(name: string): Setting | undefined;
 
-export const log: Record<'debug' | 'info' | 'warn' | 'error', (line: string) => void>;
+export const log: Record<'trace' | 'debug' | 'info' | 'warn' | 'error', (line: string) => void>;
 export const metrics: {
   count(name: string, by?: number): void;
   gauge(name: string, value: number): void;
   observe(name: string, value: number): void;
 };
+/** What cannot be done throws an Error whose payload is `{ tag: 'quota' | 'too-large' | 'not-a-number' | 'other' }`. */
 export const kv: {
   get(key: string): Uint8Array | undefined;
   set(key: string, value: Uint8Array, ttlMs?: number): void;
   delete(key: string): void;
   compareAndSwap(key: string, expected: Uint8Array | undefined, value: Uint8Array, ttlMs?: number): boolean;
-  increment(key: string, by?: number, ttlMs?: number): bigint;
+  increment(key: string, by?: number, ttlMs?: number): number;
 };
-export const clock: { monotonicNs(): bigint; wallMs(): number };
-export function random(): bigint;
+export const clock: { monotonicNs(): number; wallMs(): number };
+export function random(): number;
 export function nodes(): Node[];
 export function functionVolatility(name: string, schema?: string): 'immutable' | 'stable' | 'volatile' | 'unknown';

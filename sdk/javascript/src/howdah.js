@@ -11,6 +11,6 @@ export { random } from './random.js';
 export { nodes } from './nodes.js';
 export { functionVolatility } from './catalog.js';
 export {
-  answer, cluster, node, noOpinion, pin, primary, refuse, replica, changed, unchanged, refuseText,
+  again, answer, changed, cluster, giveUp, node, noOpinion, pin, primary, refuse, refuseText, replay, replica, unchanged,
 } from './verdicts.js';
 export { only, texts } from './given.js';

@@ -1,4 +1,4 @@
 import * as host from 'howdah:policy/random@0.1.0';
 
-// Needs grants = ["random"]. 64 bits, as a bigint.
+// Needs grants = ["random"]. 64 bits, rounded to the 53 that a number has.
 export const random = () => host.next();

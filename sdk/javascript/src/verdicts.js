@@ -42,6 +42,10 @@ export const replica = (demands = {}) =>
     otherwise: demands.otherwise ?? 'primary',
   });
 
+export const giveUp = () => ({ tag: 'give-up' });
+export const again = (target, delayMs = 0) => ({ tag: 'again', val: { target, delayMs } });
+export const replay = () => ({ tag: 'replay' });
+
 export const unchanged = (remember) => ({ outcome: { tag: 'unchanged' }, remember });
 export const changed = (sql, remember) => ({ outcome: { tag: 'text', val: sql }, remember });
 export const refuseText = (sqlstate, message, remember) => ({

@@ -1,7 +1,7 @@
 """Write howdah policies in Python.
 
 A policy is a module with a function for each hook that it has: `configure`, `session` (and `closed`), `route`,
-`rewrite`, `topology`, `retry`, `observe`, `tick`, `snapshot` and `restore`. `sdk/python/build` makes the component.
+`rewrite`, `topology`, `retry`, `observe`, `tick`, `snapshot` and `restore`. `howdah policy build` makes the component.
 Each worker thread of the proxy has an instance of its own and asks it one question at a time.
 
 What needs a grant is a module of its own, so that a policy imports only what it uses:
@@ -18,6 +18,10 @@ try:
     from wit_world.exports import rewrite as _rewrite
 except ImportError:
     _rewrite = None
+try:
+    from wit_world.exports import retry as _retry
+except ImportError:
+    _retry = None
 try:
     from wit_world.exports import session as _session
 except ImportError:
@@ -61,14 +65,17 @@ def setting(name):
     return getattr(_settings.get(name), "value", None)
 
 
+def log(level, line):
+    """Writes one line to the proxy's log. `level`: "trace", "debug", "info", "warn" or "error"."""
+    _log.write(_log.Level[level.upper()], line)
+
+
 def info(line):
-    """Writes one line to the proxy's log."""
-    _log.write(_log.Level.INFO, line)
+    log("info", line)
 
 
 def warn(line):
-    """The same as a warning."""
-    _log.write(_log.Level.WARN, line)
+    log("warn", line)
 
 
 class Decision:
@@ -129,6 +136,20 @@ def answer(columns, rows):
 
 def pin(reason):
     return Decision(_route.Decision_Pin(reason))
+
+
+def give_up():
+    return _retry.Decision_GiveUp()
+
+
+def again(target, delay_ms=0):
+    """Sends a failed statement once more. `target`: "same", "another" or "primary". No opinion is None."""
+    return _retry.Decision_Again(_retry.Again(_retry.Target[target.upper()], delay_ms))
+
+
+def replay():
+    """Runs the whole transaction again, when the failure is replayable."""
+    return _retry.Decision_Replay()
 
 
 def unchanged(remember):
