@@ -20,8 +20,8 @@ fn main() {
     }
 }
 
-/// The files of new projects by language, as Rust source: those of its template, then the SDK and the interface in
-/// the same places as in the repository.
+/// The files of new projects by language, as Rust source: those of all templates and of its own, then the SDK and the
+/// interface in the same places as in the repository.
 fn projects(root: &Path, out: &Path) -> String {
     let mut source = String::from("&[\n");
     for language in names(&root.join("sdk")) {
@@ -30,7 +30,8 @@ fn projects(root: &Path, out: &Path) -> String {
         if !template.is_dir() {
             continue;
         }
-        let mut files: Vec<(String, PathBuf)> = listed(&template, "");
+        let mut files: Vec<(String, PathBuf)> = listed(&root.join("sdk/template"), "");
+        files.extend(listed(&template, ""));
         files.extend(listed(&sdk, &format!("howdah/sdk/{language}/")));
         files.extend(listed(&root.join("wit"), "howdah/wit/"));
         if language == "rust" {

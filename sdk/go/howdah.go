@@ -13,7 +13,7 @@
 //
 //	func main() {}
 //
-// sdk/go/build makes the component. Each worker thread of the proxy has an instance of its own and asks it one question
+// howdah policy build makes the component. Each worker thread of the proxy has an instance of its own and asks it one question
 // at a time, so variables need no locks. Elsewhere than in WebAssembly the functions of the host talk to Stand.
 package howdah
 

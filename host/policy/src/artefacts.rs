@@ -18,8 +18,6 @@ use sha2::{Digest, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-/// Compiled components that are kept; when there are more, the oldest go. A chain has 64 policies at most.
-const KEPT: usize = 128;
 /// Largest file that is read: machine code is some times larger than the component, of which 64 MiB are allowed.
 const MAX_SIZE: u64 = 1 << 30;
 /// Length of the sum before the code.
@@ -28,11 +26,13 @@ const SUM: usize = 32;
 /// A directory of compiled components that only this user can write.
 pub(crate) struct Artefacts {
     directory: OwnedFd,
+    /// When there are more files, the oldest go.
+    most: usize,
 }
 
 impl Artefacts {
     /// Opens the directory, and makes it when it is not there. The error is for people.
-    pub(crate) fn open(path: &Path) -> Result<Artefacts, String> {
+    pub(crate) fn open(path: &Path, most: usize) -> Result<Artefacts, String> {
         let failed = |error: Errno| format!("{}: {error}", path.display());
         match rustix::fs::mkdir(path, Mode::RWXU) {
             Ok(()) | Err(Errno::EXIST) => {}
@@ -46,7 +46,7 @@ impl Artefacts {
                 "{path}: it must belong to the user that runs howdah, and be closed to others: chmod 700 {path}"
             ));
         }
-        Ok(Artefacts { directory })
+        Ok(Artefacts { directory, most })
     }
 
     /// What was kept of a component, if it is sound.
@@ -107,7 +107,7 @@ impl Artefacts {
             })
             .collect();
         files.sort();
-        let surplus = files.len().saturating_sub(KEPT);
+        let surplus = files.len().saturating_sub(self.most);
         for (_, name) in files.into_iter().take(surplus) {
             // Another process may have been quicker.
             let _ = rustix::fs::unlinkat(&self.directory, name, AtFlags::empty());
@@ -150,6 +150,8 @@ mod tests {
     use super::*;
     use crate::engine::engine;
 
+    /// Few enough to be made quickly.
+    const MOST: usize = 4;
     /// The smallest component.
     const NOTHING: &[u8] = b"\0asm\x0d\0\x01\0";
 
@@ -163,7 +165,7 @@ mod tests {
         /// A directory in which the component "a" is kept.
         fn new() -> House {
             let directory = tempfile::tempdir().unwrap();
-            let artefacts = Artefacts::open(&directory.path().join("kept")).unwrap();
+            let artefacts = Artefacts::open(&directory.path().join("kept"), MOST).unwrap();
             let engine = engine().unwrap();
             let component = Component::new(&engine, NOTHING).unwrap();
             artefacts.keep(&engine, "a", &component);
@@ -230,15 +232,15 @@ mod tests {
         let house = House::new();
         let kept = house.directory.path().join("kept");
         mode(&kept, 0o750);
-        assert!(Artefacts::open(&kept).err().unwrap().contains("chmod 700"));
+        assert!(Artefacts::open(&kept, MOST).err().unwrap().contains("chmod 700"));
         mode(&kept, 0o700);
-        assert!(Artefacts::open(&kept).is_ok());
+        assert!(Artefacts::open(&kept, MOST).is_ok());
         let link = house.directory.path().join("link");
         symlink(&kept, &link).unwrap();
-        assert!(Artefacts::open(&link).is_err());
+        assert!(Artefacts::open(&link, MOST).is_err());
         // Root's, unless the tests run as root: then there is no other user to be had.
         if !rustix::process::geteuid().is_root() {
-            assert!(Artefacts::open(Path::new("/")).is_err());
+            assert!(Artefacts::open(Path::new("/"), MOST).is_err());
         }
     }
 
@@ -246,10 +248,10 @@ mod tests {
     fn the_oldest_go() {
         let house = House::new();
         let component = Component::new(&house.engine, NOTHING).unwrap();
-        for i in 0..KEPT {
+        for i in 0..MOST {
             house.artefacts.keep(&house.engine, &format!("{i}"), &component);
         }
         assert!(!house.loads("a"));
-        assert!(house.loads("0") && house.loads(&format!("{}", KEPT - 1)));
+        assert!(house.loads("0") && house.loads(&format!("{}", MOST - 1)));
     }
 }

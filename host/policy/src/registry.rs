@@ -97,12 +97,13 @@ impl Registry {
     }
 
     /// Keeps compiled components in a directory from now on, and takes them from there. It is made when it is not there.
+    /// When there are more than so many, the oldest go.
     ///
     /// # Errors
     /// Others than the user of this process may write there, or nobody; for people.
-    pub fn keep_compiled(&self, directory: &Path) -> Result<(), String> {
+    pub fn keep_compiled(&self, directory: &Path, most: usize) -> Result<(), String> {
         // Only the first directory counts.
-        let _ = self.artefacts.set(Artefacts::open(directory)?);
+        let _ = self.artefacts.set(Artefacts::open(directory, most)?);
         Ok(())
     }
 

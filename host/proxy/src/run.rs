@@ -54,7 +54,7 @@ impl Proxy {
         let registry =
             Registry::new(Options { workers: config.workers }).map_err(anyhow::Error::msg)?;
         if let Some(directory) = &config.compiled_policies {
-            let kept = registry.keep_compiled(directory);
+            let kept = registry.keep_compiled(directory, policies::MOST_COMPILED);
             kept.map_err(|error| anyhow::anyhow!("compiled_policies: {error}"))?;
         }
         let exchange = match &config.kv {

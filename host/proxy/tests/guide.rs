@@ -2,8 +2,9 @@
 #![allow(clippy::unwrap_used)]
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 use howdah_pgcluster::{Auth, Cluster, Installation, Options};
 
@@ -59,56 +60,132 @@ fn background(command: &str) -> String {
     )
 }
 
-#[test]
-fn the_guide_can_be_followed_literally() {
-    let exe = std::env::current_exe().unwrap();
-    let template = exe.ancestors().nth(3).map(|target| target.join("howdah-tests"));
-    let options = Options { replicas: 1, auth: Auth::Trust, template, ..Options::default() };
-    let cluster = Cluster::start(&options).unwrap();
-    cluster.wait_replayed().unwrap();
-    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/write-a-policy.md");
-    let document = std::fs::read_to_string(document).unwrap();
-    // Its servers and its port are not ours.
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let document = document
-        .replace("10.0.0.1:5432", &cluster.nodes()[0])
-        .replace("10.0.0.2:5432", &cluster.nodes()[1]);
-    // The new version, which the guide builds last, is in force soon.
-    let swapped = format!(
-        "for attempt in $(seq {PATIENCE}); do grep -q 'policies swapped' proxy.log && break; sleep 1; done\n\
-         grep 'policies swapped' proxy.log\n"
-    );
-    let script = (script(&document) + &swapped).replace("6432", &free.to_string());
+/// A file of the repository.
+fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
+}
+
+/// The servers, for all languages. They end with the process.
+fn cluster() -> &'static Cluster {
+    static CLUSTER: OnceLock<Cluster> = OnceLock::new();
+    CLUSTER.get_or_init(|| {
+        let exe = std::env::current_exe().unwrap();
+        let template = exe.ancestors().nth(3).map(|target| target.join("howdah-tests"));
+        let options = Options { replicas: 1, auth: Auth::Trust, template, ..Options::default() };
+        let cluster = Cluster::start(&options).unwrap();
+        cluster.wait_replayed().unwrap();
+        cluster
+    })
+}
+
+/// Where `.ci/setup` has put the languages' tools. Installs what is missing.
+fn tools() -> &'static Path {
+    static TOOLS: OnceLock<PathBuf> = OnceLock::new();
+    TOOLS.get_or_init(|| {
+        let output = Command::new(repository(".ci/setup")).arg("sdks").output().unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "the languages' tools cannot be installed: {errors}");
+        String::from_utf8(output.stdout).unwrap().trim_end().into()
+    })
+}
+
+/// What came of following a document.
+struct Followed {
+    out: String,
+    err: String,
+}
+
+/// Follows a document in this language from an empty folder, and then does `more`.
+fn follow(document: &str, language: &str, more: &str) -> Followed {
     let folder = tempfile::tempdir().unwrap();
+    // Its servers and its port are not ours. A component is compiled once: some take long.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let kept = folder.path().join("cache/howdah/compiled");
+    let script = (script(document) + more)
+        .replace("10.0.0.1:5432", &cluster().nodes()[0])
+        .replace("10.0.0.2:5432", &cluster().nodes()[1])
+        .replace("6432", &free.to_string())
+        .replace("--lang rust", &format!("--lang {language}"))
+        .replace("listen =", &format!("compiled_policies = {kept:?}\nlisten ="));
     let howdah = Path::new(env!("CARGO_BIN_EXE_howdah")).parent().unwrap();
-    let tools = Installation::find().unwrap().bin;
+    let postgres = Installation::find().unwrap().bin;
+    let languages = tools().join("python/bin");
     let path = std::env::var("PATH").unwrap();
+    let path =
+        format!("{}:{}:{}:{path}", howdah.display(), postgres.display(), languages.display());
     let output = Command::new("sh")
         .args(["-c", &script])
         .current_dir(folder.path())
-        .env("PATH", format!("{}:{}:{path}", howdah.display(), tools.display()))
+        .env("PATH", path)
         .env("HOWDAH_LOG", "info")
         .env("PGCONNECT_TIMEOUT", "20")
+        .env("XDG_CACHE_HOME", folder.path().join("cache"))
+        // Go's standard library is compiled once for all tests.
+        .env("GOCACHE", tools().join("go-cache"))
         // As for somebody who has nothing but the program: flags and folders of this build are its own.
         .env_remove("CARGO_TARGET_DIR")
         .env_remove("RUSTFLAGS")
         .output()
         .unwrap();
-    let (out, err) =
-        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let out = String::from_utf8_lossy(&output.stdout).into_owned();
+    let err = String::from_utf8_lossy(&output.stderr).into_owned();
     let log = std::fs::read_to_string(folder.path().join("proxy.log")).unwrap_or_default();
     assert!(output.status.success(), "{out}\n{err}\n{log}");
+    let language = if language == "js" { "javascript" } else { language };
     for expected in [
-        "wrote my-router/, a policy in rust",
-        "my_router.wasm): can be used",
+        &format!("wrote my-router/, a policy in {language}"),
+        "my-router.wasm): can be used",
         "5 cases passed",
-        "because   my_router has the first opinion",
+        "because   my-router has the first opinion",
         "\"kind\": \"write\"",
-        "6 cases passed",
-        "replica (at most 500 ms behind)",
     ] {
         assert!(out.contains(expected), "{expected}: {out}\n{err}");
     }
     assert!(err.contains("NOTICE:  goes to "), "{err}");
     assert!(err.contains("DETAIL:  Policy my-router: "), "{err}");
+    Followed { out, err }
+}
+
+fn guide() -> String {
+    std::fs::read_to_string(repository("docs/write-a-policy.md")).unwrap()
+}
+
+/// The first chapter, in this language.
+fn first_router(language: &str) {
+    let guide = guide();
+    let (first, _) = guide.split_once("\n## The real read/write split").unwrap();
+    follow(first, language, "");
+}
+
+#[test]
+fn the_guide_can_be_followed_literally() {
+    // The new version, which the guide builds last, is in force soon.
+    let swapped = format!(
+        "for attempt in $(seq {PATIENCE}); do grep -q 'policies swapped' proxy.log && break; sleep 1; done\n\
+         grep 'policies swapped' proxy.log\n"
+    );
+    let Followed { out, err } = follow(&guide(), "rust", &swapped);
+    for expected in ["6 cases passed", "replica (at most 500 ms behind)"] {
+        assert!(out.contains(expected), "{expected}: {out}\n{err}");
+    }
+}
+
+#[test]
+fn its_first_router_can_be_written_in_c() {
+    first_router("c");
+}
+
+#[test]
+fn its_first_router_can_be_written_in_go() {
+    first_router("go");
+}
+
+#[test]
+fn its_first_router_can_be_written_in_javascript() {
+    first_router("js");
+}
+
+#[test]
+fn its_first_router_can_be_written_in_python() {
+    first_router("python");
 }

@@ -16,11 +16,15 @@ use wit_parser::{PackageId, Resolve};
 /// What a module exports to say that a hook counts.
 const MARK: &str = "hook:";
 
-/// A component with the module's hooks. What it imports is what the module uses.
+/// A component with the module's hooks. What it imports is what the module uses. What is a component already stays as it
+/// is.
 ///
 /// # Errors
 /// It is no core module, it has no hook, or its functions are not what `wit/` says.
 pub fn component(module: &[u8]) -> Result<Vec<u8>> {
+    if Parser::is_component(module) {
+        return Ok(module.to_vec());
+    }
     let hooks = hooks(module)?;
     if hooks.is_empty() {
         bail!("it has none of the hooks of howdah:policy");
@@ -41,7 +45,7 @@ pub fn component(module: &[u8]) -> Result<Vec<u8>> {
 /// What modules of compilers that know only `wasi_snapshot_preview1` are completed with. Unlike the usual adapter it
 /// needs no memory, which Go's runtime could not give it while it begins.
 fn adapter(resolve: &Resolve, package: PackageId) -> Result<Vec<u8>> {
-    let mut adapter = wat::parse_str(include_str!("wasip1.wat"))?;
+    let mut adapter = include_bytes!(concat!(env!("OUT_DIR"), "/wasip1.wasm")).to_vec();
     let world = resolve.select_world(&[package], Some(wit::IMPORTS))?;
     embed_component_metadata(&mut adapter, resolve, world, StringEncoding::UTF8, false)?;
     Ok(adapter)
@@ -68,16 +72,10 @@ pub fn hooks(module: &[u8]) -> Result<BTreeSet<String>> {
 fn exports(module: &[u8]) -> Result<Vec<&str>> {
     let mut names = Vec::new();
     for payload in Parser::new(0).parse_all(module) {
-        match payload? {
-            Payload::ExportSection(section) => {
-                for export in section {
-                    names.push(export?.name);
-                }
+        if let Payload::ExportSection(section) = payload? {
+            for export in section {
+                names.push(export?.name);
             }
-            Payload::ComponentSection { .. } | Payload::ComponentTypeSection(_) => {
-                bail!("it is a component already")
-            }
-            _ => {}
         }
     }
     Ok(names)

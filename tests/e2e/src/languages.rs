@@ -1,16 +1,9 @@
 //! The examples, built by the SDK of each language.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
-
-/// Languages, and the file or folder of an example that their `sdk/LANGUAGE/build` is given.
-const SOURCES: [(&str, &[&str]); 4] = [
-    ("c", &["policy.c"]),
-    ("go", &[""]),
-    ("javascript", &["policy.js", "policy.ts"]),
-    ("python", &["policy.py"]),
-];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -27,17 +20,48 @@ fn tools() -> &'static Path {
     })
 }
 
-/// The program that makes components of core modules.
-fn componentizer() -> &'static Path {
+/// The program, as people have it.
+fn howdah() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
         // The build's own target folder, where it is mostly built already.
         let target = crate::cache().with_file_name("");
         let mut cargo = crate::cargo();
-        cargo.args(["build", "--locked", "--quiet", "--package", "howdah-component"]);
+        cargo.args(["build", "--locked", "--quiet", "--package", "howdah"]);
         assert!(cargo.arg("--target-dir").arg(&target).status().unwrap().success());
-        target.join("debug/howdah-component")
+        target.join("debug/howdah")
     })
+}
+
+/// A command that finds the languages' tools, and keeps compiled components of a language.
+fn command(program: impl AsRef<OsStr>, language: &str) -> Command {
+    let path = std::env::var("PATH").unwrap();
+    let mut command = Command::new(program);
+    command
+        .env("PATH", format!("{}:{path}", tools().join("python/bin").display()))
+        .env("GOCACHE", tools().join("go-cache"))
+        .env("XDG_CACHE_HOME", cache(language));
+    command
+}
+
+/// What is kept of a language.
+fn cache(language: &str) -> PathBuf {
+    crate::cache().join("languages").join(language)
+}
+
+/// Where compiled components of a language are kept.
+pub fn compiled(language: &str) -> PathBuf {
+    let howdah = cache(language).join("howdah");
+    std::fs::create_dir_all(&howdah).unwrap();
+    howdah.join("compiled")
+}
+
+/// Runs a command, and returns what it says.
+fn run(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    let told = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(output.status.success(), "{command:?}: {told}");
+    told
 }
 
 /// Builds an example in a language and returns its component.
@@ -45,35 +69,34 @@ pub fn example(language: &str, name: &str) -> PathBuf {
     if language == "rust" {
         return crate::policy(name);
     }
-    let folder = root().join("examples").join(name).join(language);
-    let (_, sources) = SOURCES.iter().find(|(known, _)| *known == language).unwrap();
-    let source = sources.iter().map(|source| folder.join(source)).find(|path| path.exists());
-    let out = crate::cache().join("languages").join(language);
-    std::fs::create_dir_all(&out).unwrap();
-    let out = out.join(name).with_extension("wasm");
-    let built = Command::new(root().join("sdk").join(language).join("build"))
-        .arg(&out)
-        .arg(source.unwrap())
-        .env("HOWDAH_COMPONENT", componentizer())
-        .env("HOWDAH_NODE_MODULES", tools().join("node_modules"))
-        .env("COMPONENTIZE_PY", tools().join("python/bin/componentize-py"))
-        .env("GO", tools().join("python/bin/go"))
-        .env("GOCACHE", tools().join("go-cache"))
-        .output()
-        .unwrap();
-    let errors = String::from_utf8_lossy(&built.stderr);
-    assert!(built.status.success(), "{name} in {language} does not build: {errors}");
-    out
+    built(language, name, &root().join("examples").join(name).join(language))
 }
 
-/// What `go test` says of an example.
-pub fn go_tests(name: &str) -> String {
-    let folder = root().join("examples").join(name).join("go");
-    let mut go = Command::new(tools().join("python/bin/go"));
-    go.current_dir(folder).args(["test", "./..."]).env("GOCACHE", tools().join("go-cache"));
-    let output = go.output().unwrap();
-    let told = [output.stdout, output.stderr].concat();
-    let told = String::from_utf8_lossy(&told).into_owned();
-    assert!(output.status.success(), "{told}");
-    told
+/// Builds a project with a policy of this folder and returns its component.
+pub fn built(language: &str, name: &str, sources: &Path) -> PathBuf {
+    let folder = cache(language).join(name);
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+    std::fs::create_dir_all(cache(language)).unwrap();
+    let new = ["policy", "new", "--lang", language, name];
+    run(command(howdah(), language).args(new).current_dir(cache(language)));
+    let files = |folder: &Path| std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
+    // The policy of the project gives way to that of the folder.
+    let stem = |path: &Path| path.file_stem().is_some_and(|stem| stem == "policy");
+    files(&folder).filter(|path| stem(path)).for_each(|path| std::fs::remove_file(path).unwrap());
+    for file in files(sources).filter(|path| stem(path)) {
+        std::fs::copy(&file, folder.join(file.file_name().unwrap())).unwrap();
+    }
+    if language == "javascript" {
+        std::os::unix::fs::symlink(tools().join("node_modules"), folder.join("node_modules"))
+            .unwrap();
+    }
+    run(command(howdah(), language).args(["policy", "build"]).arg(&folder));
+    folder.join(name).with_extension("wasm")
+}
+
+/// What `go test` says of what is in a folder of the repository.
+pub fn go_tests(folder: &str) -> String {
+    run(command("go", "go").args(["test", "./..."]).current_dir(root().join(folder)))
 }

@@ -2,10 +2,13 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use howdah_e2e::languages::example;
+use howdah::policies::MOST_COMPILED;
+use howdah_decision::{Again, Parameter, Retry, Rewrite, Safety, SessionDecision, Target};
+use howdah_e2e::house::{House, Known, spec};
+use howdah_e2e::languages::{built, compiled, example};
 use howdah_e2e::{Running, cluster, connect, on_replica, value};
 use howdah_pgcluster::{Auth, Cluster};
 use howdah_policy::{
@@ -28,10 +31,11 @@ fn prepared() -> &'static Cluster {
 }
 
 /// A proxy with this policy. Interpreters need more memory than the default, and a busy machine more time.
-fn proxy(component: &Path, settings: &str) -> Running {
+fn proxy(language: &str, component: &Path, settings: &str) -> Running {
     let policy = format!(
-        "[[policy]]\nname = \"example\"\npath = {component:?}\non_failure = \"closed\"\n\
-         limits = {{ memory = \"64MiB\", time = \"1s\" }}\n[policy.settings]\n{settings}\n"
+        "compiled_policies = {:?}\n[[policy]]\nname = \"example\"\npath = {component:?}\non_failure = \"closed\"\n\
+         limits = {{ memory = \"64MiB\", time = \"1s\" }}\n[policy.settings]\n{settings}\n",
+        compiled(language)
     );
     let proxy = Running::start(&prepared().nodes(), &policy);
     proxy.wait_up(3);
@@ -42,8 +46,9 @@ fn status(proxy: &Running) -> PolicyStatus {
     proxy.proxy().shared.registry.status().remove(0)
 }
 
-async fn first_router(language: &str) {
-    let proxy = proxy(&example(language, "first-router"), "");
+async fn first_router(language: &str) -> PathBuf {
+    let component = example(language, "first-router");
+    let proxy = proxy(language, &component, "");
     assert_eq!(status(&proxy).hooks, ["route"], "a policy has the hooks that it defines");
     let client = connect(proxy.port, "postgres").await;
     assert!(on_replica(&client).await);
@@ -60,11 +65,12 @@ async fn first_router(language: &str) {
     let status = status(&proxy);
     assert_eq!(status.calls, calls, "the verdict is remembered by digest");
     assert_eq!(status.failures, 0, "{:?}", status.last_failure);
+    component
 }
 
 async fn user_to_replica(language: &str) {
     let component = example(language, "user-to-replica");
-    let proxy = proxy(&component, "users = [\"nobody\", \"reporter\"]");
+    let proxy = proxy(language, &component, "users = [\"nobody\", \"reporter\"]");
     assert_eq!(status(&proxy).hooks, ["configure", "session", "route"]);
     let (reporter, other) =
         (connect(proxy.port, "reporter").await, connect(proxy.port, "postgres").await);
@@ -81,14 +87,14 @@ async fn user_to_replica(language: &str) {
         ("user", SettingValue::Texts(vec!["reporter".into()])),
         ("users", SettingValue::Text("reporter".into())),
     ] {
-        let told = refusal(&bytes, name, value);
+        let told = refusal(language, &bytes, name, value);
         assert!(told.contains("does not accept its settings"), "{told}");
         assert!(told.contains("users"), "the policy tells what is wrong: {told}");
     }
 }
 
 /// What loading a policy with this setting fails with.
-fn refusal(bytes: &Arc<[u8]>, name: &str, value: SettingValue) -> String {
+fn refusal(language: &str, bytes: &Arc<[u8]>, name: &str, value: SettingValue) -> String {
     let spec = PolicySpec {
         name: "example".into(),
         bytes: Arc::clone(bytes),
@@ -103,11 +109,12 @@ fn refusal(bytes: &Arc<[u8]>, name: &str, value: SettingValue) -> String {
         rollout: Rollout::Live,
     };
     let registry = Registry::new(Options { workers: 1 }).unwrap();
+    registry.keep_compiled(&compiled(language), MOST_COMPILED).unwrap();
     registry.apply(vec![spec]).unwrap_err().remove(0).message
 }
 
 async fn rewrite_tag(language: &str) {
-    let proxy = proxy(&example(language, "rewrite-tag"), "");
+    let proxy = proxy(language, &example(language, "rewrite-tag"), "");
     assert_eq!(status(&proxy).hooks, ["rewrite"]);
     let client = connect(proxy.port, "postgres").await;
     for (sql, rows) in [
@@ -128,18 +135,73 @@ async fn rewrite_tag(language: &str) {
     assert_eq!(status.failures, 0, "{:?}", status.last_failure);
 }
 
-/// Where Go's own tests are native ones.
-#[test]
-fn the_go_example_is_tested_without_webassembly() {
-    let output = howdah_e2e::languages::go_tests("rewrite-tag");
-    assert!(output.contains("ok"), "{output}");
+/// A policy that has every hook and uses all that the host offers.
+fn everything(language: &str) {
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../guests/everything").join(language);
+    let bytes: Arc<[u8]> = std::fs::read(built(language, "everything", &sources)).unwrap().into();
+    let version = |settings: &[(&str, &str)], memory| {
+        let mut spec = spec(Arc::clone(&bytes), settings);
+        spec.limits.memory = memory;
+        vec![spec]
+    };
+    let mut house = House::empty();
+    house.registry.keep_compiled(&compiled(language), MOST_COMPILED).unwrap();
+    house.background = Known { loads: 1, bound: Some(vec![Parameter::Text("bound".into())]) };
+    house.registry.apply(version(&[("greeting", "hello")], 64 << 20)).unwrap();
+    let house = house.with_nodes(&[("a", true), ("b", false)]);
+    for (sql, told) in [
+        ("SELECT 'setting'", "hello"),
+        ("SELECT 'tag' /* app='web' */", "web"),
+        ("SELECT 'who'", "alice/shop/"),
+        ("SELECT 'relations' FROM t", "t"),
+        ("SELECT 'parameter', $1", "bound"),
+        ("SELECT 'log'", "true"),
+        ("SELECT 'metrics'", "true"),
+        ("SELECT 'kv'", "true"),
+        ("SELECT 'clock'", "true"),
+        ("SELECT 'random'", "true"),
+        ("SELECT 'nodes'", "main/a/true main/b/false"),
+        ("SELECT 'catalog'", "true"),
+    ] {
+        assert_eq!(house.value(sql), told, "{language}: {sql}: {}", house.last_failure());
+    }
+    let SessionDecision::Accept(admission) = house.open() else { panic!("{language}") };
+    assert_eq!((admission.class, admission.priority), (7, 3), "{language}");
+    assert_eq!(admission.settings, [("application_name".into(), "everything".into())]);
+    house.worker.closed(&house.worker.chain(0), 42);
+    let rewritten = house.rewrite("SELECT 'rewrite'");
+    assert_eq!(rewritten, Rewrite::Text("SELECT 'rewritten'".into()), "{language}");
+    let again = Retry::Again(Again { target: Target::Another, delay_ms: 5 });
+    assert_eq!(house.retry(Safety::Read), again, "{language}");
+    assert_eq!(house.retry(Safety::Unsent), Retry::GiveUp, "{language}");
+    house.observe(300);
+    house.tick_soon();
+    let told = "main/a/true main/b/false 42 300 600 true";
+    assert_eq!(house.value("SELECT 'hooks'"), told, "{language}: {}", house.last_failure());
+    for (memory, state) in [(65, "x"), (66, "xx"), (67, "")] {
+        house.registry.apply(version(&[("greeting", "hello")], memory << 20)).unwrap();
+        assert_eq!(house.value("SELECT 'state'"), state, "{language}");
+    }
+    let refused = house.registry.apply(version(&[("mood", "bad")], 64 << 20)).unwrap_err();
+    assert!(refused[0].message.contains("unknown setting mood"), "{language}: {}", refused[0]);
+    assert_eq!(house.failures(), 0, "{language}: {}", house.last_failure());
 }
 
-/// All examples in one language.
-async fn all(language: &str) {
-    first_router(language).await;
+/// Where Go's own tests are native ones.
+#[test]
+fn the_go_sdk_and_example_are_tested_without_webassembly() {
+    for folder in ["sdk/go", "examples/rewrite-tag/go"] {
+        let output = howdah_e2e::languages::go_tests(folder);
+        assert!(output.contains("ok"), "{output}");
+    }
+}
+
+/// All examples in one language. Returns the component of the first.
+async fn all(language: &str) -> PathBuf {
+    let component = first_router(language).await;
     user_to_replica(language).await;
     rewrite_tag(language).await;
+    component
 }
 
 #[tokio::test]
@@ -150,25 +212,29 @@ async fn rust() {
 #[tokio::test]
 async fn c() {
     all("c").await;
+    everything("c");
 }
 
 #[tokio::test]
 async fn go() {
     all("go").await;
+    everything("go");
 }
 
 #[tokio::test]
 async fn javascript() {
     all("javascript").await;
+    everything("javascript");
 }
 
 // An interpreter of many modules: its component has some forty core instances.
 #[tokio::test]
 async fn python() {
-    let size = std::fs::metadata(example("python", "first-router")).unwrap().len();
+    let component = all("python").await;
+    everything("python");
+    let size = std::fs::metadata(component).unwrap().len();
     assert!(
         size > 16 << 20,
         "a component of {size} bytes is not as large as one must be able to be"
     );
-    all("python").await;
 }

@@ -406,7 +406,7 @@ fn a_compiled_policy_is_kept_and_used_again() {
     let kept = directory.path().join("kept");
     let start = || {
         let registry = Registry::new(Options { workers: 1 }).unwrap();
-        registry.keep_compiled(&kept).unwrap();
+        registry.keep_compiled(&kept, 2).unwrap();
         registry.apply(vec![live(primary())]).unwrap();
         let house = House { worker: registry.worker(0), registry, who: Arc::default() };
         assert_eq!(house.route(1, "SELECT 1"), Decision::Primary);

@@ -17,6 +17,7 @@ pub use policy::PolicyCommand;
 
 use crate::config::{self, Config, Mistake, Source};
 use crate::logging;
+use crate::policies::{MOST_COMPILED, trial};
 
 /// What the program does for the commands that do more than print.
 pub struct Actions {
@@ -57,6 +58,9 @@ fn execute(
             logging::init(&config.log)?;
             for warning in &config.warnings {
                 tracing::warn!("{warning}");
+            }
+            if let Some(directory) = &config.compiled_policies {
+                trial::keep_compiled(directory.clone(), MOST_COMPILED);
             }
             (actions.run)(config, source)?;
         }

@@ -24,6 +24,9 @@ pub use watch::{Swapper, start};
 pub const READ_WRITE_SPLIT: &[u8] =
     include_bytes!(concat!(env!("OUT_DIR"), "/read_write_split.wasm"));
 
+/// Compiled components that a proxy keeps: a chain has 64 policies at most, each with the version before.
+pub const MOST_COMPILED: usize = 128;
+
 /// A policy as configured: everything but its bytes, which are read when they are needed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PolicyFile {

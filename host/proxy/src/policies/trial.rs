@@ -1,9 +1,9 @@
 //! Policies that are asked without a proxy around them: for tools, and for the cases that a new version must pass.
 
 use std::cell::Cell;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use howdah_decision::{
     Client, Decision, Facts, Failure, Node, Parameter, Refusal, Retry, Rewrite, SessionDecision,
@@ -17,6 +17,16 @@ use howdah_sql::{Catalog, NoCatalog, ScanOptions, Statement};
 use super::PolicyFile;
 use super::record::Recorded;
 use crate::config::BUILT_IN;
+
+/// Where trials keep compiled components, and how many.
+static COMPILED: OnceLock<(PathBuf, usize)> = OnceLock::new();
+
+/// Has all trials of this process keep compiled components in a directory, and take them from there: an interpreter
+/// takes many seconds to compile. When there are more than so many, the oldest go.
+pub fn keep_compiled(directory: PathBuf, most: usize) {
+    // Only the first directory counts.
+    let _ = COMPILED.set((directory, most));
+}
 
 /// A chain of policies with nobody else's questions.
 pub struct Trial {
@@ -76,6 +86,10 @@ impl Trial {
         let registry = Registry::new(Options { workers: 1 }).map_err(|message| {
             vec![PolicyError { policy: String::new(), origin: String::new(), message }]
         })?;
+        if let Some((directory, most)) = COMPILED.get() {
+            // Without it everything is compiled each time, which works as well.
+            let _ = registry.keep_compiled(directory, *most);
+        }
         registry.apply(specs)?;
         let worker = registry.worker(0);
         let chain = worker.chain(0);

@@ -43,11 +43,11 @@ interface (wit/) are written into it.
 
 Examples:
   howdah policy new my-router
-  howdah policy new --lang rust my-router && howdah policy build my-router && howdah policy test my-router";
+  howdah policy new --lang go my-router && howdah policy build my-router && howdah policy test my-router";
 
 const BUILD_HELP: &str = "\
-Runs what `howdah-policy.toml` in the folder says; for Rust that is cargo build --release --target wasm32-wasip2.
-Prints where the component is.";
+Runs what `howdah-policy.toml` in the folder says, the language's compiler mostly. A core module that comes out, as C's
+and Go's compilers make it, becomes a component. Prints where that is.";
 
 const CHECK_HELP: &str = "\
 A policy in a file gets the grants that it needs; one of a configuration gets those that the configuration says,
@@ -122,8 +122,8 @@ fn set(text: &str) -> Result<Set, String> {
 pub struct NewArguments {
     /// Name of the policy, and of the folder
     pub name: String,
-    /// Language
-    #[arg(long, default_value = "rust")]
+    /// rust, c, go, js or python
+    #[arg(long, value_name = "LANGUAGE", default_value = "rust")]
     pub lang: String,
 }
 

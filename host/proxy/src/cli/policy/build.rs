@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -18,9 +19,14 @@ struct Project {
     language: String,
     /// What must be installed, for people.
     needs: String,
+    /// Set for the programs, besides what is set already.
+    #[serde(default)]
+    environment: BTreeMap<String, String>,
     /// Programs with their arguments, in order.
     steps: Vec<Vec<String>>,
-    /// What comes out, relative to the folder.
+    /// What the steps make, relative to the folder: a component, or a core module, which becomes one.
+    makes: String,
+    /// Where the component is put.
     component: String,
 }
 
@@ -28,10 +34,27 @@ struct Project {
 pub(super) fn build(arguments: &BuildArguments, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let folder = &arguments.directory;
     let project = Project::load(folder)?;
+    let makes = folder.join(&project.makes);
+    // Compilers do not make folders.
+    if let Some(parent) = makes.parent() {
+        std::fs::create_dir_all(parent).with_context(|| parent.display().to_string())?;
+    }
     for step in &project.steps {
         run(step, folder, &project)?;
     }
-    check::check_one(&component(folder)?, arguments.json, out)
+    let made = std::fs::read(&makes).with_context(|| makes.display().to_string())?;
+    let component = howdah_component::component(&made)
+        .with_context(|| format!("{} cannot become a component", makes.display()))?;
+    put(&folder.join(&project.component), &component)?;
+    check::check_one(&self::component(folder)?, arguments.json, out)
+}
+
+/// Puts a file in its place as a whole: a proxy may be watching.
+fn put(path: &Path, contents: &[u8]) -> anyhow::Result<()> {
+    let aside = path.with_added_extension("new");
+    std::fs::write(&aside, contents)
+        .and_then(|()| std::fs::rename(&aside, path))
+        .with_context(|| path.display().to_string())
 }
 
 /// The component that a project makes, when it has been made.
@@ -57,15 +80,16 @@ impl Project {
 /// Runs a step. What it prints goes to standard error: standard output is for what is found.
 fn run(step: &[String], folder: &Path, project: &Project) -> anyhow::Result<()> {
     let Some((program, arguments)) = step.split_first() else { return Ok(()) };
-    let Project { language, needs, .. } = project;
+    let Project { language, needs, environment, .. } = project;
     let status = Command::new(program)
         .args(arguments)
+        .envs(environment)
         .current_dir(folder)
         .stdout(io::stderr())
         .status()
         .with_context(|| format!("{program} cannot be started; {language} needs {needs}"))?;
     if !status.success() {
-        bail!("{} failed ({status}); {language} needs {needs}", step.join(" "));
+        bail!("{program} failed ({status}); {language} needs {needs}");
     }
     Ok(())
 }

@@ -16,7 +16,7 @@ mod test;
 mod tests;
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::bail;
@@ -30,8 +30,15 @@ use super::Mistakes;
 use crate::config::Config;
 use crate::policies::{self, PolicyFile, trial};
 
+/// Compiled components that are kept from command to command: a version or two of what is being worked on. With an
+/// interpreter they have tens of megabytes.
+const MOST_COMPILED: usize = 4;
+
 /// Does what one of the subcommands says.
 pub(super) fn execute(command: PolicyCommand, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+    if let Some(cache) = cache() {
+        trial::keep_compiled(cache, MOST_COMPILED);
+    }
     match command {
         PolicyCommand::New(arguments) => new::new(&arguments, out),
         PolicyCommand::Build(arguments) => build::build(&arguments, out),
@@ -43,6 +50,15 @@ pub(super) fn execute(command: PolicyCommand, out: &mut dyn Write) -> anyhow::Re
         PolicyCommand::Inspect(arguments) => inspect::inspect(&arguments, out),
         PolicyCommand::Control(command) => control::execute(command, out),
     }
+}
+
+/// The user's own directory for what can be made again, as the XDG base directory specification has it.
+fn cache() -> Option<PathBuf> {
+    let named = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let caches = named("XDG_CACHE_HOME").or_else(|| Some(named("HOME")?.join(".cache")))?;
+    let directory = caches.join("howdah");
+    std::fs::create_dir_all(&directory).ok()?;
+    Some(directory.join("compiled"))
 }
 
 /// A policy with what its bytes tell.

@@ -9,6 +9,8 @@ use crate::config::suggestion;
 
 /// Language, name and contents of each file of a new project, from `sdk/*/template`, the SDKs and `wit/`.
 const FILES: &[(&str, &str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/projects.rs"));
+/// What most people call a language, and what it is called here.
+const SHORT: (&str, &str) = ("js", "javascript");
 /// What the project and its files are called in templates.
 const NAME: (&str, &str) = ("my-router", "my_router");
 /// Longest name of a policy, in bytes: it becomes the name of a file, and of a crate or package.
@@ -17,8 +19,9 @@ const MAX_NAME: usize = 64;
 /// Writes a project.
 pub(super) fn new(arguments: &NewArguments, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let NewArguments { name, lang } = arguments;
+    let lang = if lang == SHORT.0 { SHORT.1 } else { lang };
     let languages = languages();
-    if !languages.contains(&lang.as_str()) {
+    if !languages.contains(&lang) {
         bail!("there is no template for {lang}{}", suggestion(lang, &languages));
     }
     let sound = name.starts_with(|c: char| c.is_ascii_lowercase())
@@ -30,7 +33,7 @@ pub(super) fn new(arguments: &NewArguments, out: &mut dyn Write) -> anyhow::Resu
     }
     let folder = Path::new(name);
     std::fs::create_dir(folder).with_context(|| format!("cannot make the folder {name}"))?;
-    for (_, file, contents) in FILES.iter().filter(|(language, ..)| language == lang) {
+    for (_, file, contents) in FILES.iter().filter(|(language, ..)| *language == lang) {
         let path = folder.join(named(file, name));
         if let Some(parent) = path.parent() {
             std::fs::create_dir_all(parent).with_context(|| parent.display().to_string())?;
