@@ -299,6 +299,27 @@ fn new_refuses_what_it_cannot_write() {
 }
 
 #[test]
+fn build_tells_what_is_wrong_with_what_the_steps_make() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = |step: &str| {
+        let project = format!(
+            "language = \"x\"\nneeds = \"a shell\"\nenvironment = {{ WORD = \"word\" }}\n\
+             steps = [[\"sh\", \"-c\", \"{step}\"]]\nmakes = \"out/x\"\ncomponent = \"x.wasm\"\n"
+        );
+        std::fs::write(folder.path().join("howdah-policy.toml"), project).unwrap();
+        policy(&["build", folder.path().to_str().unwrap()]).1.unwrap_err()
+    };
+    let told = error("exit 3");
+    assert!(told.contains("sh failed (exit status: 3); x needs a shell"), "{told}");
+    let told = error("true");
+    assert!(told.contains("out/x: No such file"), "{told}");
+    let told = error("printf $WORD > out/x");
+    assert!(told.contains("out/x cannot become a component"), "{told}");
+    assert!(told.contains("not a WebAssembly core module"), "{told}");
+    assert!(!folder.path().join("x.wasm").exists(), "nothing is put in its place");
+}
+
+#[test]
 fn the_hooks_reference_is_what_the_wit_says() {
     let document = std::fs::read_to_string(repository("docs/hooks.md")).unwrap();
     assert!(
