@@ -13,8 +13,9 @@
 //
 //	func main() {}
 //
-// howdah policy build makes the component. Each worker thread of the proxy has an instance of its own and asks it one question
-// at a time, so variables need no locks. Elsewhere than in WebAssembly the functions of the host talk to Stand.
+// howdah policy build makes the component. Each worker thread of the proxy has an instance of its own and asks it one
+// question at a time, so variables need no locks. Elsewhere than in WebAssembly the functions of the host talk to
+// Stand.
 package howdah
 
 import "fmt"

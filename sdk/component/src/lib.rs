@@ -16,8 +16,8 @@ use wit_parser::{PackageId, Resolve};
 /// What a module exports to say that a hook counts.
 const MARK: &str = "hook:";
 
-/// A component with the module's hooks. What it imports is what the module uses. What is a component already stays as it
-/// is.
+/// A component with the module's hooks. What it imports is what the module uses. What is a component already stays as
+/// it is.
 ///
 /// # Errors
 /// It is no core module, it has no hook, or its functions are not what `wit/` says.

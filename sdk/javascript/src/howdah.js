@@ -11,6 +11,7 @@ export { random } from './random.js';
 export { nodes } from './nodes.js';
 export { functionVolatility } from './catalog.js';
 export {
-  again, answer, changed, cluster, giveUp, node, noOpinion, pin, primary, refuse, refuseText, replay, replica, unchanged,
+  again, answer, changed, cluster, giveUp, node, noOpinion, pin, primary, refuse, refuseText, replay, replica,
+  unchanged,
 } from './verdicts.js';
 export { only, texts } from './given.js';
