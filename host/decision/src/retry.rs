@@ -18,6 +18,26 @@ pub enum Safety {
 }
 
 impl Safety {
+    /// The class of this name.
+    pub fn named(name: &str) -> Option<Safety> {
+        use Safety::{Commit, InTransaction, OnStandby, Read, Refused, Unknown, Unsent};
+        let all = [Unsent, Refused, OnStandby, Read, InTransaction, Commit, Unknown];
+        all.into_iter().find(|safety| safety.name() == name)
+    }
+
+    /// The word that policies and recordings use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Safety::Unsent => "unsent",
+            Safety::Refused => "refused",
+            Safety::OnStandby => "on-standby",
+            Safety::Read => "read",
+            Safety::InTransaction => "in-transaction",
+            Safety::Commit => "commit",
+            Safety::Unknown => "unknown",
+        }
+    }
+
     /// Whether the statement may be sent again.
     pub fn allows_again(self) -> bool {
         matches!(self, Safety::Unsent | Safety::Refused | Safety::OnStandby | Safety::Read)
@@ -34,6 +54,23 @@ pub enum Outcome {
     Committed,
     /// It did not.
     NotCommitted,
+}
+
+impl Outcome {
+    /// The outcome of this name.
+    pub fn named(name: &str) -> Option<Outcome> {
+        let all = [Outcome::Unknown, Outcome::Committed, Outcome::NotCommitted];
+        all.into_iter().find(|outcome| outcome.name() == name)
+    }
+
+    /// The word that policies and recordings use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Outcome::Unknown => "unknown",
+            Outcome::Committed => "committed",
+            Outcome::NotCommitted => "not-committed",
+        }
+    }
 }
 
 /// A statement that failed, or lost its server.

@@ -11,6 +11,11 @@ pub enum Role {
 }
 
 impl Role {
+    /// The role of this name.
+    pub fn named(name: &str) -> Option<Role> {
+        [Role::Unknown, Role::Primary, Role::Replica].into_iter().find(|role| role.name() == name)
+    }
+
     /// The word that logs and `SHOW` use.
     pub fn name(self) -> &'static str {
         match self {

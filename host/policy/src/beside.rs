@@ -10,7 +10,7 @@ use howdah_decision::{Failure, Observation, Retry, Role};
 
 use crate::chain::{Chain, Interest, Question};
 use crate::convert;
-use crate::heard::Said;
+use crate::heard::{Said, Subject};
 use crate::instance::Instance;
 use crate::loaded::Loaded;
 use crate::registry::Generation;
@@ -157,7 +157,8 @@ impl Worker {
                     retry.call_failed(store, &told, q.sql, kind, digest, facts, q.class)?;
                 Ok(convert::retry(answer, failure))
             };
-            match self.asked(seat, Some(q), ask, |retry, _| Said::Retry(*retry), |_, _| ()) {
+            let subject = Subject::Retry(q, failure, at);
+            match self.asked(seat, subject, ask, |retry, _| Said::Retry(*retry), |_, _| ()) {
                 Ok((Retry::NoOpinion, _)) => {}
                 Ok((decision, _)) => return decision,
                 Err(Failed) => match policy.spec.on_failure {

@@ -19,11 +19,14 @@ use crate::kv::{self, Quota, Spaces, Store};
 use crate::loaded::Loaded;
 use crate::metrics::Metrics;
 use crate::spec::{PolicySpec, SettingValue};
+use crate::supplied::{Supply, Tape};
 
 /// Longest log line that a guest may write, in bytes.
 const MAX_LINE: usize = 1024;
 /// Last words of a guest that are kept, in bytes.
 const MAX_LAST_WORDS: usize = 512;
+/// What recordings call a look at a parameter.
+pub const PARAMETER: &str = "question.parameter";
 /// What a question was answered from, besides its arguments: it limits how the answer may be remembered.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Looked {
@@ -120,6 +123,8 @@ pub(crate) struct State {
     pub(crate) looked: Looked,
     /// What the guest has written to standard output or error during this call.
     pub(crate) last_words: String,
+    /// What becomes of what the guest is told during this call.
+    pub(crate) tape: Tape,
 }
 
 impl State {
@@ -137,7 +142,22 @@ impl State {
             asked: None,
             looked: Looked::default(),
             last_words: String::new(),
+            tape: Tape::Off,
         }
+    }
+
+    /// What the guest is told: what a recording has, or else what is so now.
+    fn told<T: Supply>(
+        &mut self,
+        asked: impl Fn() -> String,
+        now: impl FnOnce(&mut State) -> T,
+    ) -> T {
+        if let Some(given) = self.tape.given(&asked) {
+            return given;
+        }
+        let told = now(self);
+        self.tape.note(asked, &told);
+        told
     }
 
     /// The instance goes on with other settings.
@@ -251,12 +271,15 @@ impl question::Host for State {
 
     fn parameter(&mut self, number: u16) -> Option<question::ParameterValue> {
         self.looked.passing = true;
-        let all = self.asked.as_ref()?.parameters.as_ref()?;
-        let found = all.get(usize::from(number).checked_sub(1)?)?;
-        Some(match found {
+        let bound = |state: &mut State| {
+            let all = state.asked.as_ref()?.parameters.as_ref()?;
+            all.get(usize::from(number).checked_sub(1)?).cloned()
+        };
+        let found: Option<Parameter> = self.told(|| format!("{PARAMETER} {number}"), bound);
+        Some(match found? {
             Parameter::Null => question::ParameterValue::Null,
-            Parameter::Text(text) => question::ParameterValue::Text(text.clone()),
-            Parameter::Binary(bytes) => question::ParameterValue::Binary(bytes.clone()),
+            Parameter::Text(text) => question::ParameterValue::Text(text),
+            Parameter::Binary(bytes) => question::ParameterValue::Binary(bytes),
         })
     }
 
@@ -284,15 +307,15 @@ impl From<kv::Error> for wit_kv::Error {
 
 impl State {
     /// The shared values, and how many of them there may be.
-    fn kv(&mut self) -> (&dyn Store, Quota) {
-        self.looked.passing = true;
+    fn kv(&self) -> (&dyn Store, Quota) {
         (&*self.kv, Quota::from(&self.spec.limits))
     }
 }
 
 impl wit_kv::Host for State {
     fn get(&mut self, key: String) -> Option<Vec<u8>> {
-        self.kv().0.get(&key).map(Vec::from)
+        self.looked.passing = true;
+        self.told(|| format!("kv.get {key}"), |state| state.kv().0.get(&key).map(Vec::from))
     }
 
     fn set(
@@ -301,12 +324,17 @@ impl wit_kv::Host for State {
         value: Vec<u8>,
         ttl_ms: Option<u64>,
     ) -> Result<(), wit_kv::Error> {
-        let (kv, quota) = self.kv();
-        Ok(kv.set(&key, &value, ttl_ms, quota)?)
+        self.looked.passing = true;
+        let set = |state: &mut State| {
+            let (kv, quota) = state.kv();
+            kv.set(&key, &value, ttl_ms, quota)
+        };
+        Ok(self.told(|| format!("kv.set {key}"), set)?)
     }
 
     fn delete(&mut self, key: String) {
-        self.kv().0.delete(&key);
+        self.looked.passing = true;
+        self.told(|| format!("kv.delete {key}"), |state| state.kv().0.delete(&key));
     }
 
     fn compare_and_swap(
@@ -316,8 +344,12 @@ impl wit_kv::Host for State {
         value: Vec<u8>,
         ttl_ms: Option<u64>,
     ) -> Result<bool, wit_kv::Error> {
-        let (kv, quota) = self.kv();
-        Ok(kv.compare_and_swap(&key, expected.as_deref(), &value, ttl_ms, quota)?)
+        self.looked.passing = true;
+        let swap = |state: &mut State| {
+            let (kv, quota) = state.kv();
+            kv.compare_and_swap(&key, expected.as_deref(), &value, ttl_ms, quota)
+        };
+        Ok(self.told(|| format!("kv.compare-and-swap {key}"), swap)?)
     }
 
     fn increment(
@@ -326,28 +358,46 @@ impl wit_kv::Host for State {
         by: i64,
         ttl_ms: Option<u64>,
     ) -> Result<i64, wit_kv::Error> {
-        let (kv, quota) = self.kv();
-        Ok(kv.increment(&key, by, ttl_ms, quota)?)
+        self.looked.passing = true;
+        let add = |state: &mut State| {
+            let (kv, quota) = state.kv();
+            kv.increment(&key, by, ttl_ms, quota)
+        };
+        Ok(self.told(|| format!("kv.increment {key} by {by}"), add)?)
     }
 }
 
 impl clock::Host for State {
     fn monotonic_ns(&mut self) -> u64 {
         self.looked.passing = true;
-        u64::try_from(self.world.began.elapsed().as_nanos()).unwrap_or(u64::MAX)
+        let now = |state: &mut State| match state.tape.wall_ms() {
+            Some(ms) => ms.saturating_mul(1_000_000),
+            None => u64::try_from(state.world.began.elapsed().as_nanos()).unwrap_or(u64::MAX),
+        };
+        self.told(|| "clock.monotonic-ns".to_owned(), now)
     }
 
     fn wall_ms(&mut self) -> u64 {
         self.looked.passing = true;
-        let since = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
-        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+        let now = |state: &mut State| state.tape.wall_ms().unwrap_or_else(wall_ms);
+        self.told(|| "clock.wall-ms".to_owned(), now)
     }
+}
+
+/// Milliseconds since 1970.
+fn wall_ms() -> u64 {
+    let since = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl random::Host for State {
     fn next(&mut self) -> u64 {
         self.looked.passing = true;
-        self.random.next()
+        let next = |state: &mut State| match state.tape {
+            Tape::Giving(_) => state.inert.next(),
+            Tape::Off | Tape::Noting(_) => state.random.next(),
+        };
+        self.told(|| "random.next".to_owned(), next)
     }
 }
 
@@ -361,12 +411,20 @@ impl nodes::Host for State {
 impl catalog::Host for State {
     fn function(&mut self, schema: Option<String>, name: String) -> catalog::Volatility {
         self.looked.catalog = true;
-        let known = self.asked.as_ref().and_then(|asked| asked.catalog.as_ref());
-        match known.map(|catalog| catalog.function(schema.as_deref(), &name)) {
-            Some(Volatility::Immutable) => catalog::Volatility::Immutable,
-            Some(Volatility::Stable) => catalog::Volatility::Stable,
-            Some(Volatility::Volatile) => catalog::Volatility::Volatile,
-            Some(Volatility::Unknown) | None => catalog::Volatility::Unknown,
+        let asked = || match &schema {
+            Some(schema) => format!("catalog.function {schema}.{name}"),
+            None => format!("catalog.function {name}"),
+        };
+        let known = |state: &mut State| {
+            let catalog = state.asked.as_ref().and_then(|asked| asked.catalog.as_ref());
+            let function = catalog.map(|catalog| catalog.function(schema.as_deref(), &name));
+            function.unwrap_or(Volatility::Unknown)
+        };
+        match self.told(asked, known) {
+            Volatility::Immutable => catalog::Volatility::Immutable,
+            Volatility::Stable => catalog::Volatility::Stable,
+            Volatility::Volatile => catalog::Volatility::Volatile,
+            Volatility::Unknown => catalog::Volatility::Unknown,
         }
     }
 }

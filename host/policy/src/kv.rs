@@ -38,6 +38,25 @@ pub(crate) enum Error {
     Overflow,
 }
 
+impl Error {
+    const ALL: [Error; 4] = [Error::Quota, Error::TooLarge, Error::NotANumber, Error::Overflow];
+
+    /// The word that recordings use.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Error::Quota => "quota",
+            Error::TooLarge => "too-large",
+            Error::NotANumber => "not-a-number",
+            Error::Overflow => "overflow",
+        }
+    }
+
+    /// The error of this name.
+    pub(crate) fn named(name: &str) -> Option<Error> {
+        Error::ALL.into_iter().find(|error| error.name() == name)
+    }
+}
+
 /// Where values are kept. Every call is atomic, and waits for nothing outside of this process.
 pub(crate) trait Store: Send + Sync {
     fn get(&self, key: &str) -> Option<Box<[u8]>>;

@@ -27,13 +27,15 @@ mod priority;
 mod registry;
 mod spec;
 mod status;
+mod supplied;
 mod trial;
 mod wasi;
 mod worker;
 
 pub use beside::FailedAt;
 pub use chain::{Answer, Background, Chain, Interest, Question, Source, Who};
-pub use heard::{Heard, Said};
+pub use heard::{Call, Heard, Listener, Said, Subject};
+pub use host::PARAMETER;
 pub use inspect::Description;
 pub use kv::{Due, News, Room, Sharing, SpaceStatus, Values, Written};
 pub use metrics::{Histogram, Metric};
@@ -43,5 +45,6 @@ pub use spec::{
     pinned, sha256,
 };
 pub use status::{PolicyStatus, TrialStatus};
+pub use supplied::{Given, Script, Supplied};
 pub use trial::Disagreement;
 pub use worker::{Scan, Worker};

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use howdah_decision::Node;
 use parking_lot::Mutex;
 use wasmtime::Engine;
@@ -13,6 +13,7 @@ use wasmtime::component::Component;
 
 use crate::artefacts::Artefacts;
 use crate::engine::{Ticker, engine};
+use crate::heard::Listener;
 use crate::host::{Topology, World};
 use crate::kv::{Quota, Sharing, SpaceStatus, Values};
 use crate::loaded::Loaded;
@@ -69,6 +70,8 @@ pub struct Registry {
     refusals: Mutex<BTreeMap<String, String>>,
     /// Where compiled components are kept.
     artefacts: OnceLock<Artefacts>,
+    /// Who is told of the calls that workers make.
+    listener: ArcSwapOption<Listener>,
     me: Weak<Registry>,
 }
 
@@ -92,6 +95,7 @@ impl Registry {
             changing: Mutex::new(()),
             refusals: Mutex::default(),
             artefacts: OnceLock::new(),
+            listener: ArcSwapOption::empty(),
             me: Weak::clone(me),
         }))
     }
@@ -272,6 +276,17 @@ impl Registry {
         drop(current);
         self.world.spaces.tidy();
         Ok(Some(number))
+    }
+
+    /// Has somebody told of every call of `session`, `rewrite`, `route` and `retry` from now on, or nobody. Not of those
+    /// that give second opinions only.
+    pub fn listen(&self, listener: Option<Listener>) {
+        self.listener.store(listener.map(Arc::new));
+    }
+
+    /// Who is told of a worker's calls.
+    pub(crate) fn listener(&self, worker: usize) -> Option<Guard<Option<Arc<Listener>>>> {
+        (worker < self.options.workers).then(|| self.listener.load())
     }
 
     /// Notes why the version of a policy that was offered last is not in force, for [`Registry::status`]; or that there

@@ -15,7 +15,7 @@ use howdah_sql::Statement;
 use crate::beside::Observed;
 use crate::chain::{Answer, Chain, Post, Question, Seat, Slot, Source, strictest};
 use crate::convert::{self, Opinion};
-use crate::heard::{Heard, Said};
+use crate::heard::{Heard, Said, Subject};
 use crate::host::{Asked, Looked};
 use crate::instance::{Instance, explain};
 use crate::lines::Lines;
@@ -23,6 +23,7 @@ use crate::loaded::{AsksBack, Loaded};
 use crate::memory::Until;
 use crate::registry::{Generation, Registry};
 use crate::spec::OnFailure;
+use crate::supplied::{Script, Tape};
 use crate::trial::{Case, Trial};
 
 /// The policies as one worker thread sees them.
@@ -34,6 +35,8 @@ pub struct Worker {
     pub(crate) observed: RefCell<Observed>,
     /// What policies say, while somebody listens.
     pub(crate) heard: RefCell<Option<Vec<Heard>>>,
+    /// What the next call is given by the host, when it is a replayed one.
+    pub(crate) script: RefCell<Option<Script>>,
 }
 
 /// Tells what a text is.
@@ -50,6 +53,7 @@ impl Worker {
             current: RefCell::new(Lines::none()),
             observed: RefCell::default(),
             heard: RefCell::default(),
+            script: RefCell::default(),
         }
     }
 
@@ -104,7 +108,8 @@ impl Worker {
                 let case = Case::Open(client.clone(), cluster.to_owned(), alone(opinion));
                 trial.compare(Some(case));
             };
-            match self.asked(seat, None, ask, said, compare) {
+            let subject = Subject::Session(client, cluster);
+            match self.asked(seat, subject, ask, said, compare) {
                 Ok((Opinion::None, _)) => {}
                 Ok((Opinion::Refuse(refusal), _)) => return SessionDecision::Refuse(refusal),
                 Ok((Opinion::Accept(admission), _)) => merge(&mut merged, admission),
@@ -206,7 +211,7 @@ impl Worker {
                 policy: Some(policy.spec.name.as_str().into()),
                 source,
             };
-            match self.asked(seat, Some(q), ask, said, compare) {
+            match self.asked(seat, Subject::Route(q), ask, said, compare) {
                 Ok((verdict, looked)) => {
                     all.add(looked);
                     remember = strictest(remember, allowed(verdict.remember, looked));
@@ -290,7 +295,7 @@ impl Worker {
                 let case = |asked| Case::Rewrite(asked, verdict.rewrite.clone());
                 trial.compare(trial.kept(&q).map(case));
             };
-            match self.asked(seat, Some(&q), ask, said, compare) {
+            match self.asked(seat, Subject::Rewrite(&q), ask, said, compare) {
                 Ok(((verdict, statement), looked)) => {
                     all.add(looked);
                     remember = strictest(remember, allowed(verdict.remember, looked));
@@ -355,19 +360,19 @@ impl Worker {
     pub(crate) fn asked<T>(
         &self,
         seat: &Seat,
-        q: Option<&Question<'_>>,
+        subject: Subject<'_>,
         ask: impl Fn(&Loaded, &mut Instance) -> wasmtime::Result<Result<T, String>>,
         said: impl Fn(&T, Looked) -> Said,
         compare: impl FnOnce(&Trial, &T),
     ) -> Result<(T, Looked), Failed> {
-        let answer = self.usable(&seat.own, q, &ask, &said);
+        let answer = self.usable(&seat.own, subject, &ask, &said);
         match (answer, &seat.trial, &seat.stand_in) {
             (Ok(answer), Some(trial), _) => {
                 compare(trial, &answer.0);
                 Ok(answer)
             }
             (Err(Failed), _, Some(live)) => {
-                let (answer, looked) = self.usable(live, q, &ask, &said)?;
+                let (answer, looked) = self.usable(live, subject, &ask, &said)?;
                 Ok((answer, Looked { passing: true, ..looked }))
             }
             (answer, ..) => answer,
@@ -378,12 +383,22 @@ impl Worker {
     fn usable<T>(
         &self,
         post: &Post,
-        q: Option<&Question<'_>>,
+        subject: Subject<'_>,
         ask: impl FnOnce(&Loaded, &mut Instance) -> wasmtime::Result<Result<T, String>>,
         said: impl FnOnce(&T, Looked) -> Said,
     ) -> Result<(T, Looked), Failed> {
         let policy = &post.policy;
-        let outcome = match self.call(post, q, ask) {
+        let listener = self.registry.listener(self.index);
+        let listener = listener.as_ref().and_then(|listener| listener.as_deref());
+        let listener = listener.filter(|_| !policy.is_quarantined());
+        let mut tape = self.tape(listener.is_some());
+        let taped = |policy: &Loaded, instance: &mut Instance| {
+            std::mem::swap(&mut instance.store.data_mut().tape, &mut tape);
+            let answer = ask(policy, instance);
+            std::mem::swap(&mut instance.store.data_mut().tape, &mut tape);
+            answer
+        };
+        let outcome = match self.call(post, subject.question(), taped) {
             Ok((Ok(answer), looked)) => Ok((answer, looked)),
             Ok((Err(message), _)) => {
                 policy.failed(&format!("its answer cannot be used: {message}"));
@@ -391,10 +406,23 @@ impl Worker {
             }
             Err(Failed) => Err(Failed),
         };
-        self.hear(&policy.spec.name, || match &outcome {
+        let said = || match &outcome {
             Ok((answer, looked)) => said(answer, *looked),
             Err(Failed) => Said::Failed(policy.why_failed()),
-        });
+        };
+        match (tape, listener) {
+            (Tape::Noting(noted), Some(listener)) => {
+                let said = said();
+                self.hear(&policy.spec.name, || said.clone());
+                self.tell(listener, policy, subject, noted, said);
+            }
+            (tape, _) => {
+                self.hear(&policy.spec.name, said);
+                if let Tape::Giving(script) = tape {
+                    *self.script.borrow_mut() = Some(*script);
+                }
+            }
+        }
         outcome
     }
 

@@ -1,7 +1,8 @@
 //! The operators' socket: a line comes in, a line of JSON goes out.
 //!
-//! The lines are `status`, `promote NAME`, `rollback NAME` and `release NAME`. The answer is
-//! `{"policies": […], "kv": {…}}`, `{"done": true}` or `{"error": "…"}`.
+//! The lines are `status`, `promote NAME`, `rollback NAME` and `release NAME`, answered by `{"policies": […], "kv": {…}}`
+//! and `{"done": true}`; and `record status`, `record stop` and `record start {"file": "…", "size": …, "seconds": …,
+//! "literals": …}`, answered by `{"recording": …}`. Or the answer is `{"error": "…"}`.
 
 use std::io::ErrorKind;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use howdah_policy::{Metric, PolicyError, PolicyStatus, Registry, SpaceStatus, TrialStatus};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
@@ -18,16 +20,19 @@ use tokio::sync::Semaphore;
 use tokio::task::{spawn_blocking, spawn_local};
 
 use crate::kv;
+use crate::policies::record::{Recordings, Wanted};
 
 #[cfg(test)]
 mod tests;
 
-/// Longest line that is read: a word and the name of a policy.
-const MAX_LINE: u64 = 1024;
+/// Longest line that is read: a word and the name of a policy, or of a file (PATH_MAX is 4,096).
+const MAX_LINE: u64 = 8 << 10;
 /// Longest time that one who asks may take to ask, and to take the answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Most who are answered at once; the others wait.
 const MOST: usize = 8;
+/// Longest recording by an operator's order: what is forgotten ends some day.
+pub(crate) const LONGEST: Duration = Duration::from_secs(7 * 86_400);
 /// A pause when the system has no descriptors left.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -50,6 +55,23 @@ impl Drop for Control {
         // Somebody may have removed it already.
         let _ = std::fs::remove_file(&self.path);
     }
+}
+
+/// What operators give orders to.
+#[derive(Clone)]
+pub(crate) struct Orders {
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) recordings: Arc<Recordings>,
+}
+
+/// A recording that an operator wants.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Record {
+    file: PathBuf,
+    size: u64,
+    seconds: u64,
+    literals: bool,
 }
 
 impl Control {
@@ -109,7 +131,7 @@ async fn answer(mut stream: UnixStream, operated: Operated) -> std::io::Result<(
             break;
         }
     }
-    // Starting instances takes a while.
+    // Starting instances takes a while, and so does the disk.
     let document = spawn_blocking(move || obey(&operated, &line)).await?;
     stream.write_all(format!("{document}\n").as_bytes()).await
 }
@@ -126,7 +148,13 @@ fn obey(operated: &Operated, line: &[u8]) -> Value {
         "promote" => Registry::promote,
         "rollback" => Registry::rollback,
         "release" => Registry::release,
-        _ => return json!({ "error": "expected status, or promote, rollback or release NAME" }),
+        "record" => {
+            let done = record(&operated.recordings, policy);
+            return done.map_or_else(|error| json!({ "error": error }), |()| operated.recordings.status());
+        }
+        _ => {
+            return json!({ "error": "expected status, record, or promote, rollback or release NAME" });
+        }
     };
     match order(&operated.registry, policy) {
         Ok(()) => {
@@ -137,8 +165,24 @@ fn obey(operated: &Operated, line: &[u8]) -> Value {
     }
 }
 
+/// Starts or stops a recording, or does nothing.
+fn record(recordings: &Arc<Recordings>, order: &str) -> Result<(), String> {
+    match order.split_once(' ').unwrap_or((order, "")) {
+        ("status", "") => Ok(()),
+        ("stop", "") => recordings.stop(),
+        ("start", wanted) => {
+            let Record { file, size, seconds, literals } =
+                serde_json::from_str(wanted).map_err(|error| format!("record start: {error}"))?;
+            let time = Some(Duration::from_secs(seconds.min(LONGEST.as_secs())));
+            tracing::info!(file = %file.display(), "a recording begins by an operator's order");
+            recordings.start(Wanted { file, append: false, size, time, literals })
+        }
+        _ => Err("expected record status, record stop, or record start with a JSON object".into()),
+    }
+}
+
 /// What is known of all policies, and of the values that they share.
-fn status(Operated { registry, kv }: &Operated) -> Value {
+fn status(Operated { registry, kv, .. }: &Operated) -> Value {
     let policies: Vec<Value> = registry.status().iter().map(policy).collect();
     let space = |space: SpaceStatus| json!({ "name": space.name, "keys": space.keys, "bytes": space.bytes });
     let spaces: Vec<Value> = registry.spaces().into_iter().map(space).collect();

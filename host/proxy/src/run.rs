@@ -18,7 +18,7 @@ use crate::control::{Control, Operated};
 use crate::kv::{self, Exchange};
 use crate::monitor::{Monitor, Watch};
 use crate::peers::Peers;
-use crate::policies::record::Recorder;
+use crate::policies::record::{Recordings, Wanted};
 use crate::policies::{self, Swapper};
 use crate::reload::{Files, reload};
 use crate::upstream::{KeyCache, Login, Stream, Target};
@@ -72,9 +72,14 @@ impl Proxy {
         let (inboxes, workers): (Vec<_>, Vec<_>) =
             (0..config.workers).map(|_| mpsc::unbounded_channel()).map(|(tx, rx)| (rx, tx)).unzip();
         let peers = Peers::find(&config.listen, &config.peers)?;
-        let recorder = Recorder::start(&config.together).context("policies.record")?;
-        let shared = Shared::new(config, peers, registry, recorder, monitor, keys, workers);
+        let recordings = Recordings::new(Arc::clone(&registry));
+        let wanted = Wanted::of(&config.together);
+        let shared = Shared::new(config, peers, registry, monitor, keys, workers);
         tell_policies(&shared);
+        if let Some(wanted) = wanted {
+            let started = recordings.start(wanted);
+            started.map_err(|error| anyhow::anyhow!("policies.record: {error}"))?;
+        }
         let mut threads = Vec::new();
         for (index, inbox) in inboxes.into_iter().enumerate() {
             let shared = Arc::clone(&shared);
@@ -87,7 +92,7 @@ impl Proxy {
         let (bound, addresses) = std::sync::mpsc::channel();
         let control = std::thread::Builder::new().name("howdah-control".into()).spawn({
             let shared = Arc::clone(&shared);
-            move || control(shared, threads, exchange, &bound, stopped)
+            move || control(shared, threads, exchange, recordings, &bound, stopped)
         })?;
         let addresses = addresses.recv().context("the control thread has ended")??;
         Ok(Proxy { addresses, shared, swapper, kv, stop, control })
@@ -138,6 +143,7 @@ fn control(
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
     exchange: Option<Exchange>,
+    recordings: Arc<Recordings>,
     bound: &std::sync::mpsc::Sender<anyhow::Result<Vec<String>>>,
     stopped: oneshot::Receiver<()>,
 ) {
@@ -159,9 +165,12 @@ fn control(
         };
         match config.control.as_deref().map(Control::bind).transpose() {
             Ok(socket) => {
-                let registry = Arc::clone(&shared.registry);
-                let kv = exchange.as_ref().map(Exchange::status);
-                socket.map(|socket| spawn_local(socket.serve(Operated { registry, kv })));
+                let operated = Operated {
+                    registry: Arc::clone(&shared.registry),
+                    kv: exchange.as_ref().map(Exchange::status),
+                    recordings: Arc::clone(&recordings),
+                };
+                socket.map(|socket| spawn_local(socket.serve(operated)));
             }
             Err(error) => {
                 let _ = bound.send(Err(error));
@@ -185,6 +194,8 @@ fn control(
         let _ = stopped.await;
         let _ = close.send(true);
         drain(&shared, &threads).await;
+        // Mostly there is nothing to stop.
+        let _ = recordings.stop();
         let _ = end_exchange.send(());
         if let Some(exchanging) = exchanging {
             // What was counted last is lost if Redis does not take it by then.

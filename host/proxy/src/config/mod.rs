@@ -44,6 +44,7 @@ pub use settings::SettingValue;
 pub use source::{Origin, Source};
 pub use tls::{Tls, TlsMode, TlsVersion};
 pub use units::Size;
+pub(crate) use units::{parse_duration, parse_size};
 pub(crate) use written::BUILT_IN;
 
 /// A configuration that has been found sound.

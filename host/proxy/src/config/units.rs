@@ -31,12 +31,12 @@ const SIZE_UNITS: [(&str, u64); 7] = [
 ];
 
 /// Reads `30s`, `1.5h`. The error says what is wrong.
-pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     parse(text, "duration", "30s", &TIME_UNITS).map(Duration::from_nanos)
 }
 
 /// Reads `32MiB`. The error says what is wrong.
-pub(super) fn parse_size(text: &str) -> Result<Size, String> {
+pub(crate) fn parse_size(text: &str) -> Result<Size, String> {
     parse(text, "size", "32MiB", &SIZE_UNITS).map(Size)
 }
 

@@ -43,7 +43,8 @@ impl House {
             local.block_on(&runtime.unwrap(), async {
                 let control = Control::bind(&path).unwrap();
                 ready.send(()).unwrap();
-                control.serve(Operated { registry: served, kv }).await;
+                let recordings = Recordings::new(Arc::clone(&served));
+                control.serve(Operated { registry: served, kv, recordings }).await;
             });
         });
         bound.recv().unwrap();
@@ -149,12 +150,12 @@ fn only_its_user_may_use_the_socket() {
 #[test]
 fn garbage_gets_an_error_and_harms_nobody() {
     let house = House::new();
-    let long = [b"promote ".as_slice(), &[b'x'; 10_000], b"\n"].concat();
+    let long = [b"promote ".as_slice(), &[b'x'; 2 * MAX_LINE as usize], b"\n"].concat();
     for bytes in
         [b"\n".as_slice(), b"drop\n", b"status x\n", b"status", b"\xff\n", b"promote\n", &long]
     {
         let answer = house.send(bytes);
-        let wrong = answer.contains("error") || bytes.len() > 1_024;
+        let wrong = answer.contains("error") || bytes.len() as u64 > MAX_LINE;
         assert!(wrong, "{:?}: {answer}", String::from_utf8_lossy(bytes));
     }
     let idle: Vec<Socket> = (1..MOST).map(|_| Socket::connect(house.path()).unwrap()).collect();

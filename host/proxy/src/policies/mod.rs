@@ -2,6 +2,7 @@
 
 pub mod cases;
 pub mod record;
+pub mod replay;
 pub mod show;
 pub mod trial;
 mod watch;

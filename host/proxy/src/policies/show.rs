@@ -1,9 +1,12 @@
 //! Answers of policies in words, the same everywhere: tools, NOTICEs, cases.
 
 use howdah_decision::{
-    Admission, Decision, Demands, Otherwise, PoolMode, Refusal, Remember, Rewrite, SessionDecision,
+    Admission, Again, Decision, Demands, Otherwise, PoolMode, Refusal, Remember, Retry, Rewrite,
+    RewriteVerdict, SessionDecision, Target, Verdict,
 };
 use howdah_policy::{Said, Source};
+
+use super::record::line;
 
 pub use super::cases::remember_name;
 
@@ -93,6 +96,12 @@ pub fn admitted(admission: &Admission) -> String {
     for (name, value) in &admission.settings {
         words.push(format!("{name} = {value}"));
     }
+    if admission.priority != 0 {
+        words.push(format!("priority {}", admission.priority));
+    }
+    if let Some(most) = admission.max_wait_ms {
+        words.push(format!("waits {most} ms at most"));
+    }
     if admission.class != 0 {
         words.push(format!("class {}", admission.class));
     }
@@ -120,6 +129,44 @@ pub fn source(source: Source) -> &'static str {
     }
 }
 
+/// What becomes of a statement that has failed.
+pub fn retry(decision: Retry) -> String {
+    match decision {
+        Retry::NoOpinion => "no opinion".to_owned(),
+        Retry::GiveUp => "give up".to_owned(),
+        Retry::Replay => "replay the transaction".to_owned(),
+        Retry::Again(Again { target, delay_ms }) => {
+            format!("again on {} after {delay_ms} ms", place(target))
+        }
+    }
+}
+
+/// Where a statement goes that is sent again.
+pub fn place(target: Target) -> &'static str {
+    match target {
+        Target::Same => "the same node",
+        Target::Another => "another node",
+        Target::Primary => "the primary",
+    }
+}
+
+/// A verdict, whole, so that two are the same when their words are; without literals if that is wanted, and without
+/// the rows of an answer then. How long it may be remembered is no part of it.
+pub fn exactly(said: &Said, literals: bool) -> String {
+    match said {
+        Said::Route(Verdict { decision: Decision::Answer(table), .. }) if literals => {
+            let rows = serde_json::json!(table.rows);
+            format!("answer by itself: {rows} of {}", table.columns.join(", "))
+        }
+        Said::Route(verdict) => decision(&verdict.decision),
+        Said::Rewrite(RewriteVerdict { rewrite: Rewrite::Text(new), .. }) => {
+            line::text(new, literals)
+        }
+        Said::Rewrite(verdict) => rewrite(&verdict.rewrite),
+        Said::Admit(_) | Said::Refuse(_) | Said::Retry(_) | Said::Failed(_) => self::said(said),
+    }
+}
+
 /// What a policy said.
 pub fn said(said: &Said) -> String {
     match said {
@@ -132,7 +179,7 @@ pub fn said(said: &Said) -> String {
         Said::Admit(None) => "no opinion".to_owned(),
         Said::Admit(Some(admission)) => admitted(admission),
         Said::Refuse(refusal) => refused(refusal),
-        Said::Retry(retry) => format!("{retry:?}"),
+        Said::Retry(decision) => retry(*decision),
         Said::Failed(why) => format!("failed: {why}"),
     }
 }

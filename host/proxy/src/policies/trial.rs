@@ -10,12 +10,11 @@ use howdah_decision::{
 };
 use howdah_policy::{
     Answer, Background, Chain, Description, FailedAt, Grants, Heard, Limits, OnFailure, Options,
-    PolicyError, PolicySpec, Question, Registry, Rollout, Said, Scope, Who, Worker,
+    PolicyError, PolicySpec, Question, Registry, Rollout, Scope, Who, Worker,
 };
-use howdah_sql::{Catalog, NoCatalog, ScanOptions, Statement};
+use howdah_sql::{Catalog, ScanOptions, Statement};
 
 use super::PolicyFile;
-use super::record::Recorded;
 use crate::config::BUILT_IN;
 
 /// Where trials keep compiled components, and how many.
@@ -162,35 +161,6 @@ impl Trial {
         let who = Arc::new(asked.who.clone());
         let question = self.question(asked, &statement, &who);
         self.worker.listen(|| self.worker.retry(&self.chain, &question, failure, at))
-    }
-
-    /// Asks a recorded question again: where it goes, and why a policy failed if one did.
-    ///
-    /// # Errors
-    /// The recording holds words that are not known.
-    pub fn ask_again(
-        &self,
-        recorded: &Recorded,
-        who: Who,
-    ) -> Result<(Answer, Option<String>), String> {
-        let (sql, options) = (recorded.sql.as_str(), ScanOptions::default());
-        let scanned = howdah_sql::scan(sql.as_bytes(), options, &NoCatalog);
-        let (statement, extra) = recorded.statement(scanned)?;
-        let question = Question {
-            sql,
-            statement: &statement,
-            extra,
-            class: recorded.class,
-            interest: self.chain.interest(&who.user, &who.database, &who.cluster),
-            who: &Arc::new(who),
-            background: &(),
-        };
-        let (answer, heard) = self.worker.listen(|| self.worker.ask_route(&self.chain, &question));
-        let failure = heard.into_iter().find_map(|heard| match heard.said {
-            Said::Failed(why) => Some(why),
-            _ => None,
-        });
-        Ok((answer, failure))
     }
 
     /// Asks about a new client of this cluster, and tells that it has gone.

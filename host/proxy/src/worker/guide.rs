@@ -214,18 +214,12 @@ impl Guide for SessionGuide {
         let text = String::from_utf8_lossy(text);
         let asked = Asked { database: &self.database, bind };
         let question = self.question(&text, statement, extra, &asked);
-        let recorder = self.ctx.shared.recorder.as_ref();
-        if !self.explaining.on() && recorder.is_none() {
+        if !self.explaining.on() {
             return self.ctx.policies.route(&self.chain, &question);
         }
         let known = self.ctx.policies.remembers(&self.chain, &question);
         let answer = self.ctx.policies.route(&self.chain, &question);
-        if let Some(recorder) = recorder.filter(|_| !known) {
-            recorder.record(&question, &answer);
-        }
-        if self.explaining.on() {
-            self.explaining.answered(&answer, known);
-        }
+        self.explaining.answered(&answer, known);
         answer
     }
 

@@ -16,7 +16,6 @@ use crate::access::Access;
 use crate::config::{Config, Node, Pool as PoolConfig};
 use crate::monitor::Monitor;
 use crate::peers::Peers;
-use crate::policies::record::Recorder;
 use crate::upstream::{Detached, KeyCache};
 
 /// Which pool: node, user on the server, database; and the user whose wishes it follows.
@@ -40,8 +39,6 @@ pub struct Shared {
     pub registry: Arc<Registry>,
     /// Nodes.
     pub monitor: Arc<Monitor>,
-    /// Takes the questions that policies are asked, when they are to be recorded.
-    pub recorder: Option<Recorder>,
     /// Derived keys.
     pub keys: Arc<KeyCache>,
     /// One set per worker.
@@ -90,7 +87,6 @@ impl Shared {
         config: Config,
         peers: Peers,
         registry: Arc<Registry>,
-        recorder: Option<Recorder>,
         monitor: Arc<Monitor>,
         keys: Arc<KeyCache>,
         workers: Vec<UnboundedSender<Message>>,
@@ -101,7 +97,6 @@ impl Shared {
             config: ArcSwap::from_pointee(config),
             peers,
             registry,
-            recorder,
             monitor,
             keys,
             counters: workers.iter().map(|_| Counters::new(nodes)).collect(),

@@ -86,10 +86,8 @@ Examples:
   howdah policy bench my_router.wasm --sql-file statements.sql --json";
 
 const REPLAY_HELP: &str = "\
-A proxy records questions when the configuration says so:
-
-  [policies]
-  record = \"questions.jsonl\"
+The policy gets the settings, nodes, clocks, random numbers and shared values of the recording, so that the same
+version answers the same. `howdah policy record` records.
 
 The exit code is 1 when any answer differs.
 
@@ -244,10 +242,13 @@ pub struct ReplayArguments {
     /// Recording
     #[arg(value_name = "RECORDING")]
     pub recording: PathBuf,
+    /// Policy whose calls are asked; by default the one that is called as the file, or the only one
+    #[arg(long, value_name = "NAME")]
+    pub policy: Option<String>,
     /// Compare with what this version answers now, instead of what was answered then
     #[arg(long, value_name = "FILE")]
     pub against: Option<PathBuf>,
-    /// Setting; may be given several times
+    /// Setting, instead of the recording's; may be given several times
     #[arg(long, value_name = "NAME=VALUE", value_parser = set)]
     pub set: Vec<Set>,
     /// Print JSON

@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::cli::Mistakes;
-use crate::config::Config;
+use crate::config::{Config, Size, parse_duration, parse_size};
+use crate::control::LONGEST;
 
 /// Longest wait for the proxy: it starts instances of a policy before it answers.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -38,6 +39,66 @@ pub enum ControlCommand {
     Rollback(PolicyName),
     /// Let a policy in quarantine be asked again
     Release(PolicyName),
+    /// Record what a running proxy's policies are asked, and what they answer
+    #[command(subcommand, after_help = RECORD_HELP)]
+    Record(RecordCommand),
+}
+
+const RECORD_HELP: &str = "\
+The proxy writes the file, which must not be there, with mode 0600: it holds statements and names in clear. A recording
+ends when it is stopped, when its time is over, or when the file has reached its size.
+
+Examples:
+  howdah policy record start --config howdah.toml questions.jsonl
+  howdah policy record start --socket howdah.control --time 1h --size 1GiB /var/tmp/questions.jsonl
+  howdah policy record stop --config howdah.toml
+  howdah policy replay new_version.wasm questions.jsonl";
+
+/// Recordings of a running proxy: one at a time.
+#[derive(Debug, Subcommand)]
+pub enum RecordCommand {
+    /// Begin to record
+    Start {
+        /// File to make
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// Longest time
+        #[arg(long, default_value = "10min", value_parser = recording_time)]
+        time: Duration,
+        /// Largest size of the file
+        #[arg(long, default_value = "64MiB", value_parser = parse_size)]
+        size: Size,
+        /// Leave out literals, comments and values of parameters
+        #[arg(long)]
+        without_literals: bool,
+        /// Where the proxy is
+        #[command(flatten)]
+        common: RecordArguments,
+    },
+    /// End the recording that is under way
+    Stop(RecordArguments),
+    /// Say what is being recorded, or was last
+    Status(RecordArguments),
+}
+
+/// Where the proxy is that records, and how it is told of.
+#[derive(Debug, Args)]
+pub struct RecordArguments {
+    /// Where the proxy is
+    #[command(flatten)]
+    pub proxy: ControlArguments,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A time that a recording may take: at least a second.
+fn recording_time(text: &str) -> Result<Duration, String> {
+    let time = parse_duration(text)?;
+    if time < Duration::from_secs(1) || time > LONGEST {
+        return Err(format!("it must be from 1s to {}d", LONGEST.as_secs() / 86_400));
+    }
+    Ok(time)
 }
 
 /// A policy of a running proxy.
@@ -92,6 +153,7 @@ pub(super) fn execute(command: ControlCommand, out: &mut dyn Write) -> anyhow::R
         ControlCommand::Promote(policy) => ("promote", policy, "is in force"),
         ControlCommand::Rollback(policy) => ("rollback", policy, "was rolled back"),
         ControlCommand::Release(policy) => ("release", policy, "is asked again"),
+        ControlCommand::Record(command) => return record(command, out),
     };
     if policy.name.contains('\n') {
         bail!("the name of a policy has no line break");
@@ -99,6 +161,58 @@ pub(super) fn execute(command: ControlCommand, out: &mut dyn Write) -> anyhow::R
     ask(&policy.proxy.socket()?, &format!("{order} {}", policy.name))?;
     writeln!(out, "{} {done}", policy.name)?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn record(command: RecordCommand, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+    let (order, common) = match command {
+        RecordCommand::Start { file, time, size, without_literals, common } => {
+            // The proxy has a directory of its own.
+            let file = std::path::absolute(&file)?;
+            let file = file.to_str().context("the name of the file is no UTF-8")?;
+            let (size, seconds, literals) = (size.0, time.as_secs(), !without_literals);
+            let wanted =
+                json!({ "file": file, "size": size, "seconds": seconds, "literals": literals });
+            (format!("record start {wanted}"), common)
+        }
+        RecordCommand::Stop(common) => ("record stop".to_owned(), common),
+        RecordCommand::Status(common) => ("record status".to_owned(), common),
+    };
+    let answer = ask(&common.proxy.socket()?, &order)?;
+    if common.json {
+        writeln!(out, "{answer:#}")?;
+    } else {
+        recording(&answer["recording"], out)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// How a recording goes, or went.
+fn recording(recording: &Value, out: &mut dyn Write) -> std::io::Result<()> {
+    if recording.is_null() {
+        return writeln!(out, "nothing is being recorded");
+    }
+    let file = text(&recording["file"]);
+    let held = format!(
+        "{} calls, {} of {} bytes, {} s",
+        recording["calls"], recording["bytes"], recording["size"], recording["seconds"]
+    );
+    let longest = match recording["time"].as_u64() {
+        Some(longest) => format!(" of {longest} s"),
+        None => String::new(),
+    };
+    match recording["ended"].as_str() {
+        None => writeln!(out, "recording to {file}: {held}{longest}")?,
+        Some(_) => {
+            let why = text(&recording["ended"]);
+            writeln!(out, "recorded to {file}: {held}{longest}; ended because {why}")?;
+        }
+    }
+    match recording["dropped"].as_u64() {
+        None | Some(0) => Ok(()),
+        Some(dropped) => {
+            writeln!(out, "{dropped} calls are not in it: the disk was slower than they came")
+        }
+    }
 }
 
 /// Sends a line and reads the answer; one that says `error` is an error.

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use super::Unlike;
 use super::run::failed;
 use super::written::{WrittenRole, times, who};
+use crate::policies::show;
 use crate::policies::trial::{Asked, Trial};
 
 /// The node on which statements fail.
@@ -215,7 +216,7 @@ impl Retried {
         };
         let got = match failure {
             Some(why) => format!("the policy failed: {why}"),
-            None => in_words(decision),
+            None => show::retry(decision),
         };
         if fits { Vec::new() } else { vec![Unlike { expected: self.expected.in_words(), got }] }
     }
@@ -224,28 +225,9 @@ impl Retried {
 impl Expected {
     fn in_words(self) -> String {
         match self {
-            Expected::Decision(decision) => in_words(decision),
-            Expected::Again(target) => format!("again on {}", place(target)),
+            Expected::Decision(decision) => show::retry(decision),
+            Expected::Again(target) => format!("again on {}", show::place(target)),
             Expected::Failure => "a failure of the policy".to_owned(),
         }
-    }
-}
-
-fn in_words(decision: Retry) -> String {
-    match decision {
-        Retry::NoOpinion => "no opinion".to_owned(),
-        Retry::GiveUp => "give up".to_owned(),
-        Retry::Replay => "replay the transaction".to_owned(),
-        Retry::Again(Again { target, delay_ms }) => {
-            format!("again on {} after {delay_ms} ms", place(target))
-        }
-    }
-}
-
-fn place(target: Target) -> &'static str {
-    match target {
-        Target::Same => "the same node",
-        Target::Another => "another node",
-        Target::Primary => "the primary",
     }
 }
