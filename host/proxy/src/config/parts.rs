@@ -323,13 +323,13 @@ section! {
 section! {
     /// What holds for all policies together.
     pub struct Policies {
-        /// A file to which the questions are appended that policies are asked, with their answers, for `howdah policy
-        /// replay`; what is answered from memory is not. Statements and the names of those who sent them are in it in
-        /// clear, so it is made readable for its owner only. A change needs a restart.
+        /// A file to which calls of policies are appended from the start, with their answers, for `howdah policy
+        /// replay`; what is answered from memory is no call. Statements and the names of those who sent them are in it in
+        /// clear, so it is made readable for its owner only. A change needs a restart; `howdah policy record` does not.
         record: Option<PathBuf> = None;
         /// Nothing more is recorded when the file has this size.
         record_size: Size = Size(64 << 20), in Size(1 << 10)..=Size(64 << 30);
-        /// False: literals are left out of what is recorded, and comments. A policy that looks at them answers otherwise
+        /// False: literals are left out of what is recorded, and comments and values of parameters. A policy that looks at them answers otherwise
         /// when it is asked again.
         record_literals: bool = true;
     }
