@@ -136,6 +136,11 @@ impl Instance {
         }
     }
 
+    /// The nodes are news to it again, also when there are none yet, which is epoch 0.
+    pub(crate) fn forget_topology(&mut self) {
+        self.topology = u64::MAX;
+    }
+
     /// Tells the guest about the nodes, when it does not know them yet.
     pub(crate) fn tell_topology(
         &mut self,

@@ -28,6 +28,7 @@ mod registry;
 mod spec;
 mod status;
 mod supplied;
+mod told;
 mod trial;
 mod wasi;
 mod worker;
@@ -46,5 +47,6 @@ pub use spec::{
 };
 pub use status::{PolicyStatus, TrialStatus};
 pub use supplied::{Given, Script, Supplied};
+pub use told::Told;
 pub use trial::Disagreement;
 pub use worker::{Scan, Worker};

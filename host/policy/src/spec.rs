@@ -154,7 +154,7 @@ impl Default for Canary {
 
 impl PolicySpec {
     /// The name of the space that its shared values are in.
-    pub(crate) fn space(&self) -> &str {
+    pub fn space(&self) -> &str {
         self.kv_space.as_deref().unwrap_or(&self.name)
     }
 

@@ -48,6 +48,7 @@ pub(crate) struct Operated {
     pub(crate) registry: Arc<Registry>,
     /// How shared values are exchanged, if they are.
     pub(crate) kv: Option<Arc<kv::Status>>,
+    pub(crate) recordings: Arc<Recordings>,
 }
 
 impl Drop for Control {
@@ -55,13 +56,6 @@ impl Drop for Control {
         // Somebody may have removed it already.
         let _ = std::fs::remove_file(&self.path);
     }
-}
-
-/// What operators give orders to.
-#[derive(Clone)]
-pub(crate) struct Orders {
-    pub(crate) registry: Arc<Registry>,
-    pub(crate) recordings: Arc<Recordings>,
 }
 
 /// A recording that an operator wants.
@@ -150,7 +144,8 @@ fn obey(operated: &Operated, line: &[u8]) -> Value {
         "release" => Registry::release,
         "record" => {
             let done = record(&operated.recordings, policy);
-            return done.map_or_else(|error| json!({ "error": error }), |()| operated.recordings.status());
+            return done
+                .map_or_else(|error| json!({ "error": error }), |()| operated.recordings.status());
         }
         _ => {
             return json!({ "error": "expected status, record, or promote, rollback or release NAME" });

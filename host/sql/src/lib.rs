@@ -14,6 +14,7 @@ mod effect;
 mod lex;
 mod literals;
 mod normal;
+mod parameters;
 mod relations;
 mod scan;
 mod words;
@@ -24,6 +25,7 @@ pub use comment::{tag, tags};
 pub use effect::{Effect, OWN, Own, OwnVerb, PinReason};
 pub use literals::literal;
 pub use normal::without_literals;
+pub use parameters::parameters;
 pub use relations::relations;
 
 use howdah_decision::{Facts, Kind};

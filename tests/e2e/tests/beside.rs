@@ -4,7 +4,9 @@
 
 use std::time::Duration;
 
-use howdah_e2e::{Running, connect, policy, shared, try_value, value, wait};
+use howdah::policies::cases::Cases;
+use howdah::policies::trial;
+use howdah_e2e::{RawClient, Running, connect, policy, shared, try_value, value, wait};
 use howdah_policy::PolicyStatus;
 
 /// A proxy with a single worker, so that there is one instance of the policy that sees everything.
@@ -13,7 +15,7 @@ fn running(hook: &str, mode: &str) -> Running {
     let text = format!(
         "listen = [\"127.0.0.1:0\"]\nworkers = 1\n[[policy]]\nname = \"bad\"\npath = {:?}\n\
          grants = [\"metrics\", \"kv\", \"clock\", \"random\", \"nodes\", \"catalog\"]\n\
-         [policy.settings]\nhook = \"{hook}\"\nmode = \"{mode}\"\n[cluster.main]\nnodes = {:?}\n",
+         limits.time = \"1s\"\n[policy.settings]\nhook = \"{hook}\"\nmode = \"{mode}\"\n[cluster.main]\nnodes = {:?}\n",
         policy("hostile"),
         shared().nodes(),
     );
@@ -146,5 +148,67 @@ async fn the_version_in_force_is_told_that_a_client_has_gone() {
     while value(&client, "SELECT 'closed'").await != "1" {
         assert!(std::time::Instant::now() < give_up, "it is not told");
         tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Cases for hooks that give no verdict: the policy fails or not, and leaves shared values.
+#[test]
+fn cases_tell_a_policy_what_it_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("hostile.cases.toml");
+    let told = "seen = { sql = \"SELECT 1\", node = \"a\", sqlstate = \"57014\" }\n";
+    let run = |settings: &str, cases: &str| {
+        std::fs::write(&file, format!("[settings]\n{settings}\n{cases}")).unwrap();
+        let (spec, _) = trial::alone(&policy("hostile")).unwrap();
+        let report = Cases::load(&file)?.run(&spec).map_err(|errors| format!("{errors:?}"))?;
+        let unlike = report.tested.into_iter().flat_map(|tested| tested.unlike);
+        Ok::<Vec<String>, String>(unlike.map(|unlike| unlike.got).collect())
+    };
+    let hooks = ["tick", "topology", "state"].map(|hook| format!("[[told]]\nhook = \"{hook}\"\n"));
+    let all = format!("{}[[told]]\nhook = \"observe\"\ntimes = 3\n{told}", hooks.concat());
+    assert_eq!(run("", &all), Ok(Vec::new()));
+    for hook in ["tick", "topology", "snapshot", "observe"] {
+        let got = run(&format!("hook = \"{hook}\"\nmode = \"panic\""), &all).unwrap();
+        let [got] = got.as_slice() else { panic!("{hook}: {got:?}") };
+        assert!(got.contains("on purpose"), "{got}");
+    }
+    let restored = run("hook = \"restore\"", &all).unwrap();
+    assert!(restored.len() == 1 && restored[0].contains("it refuses its own state: on purpose"));
+    let fails = "[[told]]\nhook = \"tick\"\nexpect = \"failure\"\n";
+    assert_eq!(run("hook = \"tick\"\nmode = \"panic\"", fails), Ok(Vec::new()));
+    assert_eq!(run("", fails), Ok(vec!["success".to_owned()]));
+    let counted = "[[case]]\nsql = \"SELECT 1\"\nexpect = \"answer\"\ntimes = 3\n\
+                   [[told]]\nhook = \"tick\"\nkv = { shared = \"3\", other = \"1\" }\n";
+    let got = run("hook = \"route\"\nmode = \"shared\"", counted);
+    assert_eq!(got, Ok(vec!["no other".to_owned()]));
+    for (case, says) in [
+        ("hook = \"observe\"", "seen = { sql = … } goes with"),
+        ("hook = \"route\"", "unknown variant `route`"),
+        ("hook = \"observe\"\nseen = { sql = \"\", sqlstate = \"1\" }", "has not five characters"),
+    ] {
+        let error = run("", &format!("[[told]]\n{case}\n")).unwrap_err();
+        assert!(error.contains(says), "{error}");
+    }
+}
+
+/// A session that asks is told what policies could see of its statement, and what became of its text.
+#[test]
+fn notices_tell_what_policies_could_see_and_what_they_rewrote() {
+    let proxy = running("rewrite", "");
+    proxy.wait_up(3);
+    let mut client = RawClient::login(proxy.port);
+    client.query("SET howdah.explain = on");
+    client.until_ready();
+    for rewritten in ["Rewrite asked bad: ", "Rewritten from memory: "] {
+        client.query("SELECT relname FROM pg_class WHERE relname = 'nobody'");
+        let messages = client.until_ready();
+        let notices = messages.iter().filter(|(kind, _)| *kind == b'N');
+        let told: String =
+            notices.map(|(_, body)| String::from_utf8_lossy(body).into_owned()).collect();
+        assert!(
+            told.contains("Policies could see literals 'nobody'; relations pg_class."),
+            "{told}"
+        );
+        assert!(told.contains(rewritten) && told.contains("'nobody' /* seen */"), "{told}");
     }
 }

@@ -5,6 +5,7 @@ pub mod record;
 pub mod replay;
 pub mod show;
 pub mod trial;
+pub mod visible;
 mod watch;
 
 use std::io::Read;

@@ -6,7 +6,8 @@ use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 
 use howdah_decision::{
-    Client, Decision, Facts, Failure, Node, Parameter, Refusal, Retry, Rewrite, SessionDecision,
+    Client, Decision, Facts, Failure, Node, Parameter, Refusal, Remember, Retry, Rewrite,
+    RewriteVerdict, SessionDecision,
 };
 use howdah_policy::{
     Answer, Background, Chain, Description, FailedAt, Grants, Heard, Limits, OnFailure, Options,
@@ -66,6 +67,8 @@ pub struct Outcome {
     pub statement: Rc<Statement>,
     /// What became of its text.
     pub rewrite: Rewrite,
+    /// How long that may be remembered.
+    pub rewrite_remembered: Remember,
     /// What each policy said to `rewrite`.
     pub rewriting: Vec<Heard>,
     /// What the new text is, when there is one.
@@ -146,7 +149,8 @@ impl Trial {
                 self.worker.listen(|| self.worker.ask_route(&self.chain, &question));
             (answer, routing) = (Some(route), heard);
         }
-        Outcome { rewrite: verdict.rewrite, statement, rewriting, rewritten, answer, routing }
+        let RewriteVerdict { rewrite, remember: rewrite_remembered } = verdict;
+        Outcome { statement, rewrite, rewrite_remembered, rewriting, rewritten, answer, routing }
     }
 
     /// Asks what becomes of a statement that has failed.

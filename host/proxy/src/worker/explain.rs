@@ -3,15 +3,18 @@
 use std::rc::Rc;
 
 use howdah_cluster::NodeId;
-use howdah_decision::{Decision, Refusal, Table};
-use howdah_policy::{Answer, Source};
+use howdah_decision::{Decision, Refusal, Rewrite, Table};
+use howdah_policy::{Answer, Heard, Source};
 use howdah_session::{Explained, Told, unknown};
 use howdah_sql::{Own, OwnVerb};
 use howdah_wire::backend::ErrorReport;
 
 use super::Ctx;
 use crate::policies::show;
+use crate::policies::visible::Visible;
 
+/// Most notes of a batch: it may have thousands of statements.
+const MAX_NOTES: usize = 8;
 /// The setting of the proxy itself that a client can change.
 const EXPLAIN: &str = "explain";
 
@@ -21,6 +24,8 @@ pub(crate) struct Explaining {
     on: bool,
     /// Answers of this batch for which policies were asked, rather than memory.
     asked: Vec<Rc<Answer>>,
+    /// What else there is to tell of this batch: what policies could see of it, and what became of its text.
+    notes: Vec<String>,
 }
 
 impl Explaining {
@@ -35,9 +40,36 @@ impl Explaining {
         }
     }
 
+    /// Policies could see this of a statement.
+    pub(crate) fn saw(&mut self, text: &str) {
+        let lines = Visible::of(text).lines();
+        let lines: Vec<String> =
+            lines.into_iter().map(|(word, them)| format!("{word} {them}")).collect();
+        if !lines.is_empty() {
+            self.note(format!("Policies could see {}.", lines.join("; ")));
+        }
+    }
+
+    /// This has become of a statement's text, by the word of these policies, or from memory.
+    pub(crate) fn rewritten(&mut self, rewrite: &Rewrite, heard: &[Heard]) {
+        let said = heard.iter().map(|one| format!("{}: {}", one.policy, show::said(&one.said)));
+        let said = said.collect::<Vec<_>>().join("; ");
+        self.note(match (rewrite, said.as_str()) {
+            (rewrite, "") => format!("Rewritten from memory: {}.", show::rewrite(rewrite)),
+            (_, said) => format!("Rewrite asked {said}."),
+        });
+    }
+
+    fn note(&mut self, note: String) {
+        if self.notes.len() < MAX_NOTES {
+            self.notes.push(note);
+        }
+    }
+
     /// Another batch begins.
     pub(crate) fn forget(&mut self) {
         self.asked.clear();
+        self.notes.clear();
     }
 
     /// Sets, resets or shows a setting.
@@ -81,15 +113,16 @@ impl Explaining {
             }
         };
         let notice = |message: String| ErrorReport::notice(b"00000", &message);
+        let noted = |why: &str| [&[why.to_owned()], self.notes.as_slice()].concat().join(" ");
         match what {
             Explained::Bound => notice(format!("goes to {}, where its transaction is", place()))
-                .detail("Inside a transaction no policy is asked where to go."),
+                .detail(&noted("Inside a transaction no policy is asked where to go.")),
             Explained::Stays(pin) => {
                 notice(format!("goes to {}, where the session stays", place()))
-                    .detail(&format!("Why it stays: {}.", pin.reason()))
+                    .detail(&noted(&format!("Why it stays: {}.", pin.reason())))
             }
             Explained::Local(answer) => {
-                notice("goes to no server".to_owned()).detail(&self.why(answer))
+                notice("goes to no server".to_owned()).detail(&noted(&self.why(answer)))
             }
             Explained::Sent { answer: None, .. } => notice(format!("goes to {}", place()))
                 .detail("No policy was asked: it is no statement, or too large to be looked at."),
@@ -101,7 +134,7 @@ impl Explaining {
                     ),
                     false => why,
                 };
-                notice(format!("goes to {}", place())).detail(&why)
+                notice(format!("goes to {}", place())).detail(&noted(&why))
             }
         }
     }

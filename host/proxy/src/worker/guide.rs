@@ -220,6 +220,7 @@ impl Guide for SessionGuide {
         let known = self.ctx.policies.remembers(&self.chain, &question);
         let answer = self.ctx.policies.route(&self.chain, &question);
         self.explaining.answered(&answer, known);
+        self.explaining.saw(&text);
         answer
     }
 
@@ -231,7 +232,13 @@ impl Guide for SessionGuide {
         let scan = |text: &str| self.database.scan(&self.ctx, text.as_bytes());
         let asked = Asked { database: &self.database, bind: None };
         let question = self.question(text, statement, extra, &asked);
-        self.ctx.policies.rewrite(&self.chain, &question, &scan)
+        let rewrite = || self.ctx.policies.rewrite(&self.chain, &question, &scan);
+        if !self.explaining.on() {
+            return rewrite();
+        }
+        let (verdict, heard) = self.ctx.policies.listen(rewrite);
+        self.explaining.rewritten(&verdict, &heard);
+        verdict
     }
 
     fn edition(&self) -> u64 {

@@ -79,7 +79,7 @@ Examples:
   howdah policy explain \"SELECT now()\" --config howdah.toml --catalog postgres://app@10.0.0.1/shop";
 
 const BENCH_HELP: &str = "\
-Measures calls into one warm instance, and answers from memory. Measure with a release build, on a quiet machine.
+Measures calls of every hook into one warm instance, and answers from memory. Measure with a release build, on a quiet machine.
 
 Examples:
   howdah policy bench my_router.wasm

@@ -2,11 +2,11 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use howdah_decision::{Client, Facts};
-use howdah_policy::{Question, Who};
+use howdah_decision::{Client, Facts, Failure, Kind, Observation, Outcome, Role, Safety, Source};
+use howdah_policy::{FailedAt, Question, Told, Who};
 use howdah_sql::{NoCatalog, ScanOptions, Statement};
 use serde_json::{Value, json};
 
@@ -28,6 +28,17 @@ const WARM: u32 = 1_000;
 /// Answers from memory that are timed together, for one takes about as long as looking at a clock.
 const TOGETHER: u32 = 100;
 
+/// What answers from memory are called.
+const REMEMBERED: &str = "route, from memory";
+/// A read whose standby went away.
+const FAILURE: Failure = Failure {
+    sqlstate: Some(*b"57P01"),
+    safety: Safety::Read,
+    outcome: Outcome::Unknown,
+    replayable: false,
+    attempt: 1,
+};
+
 /// Nanoseconds of one call.
 struct Figures {
     what: &'static str,
@@ -47,25 +58,43 @@ pub(super) fn bench(arguments: &BenchArguments, out: &mut dyn Write) -> anyhow::
     if has("session") {
         figures.push(sessions(&trial, calls));
     }
+    let all: Vec<&str> = statements.iter().map(String::as_str).collect();
+    type Scan<'a> = &'a dyn Fn(&str) -> Rc<Statement>;
     if has("rewrite") {
-        let ask = |q: &Question<'_>, scan: &dyn Fn(&str) -> Rc<Statement>| {
+        let ask = |q: &Question<'_>, scan: Scan<'_>| {
             trial.worker().ask_rewrite(trial.chain(), q, scan);
         };
-        figures.push(questions("rewrite", &trial, &statements, calls, 1, ask));
+        figures.push(questions("rewrite", &trial, &all, calls, 1, ask));
     }
     if has("route") {
-        let ask = |q: &Question<'_>, _: &dyn Fn(&str) -> Rc<Statement>| {
+        let ask = |q: &Question<'_>, _: Scan<'_>| {
             trial.worker().ask_route(trial.chain(), q);
         };
-        figures.push(questions("route", &trial, &statements, calls, 1, ask));
-        let ask = |q: &Question<'_>, _: &dyn Fn(&str) -> Rc<Statement>| {
+        figures.push(questions("route", &trial, &all, calls, 1, ask));
+        let ask = |q: &Question<'_>, _: Scan<'_>| {
             trial.worker().route(trial.chain(), q);
         };
-        let what = "route, from memory where allowed";
-        figures.push(questions(what, &trial, &statements, calls, TOGETHER, ask));
+        let kept = remembered(&trial, &all);
+        if !kept.is_empty() {
+            figures.push(questions(REMEMBERED, &trial, &kept, calls, TOGETHER, ask));
+        }
+    }
+    if has("retry") {
+        let ask = |q: &Question<'_>, _: Scan<'_>| {
+            let at = FailedAt { node: "a", role: Role::Replica, elapsed: Duration::ZERO };
+            trial.worker().retry(trial.chain(), q, &FAILURE, &at);
+        };
+        figures.push(questions("retry", &trial, &all, calls, 1, ask));
+    }
+    let seen = [observation()];
+    for told in [Told::Observe(&seen), Told::Tick, Told::Topology, Told::State] {
+        if has(told.hook()) {
+            let tell = || drop(trial.worker().tell_now(&told));
+            figures.push(timed(told.hook(), calls, tell));
+        }
     }
     if figures.is_empty() {
-        bail!("it has no hook that is called for questions: {}", description.hooks.join(", "));
+        bail!("it has only hooks that are called once: {}", description.hooks.join(", "));
     }
     let failures = trial.registry().status().first().and_then(|status| status.last_failure.clone());
     let optimised = !cfg!(debug_assertions);
@@ -110,40 +139,61 @@ fn statements(arguments: &BenchArguments) -> anyhow::Result<Vec<String>> {
     Ok(all)
 }
 
-/// Times questions one by one, or so many together.
-fn questions(
-    what: &'static str,
-    trial: &Trial,
-    statements: &[String],
-    calls: u32,
-    together: u32,
-    ask: impl Fn(&Question<'_>, &dyn Fn(&str) -> Rc<Statement>),
-) -> Figures {
-    let scan =
-        |text: &str| Rc::new(howdah_sql::scan(text.as_bytes(), ScanOptions::default(), &NoCatalog));
-    let scanned: Vec<(&str, Rc<Statement>)> =
-        statements.iter().map(|sql| (sql.as_str(), scan(sql))).collect();
-    let who = Arc::new(Who {
+/// Whose questions they are.
+fn who() -> Arc<Who> {
+    Arc::new(Who {
         user: "postgres".into(),
         database: "postgres".into(),
         cluster: "main".into(),
         application_name: "bench".into(),
-    });
+    })
+}
+
+/// A question about a statement.
+fn question<'a>(
+    trial: &Trial,
+    sql: &'a str,
+    statement: &'a Statement,
+    who: &'a Arc<Who>,
+) -> Question<'a> {
     let interest = trial.chain().interest(&who.user, &who.database, &who.cluster);
-    let mut next = scanned.iter().cycle();
+    Question { sql, statement, extra: Facts::NONE, class: 0, who, interest, background: &() }
+}
+
+fn scan(text: &str) -> Rc<Statement> {
+    Rc::new(howdah_sql::scan(text.as_bytes(), ScanOptions::default(), &NoCatalog))
+}
+
+/// Those of the statements whose answers are remembered once they were asked about.
+fn remembered<'a>(trial: &Trial, statements: &[&'a str]) -> Vec<&'a str> {
+    let who = who();
+    let kept = |sql: &&str| {
+        let statement = scan(sql);
+        let question = question(trial, sql, &statement, &who);
+        trial.worker().route(trial.chain(), &question);
+        trial.worker().remembers(trial.chain(), &question)
+    };
+    statements.iter().copied().filter(kept).collect()
+}
+
+/// Times questions one by one, or so many together.
+fn questions(
+    what: &'static str,
+    trial: &Trial,
+    statements: &[&str],
+    calls: u32,
+    together: u32,
+    ask: impl Fn(&Question<'_>, &dyn Fn(&str) -> Rc<Statement>),
+) -> Figures {
+    let who = who();
+    let scanned: Vec<_> = statements.iter().map(|sql| (*sql, scan(sql))).collect();
+    let all: Vec<_> =
+        scanned.iter().map(|(sql, statement)| question(trial, sql, statement, &who)).collect();
+    let mut next = all.iter().cycle();
     let mut once = |times: u32| {
-        let Some((sql, statement)) = next.next() else { return 0 };
-        let question = Question {
-            sql,
-            statement,
-            extra: Facts::NONE,
-            class: 0,
-            who: &who,
-            interest,
-            background: &(),
-        };
+        let Some(question) = next.next() else { return 0 };
         let began = Instant::now();
-        (0..times).for_each(|_| ask(&question, &scan));
+        (0..times).for_each(|_| ask(question, &scan));
         nanoseconds(began) / u64::from(times)
     };
     (0..WARM).for_each(|_| {
@@ -151,6 +201,17 @@ fn questions(
     });
     let times = (0..(calls / together).max(TOGETHER)).map(|_| once(together)).collect();
     Figures::of(what, times)
+}
+
+/// Times something else, one by one.
+fn timed(what: &'static str, calls: u32, call: impl Fn()) -> Figures {
+    (0..WARM).for_each(|_| call());
+    let once = || {
+        let began = Instant::now();
+        call();
+        nanoseconds(began)
+    };
+    Figures::of(what, (0..calls).map(|_| once()).collect())
 }
 
 fn sessions(trial: &Trial, calls: u32) -> Figures {
@@ -162,17 +223,28 @@ fn sessions(trial: &Trial, calls: u32) -> Figures {
         address: "127.0.0.1".into(),
         parameters: Vec::new(),
     };
-    let once = || {
-        let began = Instant::now();
+    // With the word that the client has gone, so that a policy does not keep them all.
+    timed("session, opened and closed", calls, || {
         trial.worker().open(trial.chain(), &client, "main");
-        let took = nanoseconds(began);
         trial.worker().closed(trial.chain(), client.id);
-        took
-    };
-    (0..WARM).for_each(|_| {
-        once();
-    });
-    Figures::of("session", (0..calls).map(|_| once()).collect())
+    })
+}
+
+/// What has become of a statement.
+fn observation() -> Observation {
+    Observation {
+        session: 1,
+        class: 0,
+        kind: Kind::Read,
+        digest: 1,
+        node: Some("a".into()),
+        source: Source::Policy,
+        latency_us: 500,
+        waited_us: 0,
+        rows: 1,
+        bytes: 100,
+        sqlstate: None,
+    }
 }
 
 fn nanoseconds(began: Instant) -> u64 {

@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::monitor;
 use crate::policies::show;
 use crate::policies::trial::{Asked, Outcome, Trial};
+use crate::policies::visible::Visible;
 use crate::upstream::{KeyCache, Login, Secret};
 
 /// The cluster of clients when there is no configuration: it has all databases.
@@ -122,13 +123,17 @@ fn catalog(url: &str) -> anyhow::Result<Catalog> {
 }
 
 impl Explanation<'_> {
-    fn statement(&self, statement: &Statement) -> Value {
+    fn statement(&self, sql: &str, statement: &Statement) -> Value {
+        let Visible { literals, parameters, relations } = Visible::of(sql);
         json!({
             "kind": statement.kind.name(),
             "facts": self.facts(statement),
             "digest": format!("{:016x}", statement.digest),
             "statements": statement.statements,
             "parameters": statement.parameters,
+            "types": parameters,
+            "literals": literals,
+            "relations": relations,
         })
     }
 
@@ -149,9 +154,17 @@ impl Explanation<'_> {
             "tags": tags.into_iter().collect::<std::collections::BTreeMap<_, _>>(),
         });
         if let Some(outcome) = &self.outcome {
-            value["statement"] = self.statement(&outcome.statement);
+            value["statement"] = self.statement(self.sql, &outcome.statement);
+            let text = match &outcome.rewrite {
+                Rewrite::Text(text) => Some(text),
+                _ => None,
+            };
+            let rewritten = text.zip(outcome.rewritten.as_deref());
             value["rewrite"] = json!({
-                "text": match &outcome.rewrite { Rewrite::Text(text) => Some(text), _ => None },
+                "verdict": show::rewrite(&outcome.rewrite),
+                "text": text,
+                "statement": rewritten.map(|(text, statement)| self.statement(text, statement)),
+                "remember": show::remember_name(outcome.rewrite_remembered),
                 "policies": heard(&outcome.rewriting),
             });
             value["route"] = match &outcome.answer {
@@ -178,13 +191,14 @@ impl Explanation<'_> {
             self.heard(out, heard)?;
         }
         let Some(outcome) = &self.outcome else { return Ok(()) };
-        self.print_facts(out, &outcome.statement)?;
+        self.print_facts(out, self.sql, &outcome.statement)?;
         if !outcome.rewriting.is_empty() {
             writeln!(out, "rewrite   {}", show::rewrite(&outcome.rewrite))?;
             self.heard(out, &outcome.rewriting)?;
+            writeln!(out, "kept      {}", show::remembered(outcome.rewrite_remembered))?;
         }
-        if let Some(rewritten) = &outcome.rewritten {
-            self.print_facts(out, rewritten)?;
+        if let (Some(rewritten), Rewrite::Text(text)) = (&outcome.rewritten, &outcome.rewrite) {
+            self.print_facts(out, text, rewritten)?;
         }
         if let Some(answer) = &outcome.answer {
             writeln!(out, "route     {}", show::decision(&answer.verdict.decision))?;
@@ -194,14 +208,22 @@ impl Explanation<'_> {
         writeln!(out, "because   {}", self.reason(outcome))
     }
 
-    fn print_facts(&self, out: &mut dyn Write, statement: &Statement) -> std::io::Result<()> {
+    fn print_facts(
+        &self,
+        out: &mut dyn Write,
+        sql: &str,
+        statement: &Statement,
+    ) -> std::io::Result<()> {
         writeln!(out, "kind      {}", statement.kind.name())?;
         let facts = self.facts(statement);
         let facts = if facts.is_empty() { "none".to_owned() } else { facts.join(", ") };
         writeln!(out, "facts     {facts}")?;
         writeln!(out, "digest    {:016x}", statement.digest)?;
-        for (key, value) in howdah_sql::tags(self.sql.as_bytes()) {
+        for (key, value) in howdah_sql::tags(sql.as_bytes()) {
             writeln!(out, "tag       {key} = {value}")?;
+        }
+        for (word, them) in Visible::of(sql).lines() {
+            writeln!(out, "{word:<9} {them}")?;
         }
         Ok(())
     }

@@ -187,11 +187,19 @@ fn mistakes_in_cases_have_a_line() {
 #[test]
 fn explain_tells_who_decided_and_why() {
     let (_folder, file) = folder();
-    let (out, result) = policy(&["explain", "SELECT * FROM t /* app='web' */"]);
+    let sql = "SELECT * FROM t WHERE a = $1::int8 AND b = 'x' /* app='web' */";
+    let seen = &json(&["explain", sql])["statement"];
+    assert_eq!(seen["literals"], serde_json::json!(["x"]));
+    assert_eq!(seen["relations"], serde_json::json!(["t"]));
+    assert_eq!(seen["types"], serde_json::json!({ "1": "int8" }));
+    let (out, result) = policy(&["explain", sql]);
     assert_eq!(result, Ok(ExitCode::SUCCESS));
     for line in [
         "kind      read",
         "tag       app = web",
+        "literals  'x'",
+        "parameters $1 int8",
+        "relations t",
         "route     replica",
         "kept      remembered for this digest",
         "because   read-write-split has the first opinion",
@@ -330,7 +338,9 @@ fn the_hooks_reference_is_what_the_wit_says() {
 
 #[test]
 fn every_command_explains_itself() {
-    for command in ["new", "build", "check", "test", "explain", "bench", "replay", "inspect"] {
+    for command in
+        ["new", "build", "check", "test", "explain", "bench", "record", "replay", "inspect"]
+    {
         let help = policy(&[command, "--help"]).1.unwrap_err();
         assert!(help.contains("Usage: howdah policy"), "{help}");
         assert!(help.lines().count() <= 50, "{help}");

@@ -5,6 +5,7 @@
 mod expected;
 mod retry;
 mod run;
+mod told;
 mod written;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use howdah_policy::SettingValue;
 pub use expected::{Expected, remember_name};
 use retry::Retried;
 pub use run::{Report, Tested, Unlike};
+use told::Telling;
 pub(crate) use written::setting;
 use written::{Case, Configured, Opening, Surrounding};
 
@@ -33,6 +35,7 @@ pub struct Cases {
     cases: Vec<(Place, Case)>,
     sessions: Vec<(Place, Opening)>,
     retries: Vec<(Place, Retried)>,
+    told: Vec<(Place, Telling)>,
     configured: Vec<(Place, Configured)>,
 }
 
@@ -82,7 +85,8 @@ impl Cases {
 
     /// How many cases there are.
     pub fn len(&self) -> usize {
-        self.cases.len() + self.sessions.len() + self.retries.len() + self.configured.len()
+        let verdicts = self.sessions.len() + self.cases.len() + self.retries.len();
+        self.configured.len() + verdicts + self.told.len()
     }
 
     /// Whether there is none.

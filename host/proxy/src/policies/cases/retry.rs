@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::Unlike;
 use super::run::failed;
-use super::written::{WrittenRole, times, who};
+use super::written::{WrittenRole, sqlstate, times, who};
 use crate::policies::show;
 use crate::policies::trial::{Asked, Trial};
 
@@ -124,10 +124,7 @@ impl WrittenRetry {
 
 /// The case as meant.
 pub(super) fn retried(written: WrittenRetry) -> Result<Retried, String> {
-    let sqlstate = written.sqlstate.as_deref().map(|text| {
-        let five = <[u8; 5]>::try_from(text.as_bytes());
-        five.map_err(|_| format!("sqlstate: \"{text}\" has not five characters"))
-    });
+    let sqlstate = written.sqlstate.as_deref().map(sqlstate);
     Ok(Retried {
         sql: written.sql,
         who: who(written.user, written.database, written.cluster, written.application),

@@ -99,6 +99,10 @@ impl Cases {
             let unlike = retried.ask(&trial, &self.surrounding.functions);
             tested.push(Tested { place: place.clone(), asked: retried.asked(), unlike });
         }
+        for (place, telling) in &self.told {
+            let unlike = telling.tell(&trial, spec, &self.surrounding.functions);
+            tested.push(Tested { place: place.clone(), asked: telling.asked(), unlike });
+        }
         Ok(Report { tested })
     }
 

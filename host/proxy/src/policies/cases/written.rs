@@ -11,6 +11,7 @@ use toml::Spanned;
 
 use super::expected::{self, Expected};
 use super::retry::{self, WrittenRetry};
+use super::told::{self, WrittenTold};
 use super::{Cases, Place};
 
 /// Who asks when a case does not say so, and where.
@@ -33,6 +34,8 @@ struct File {
     session: Vec<Spanned<WrittenSession>>,
     #[serde(default)]
     retry: Vec<Spanned<WrittenRetry>>,
+    #[serde(default)]
+    told: Vec<Spanned<WrittenTold>>,
     #[serde(default)]
     configure: Vec<Spanned<WrittenConfigure>>,
 }
@@ -217,6 +220,7 @@ impl Cases {
             cases: Vec::new(),
             sessions: Vec::new(),
             retries: Vec::new(),
+            told: Vec::new(),
             configured: Vec::new(),
         };
         for one in file.case {
@@ -238,6 +242,13 @@ impl Cases {
             let retried = retry::retried(one)
                 .map_err(|e| at(span.start, &format!("retry \"{name}\": {e}")))?;
             cases.retries.push((place(span, name), retried));
+        }
+        for one in file.told {
+            let (span, one) = (one.span(), one.into_inner());
+            let name = one.name();
+            let telling =
+                told::telling(one).map_err(|e| at(span.start, &format!("told \"{name}\": {e}")))?;
+            cases.told.push((place(span, name), telling));
         }
         for one in file.configure {
             let (span, one) = (one.span(), one.into_inner());
@@ -309,6 +320,12 @@ pub(super) fn times(written: Option<u32>) -> Result<u32, String> {
         Some(times) if (1..=MAX_TIMES).contains(&times) => Ok(times),
         Some(_) => Err(format!("times must be from 1 to {MAX_TIMES}")),
     }
+}
+
+/// An SQLSTATE.
+pub(super) fn sqlstate(text: &str) -> Result<[u8; 5], String> {
+    let five = <[u8; 5]>::try_from(text.as_bytes());
+    five.map_err(|_| format!("sqlstate: \"{text}\" has not five characters"))
 }
 
 fn parameter(written: WrittenParameter) -> Result<Parameter, String> {
