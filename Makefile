@@ -37,10 +37,11 @@ fuzz: SECONDS ?= 60
 fuzz: setup
 	tests/fuzz/run $(SECONDS)
 
-## CPU per query and throughput beside a direct connection and PgBouncer.
+## CPU per query and throughput beside a direct connection and PgBouncer; what a policy and its swapping cost.
 bench: setup
 	cargo build --release --quiet --locked --package howdah
-	tests/bench/run
+	tests/bench/run peers
+	tests/bench/run policy
 
 ## What a policy costs in each language.
 languages: setup

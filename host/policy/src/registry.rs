@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};
@@ -72,6 +72,8 @@ pub struct Registry {
     artefacts: OnceLock<Artefacts>,
     /// Who is told of the calls that workers make.
     listener: ArcSwapOption<Listener>,
+    /// Whether answers may be remembered.
+    pub(crate) remembers: AtomicBool,
     me: Weak<Registry>,
 }
 
@@ -96,6 +98,7 @@ impl Registry {
             refusals: Mutex::default(),
             artefacts: OnceLock::new(),
             listener: ArcSwapOption::empty(),
+            remembers: AtomicBool::new(true),
             me: Weak::clone(me),
         }))
     }
@@ -109,6 +112,11 @@ impl Registry {
         // Only the first directory counts.
         let _ = self.artefacts.set(Artefacts::open(directory, most)?);
         Ok(())
+    }
+
+    /// Has policies asked about every statement, whatever they allow to be remembered.
+    pub fn remember_nothing(&self) {
+        self.remembers.store(false, Ordering::Relaxed);
     }
 
     /// Makes this the chain: compiles what is new, checks and configures it, makes instances for every worker, and

@@ -157,7 +157,9 @@ impl Worker {
         let now = self.now(q);
         let answer = Rc::new(self.route_anew(chain, q, &mut looked));
         let until = now.as_seen_by(looked);
-        chain.answers.borrow_mut().keep(q, answer.verdict.remember, until, &answer);
+        if self.registry.remembers.load(Ordering::Relaxed) {
+            chain.answers.borrow_mut().keep(q, answer.verdict.remember, until, &answer);
+        }
         answer
     }
 
@@ -250,7 +252,9 @@ impl Worker {
         let now = self.now(q);
         let verdict = Rc::new(self.rewrite_anew(chain, q, scan, &mut looked));
         let until = now.as_seen_by(looked);
-        chain.rewrites.borrow_mut().keep(q, verdict.remember, until, &verdict);
+        if self.registry.remembers.load(Ordering::Relaxed) {
+            chain.rewrites.borrow_mut().keep(q, verdict.remember, until, &verdict);
+        }
         verdict.rewrite.clone()
     }
 

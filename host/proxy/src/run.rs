@@ -57,6 +57,9 @@ impl Proxy {
             let kept = registry.keep_compiled(directory, policies::MOST_COMPILED);
             kept.map_err(|error| anyhow::anyhow!("compiled_policies: {error}"))?;
         }
+        if !config.together.remember {
+            registry.remember_nothing();
+        }
         let exchange = match &config.kv {
             Some(kv) => Some(Exchange::new(registry.share_values(), kv).context("kv.url")?),
             None => None,

@@ -44,6 +44,22 @@ fn answers_are_remembered_as_long_as_what_they_looked_at_stays() {
     }
 }
 
+/// Whoever wants to know what policies cost, or whether they allow too much, has them asked every time.
+#[test]
+fn nothing_is_remembered_where_nothing_is_to_be() {
+    let calls = |house: &House| house.registry.status()[0].calls;
+    for (remember, expected) in [(true, 1), (false, 3)] {
+        let house = House::of(vec![well()]);
+        if !remember {
+            house.registry.remember_nothing();
+        }
+        for _ in 0..3 {
+            assert_eq!(house.route("SELECT 1"), Decision::Primary);
+        }
+        assert_eq!(calls(&house), expected);
+    }
+}
+
 #[test]
 fn a_policy_sees_what_is_bound() {
     let mut house = House::of(vec![misbehaving("route", "parameter")]);

@@ -323,6 +323,9 @@ section! {
 section! {
     /// What holds for all policies together.
     pub struct Policies {
+        /// False: policies are asked about every statement, also where they allow their answers to be remembered. To find out
+        /// what they cost, or whether they allow too much. A change needs a restart.
+        remember: bool = true;
         /// A file to which calls of policies are appended from the start, with their answers, for `howdah policy
         /// replay`; what is answered from memory is no call. Statements and the names of those who sent them are in it in
         /// clear, so it is made readable for its owner only. A change needs a restart; `howdah policy record` does not.
