@@ -106,7 +106,9 @@ fn follow(document: &str, language: &str, more: &str) -> Followed {
         .replace("10.0.0.2:5432", &cluster().nodes()[1])
         .replace("6432", &free.to_string())
         .replace("--lang rust", &format!("--lang {language}"))
-        .replace("listen =", &format!("compiled_policies = {kept:?}\nlisten ="));
+        .replace("listen =", &format!("compiled_policies = {kept:?}\nlisten ="))
+        // Unoptimised, and with other tests beside it, a first call may take long.
+        .replace("cases = ", "limits = { time = \"1s\" }\ncases = ");
     let howdah = Path::new(env!("CARGO_BIN_EXE_howdah")).parent().unwrap();
     let postgres = Installation::find().unwrap().bin;
     let languages = tools().join("python/bin");
