@@ -361,6 +361,8 @@ impl<A: AsRef<Decision>> Session<A> {
         };
         match effect {
             Effect::Unpin => self.pin_in_doubt = true,
+            // Other clients' statements are prepared there too, and mean what they meant when they were prepared.
+            Effect::DiscardPlans => server.tainted = true,
             // What was made in the transaction may have gone with it.
             Effect::End => self.pin_in_doubt |= self.pin.is_some(),
             Effect::DiscardAll => {

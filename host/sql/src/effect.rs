@@ -27,6 +27,8 @@ pub enum Effect {
     ResetAll,
     /// `DISCARD ALL`.
     DiscardAll,
+    /// `DISCARD PLANS`: the server will look again at what is prepared, and may find that it means something else by now.
+    DiscardPlans,
     /// `DEALLOCATE name`, or all.
     Deallocate(Option<Box<str>>),
     /// `EXECUTE name`.
@@ -232,7 +234,11 @@ pub(crate) fn of_session_verb(text: &[u8], start: usize, backslash_escapes: bool
         reset(&mut words)
     } else if words.word("discard") {
         // The other forms drop what the server can make again.
-        Some(if words.word("all") { Effect::DiscardAll } else { Effect::Unpin })
+        Some(match () {
+            () if words.word("all") => Effect::DiscardAll,
+            () if words.word("plans") => Effect::DiscardPlans,
+            () => Effect::Unpin,
+        })
     } else if words.word("deallocate") {
         deallocate(&mut words)
     } else if words.word("execute") {

@@ -48,13 +48,18 @@ pub struct Running {
 }
 
 impl Running {
-    /// Starts a proxy in front of these nodes; `more` is TOML that is put behind.
+    /// Starts a proxy in front of these nodes; `more` is TOML that is put before the cluster's.
     pub fn start(nodes: &[String], more: &str) -> Running {
+        Running::start_with(nodes, more, "")
+    }
+
+    /// The same, with further keys of the cluster.
+    pub fn start_with(nodes: &[String], more: &str, keys: &str) -> Running {
         let directory = tempfile::tempdir().unwrap();
         let more = more.replace("@DIR@", &directory.path().display().to_string());
         let nodes = format!("{nodes:?}");
         let text = format!(
-            "listen = [\"127.0.0.1:0\"]\nworkers = 2\n{more}\n[cluster.main]\nnodes = {nodes}\n"
+            "listen = [\"127.0.0.1:0\"]\nworkers = 2\n{more}\n[cluster.main]\nnodes = {nodes}\n{keys}\n"
         );
         Running::with_file(directory, &text)
     }

@@ -21,7 +21,7 @@ async fn a_session_that_has_written_reads_where_that_has_arrived() {
     cluster.primary().query("postgres", "CREATE TABLE seen (n int)").unwrap();
     cluster.wait_replayed().unwrap();
     for (more, sees) in [("", true), ("causal_reads = false", false)] {
-        let proxy = start(&cluster.nodes(), more);
+        let proxy = Running::start_with(&cluster.nodes(), "", more);
         proxy.wait_up(2).wait_split().await;
         cluster.primary().query("postgres", "TRUNCATE seen").unwrap();
         cluster.wait_replayed().unwrap();
@@ -44,13 +44,6 @@ async fn a_session_that_has_written_reads_where_that_has_arrived() {
     }
 }
 
-fn start(nodes: &[String], more: &str) -> Running {
-    let text = format!(
-        "listen = [\"127.0.0.1:0\"]\nworkers = 2\n[cluster.main]\nnodes = {nodes:?}\n{more}\n"
-    );
-    Running::with_file(tempfile::tempdir().unwrap(), &text)
-}
-
 /// Writes of every kind, each read at once, with replicas that follow as fast as they can.
 #[tokio::test]
 async fn every_kind_of_write_is_seen() {
@@ -59,7 +52,7 @@ async fn every_kind_of_write_is_seen() {
         CREATE FUNCTION add() RETURNS int LANGUAGE sql AS 'INSERT INTO seen VALUES (1) RETURNING n'";
     cluster.primary().query("postgres", prepare).unwrap();
     cluster.wait_replayed().unwrap();
-    let proxy = start(&cluster.nodes(), "");
+    let proxy = Running::start(&cluster.nodes(), "");
     proxy.wait_up(3).wait_split().await;
     let client = connect(proxy.port, "postgres").await;
     let insert = client.prepare("INSERT INTO seen VALUES ($1)").await.unwrap();

@@ -46,16 +46,16 @@ async fn a_transaction_keeps_its_server() {
     let proxy = Running::start(&shared().nodes(), "");
     proxy.wait_split().await;
     let client = connect(proxy.port, "postgres").await;
-    client.batch_execute("BEGIN").await.unwrap();
-    for _ in 0..5 {
-        assert!(!on_replica(&client).await);
-    }
-    client.batch_execute("COMMIT").await.unwrap();
     client.batch_execute("BEGIN READ ONLY").await.unwrap();
     let first = value(&client, "SELECT inet_server_port()").await;
     assert_ne!(first, shared().primary().port.to_string());
     for _ in 0..5 {
         assert_eq!(value(&client, "SELECT inet_server_port()").await, first);
+    }
+    client.batch_execute("COMMIT").await.unwrap();
+    client.batch_execute("BEGIN").await.unwrap();
+    for _ in 0..5 {
+        assert!(!on_replica(&client).await);
     }
     client.batch_execute("COMMIT").await.unwrap();
 }
