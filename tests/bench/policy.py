@@ -12,8 +12,11 @@ from parts import Cluster, cpu_seconds, machine, start_howdah
 
 target, policy, seconds, rounds = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 CLIENTS = 16
-# Between two swaps; half-way between them a window without one is looked at.
-PERIOD = 1.0
+# Few enough that the slowest query tells of the proxy rather than of the queue for the cores.
+SWAP_CLIENTS = 4
+# After a version has come into force, the next one is not written before as much time has passed as this one took, and
+# this many seconds more: then there is a window of the same length without a swap.
+REST = 0.5
 # After a version has come into force, queries that it touches have ended.
 AFTERWARDS = 0.05
 
@@ -65,25 +68,26 @@ def swap():
 
     def listen():
         for line in process.stderr:
-            if "policies swapped" in line:
+            if "policies swapped" in line and written:
                 in_force.append(time.time())
 
     def write():
-        number = 0
-        time.sleep(PERIOD)
-        while not over.wait(PERIOD):
-            number += 1
+        rest = 2.0
+        while not over.wait(rest):
             with open(f"{path}.new", "wb") as f:
-                f.write(version(component, number))
+                f.write(version(component, len(written) + 1))
             written.append(time.time())
             os.rename(f"{path}.new", path)
+            while len(in_force) < len(written) and not over.wait(0.01):
+                pass
+            rest = time.time() - written[-1] + AFTERWARDS + REST
 
     written = []
     threading.Thread(target=listen, daemon=True).start()
     writer = threading.Thread(target=write)
     writer.start()
     try:
-        run = cluster.select(port, "simple", CLIENTS, seconds * rounds, "-l", f"--log-prefix={directory}/log")
+        run = cluster.select(port, "simple", SWAP_CLIENTS, seconds * rounds, "-l", f"--log-prefix={directory}/log")
     finally:
         over.set()
         writer.join()
@@ -104,11 +108,12 @@ def swap():
         took.append((done - begin) * 1e3)
         length = done + AFTERWARDS - begin
         touched.append(slowest(begin, begin + length))
-        quiet = begin - PERIOD / 2
-        untouched.append(slowest(quiet, quiet + length))
+        quiet = done + AFTERWARDS
+        if quiet + length <= last:
+            untouched.append(slowest(quiet, quiet + length))
     if not touched:
         sys.exit("no version came into force")
-    print(f"{len(touched)} swaps under {run[1]:,.0f} queries per second of {CLIENTS} clients, none failed; "
+    print(f"{len(touched)} swaps under {run[1]:,.0f} queries per second of {SWAP_CLIENTS} clients, none failed; "
           f"from the file to its being in force {statistics.median(took):.0f} ms.\n")
     print("| the slowest query, ms | median of the windows | worst |")
     print("|---|---|---|")
@@ -117,7 +122,7 @@ def swap():
 
 
 try:
-    print(f"pgbench, select-only, {CLIENTS} clients, simple protocol, {rounds} rounds of {seconds} s; {machine()}.\n")
+    print(f"pgbench, select-only, {CLIENTS} clients, or {SWAP_CLIENTS} for swaps, simple protocol, {rounds} rounds of {seconds} s; {machine()}.\n")
     share()
     print()
     swap()

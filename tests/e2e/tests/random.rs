@@ -333,6 +333,13 @@ fn what_went_wrong_once_goes_right() {
             (0, Act::Reconnect),
             (2, query(&["SET work_mem = '1MB'"])),
         ],
+        // Plans that another client has discarded were made anew, and a date was read by later settings.
+        vec![
+            (0, Act::Prepare(1, 4)),
+            (0, query(&["SET SESSION datestyle = german"])),
+            (2, query(&["DISCARD PLANS"])),
+            (0, Act::Execute(1)),
+        ],
         // What the protocol has prepared is named in a text of several statements.
         vec![(1, Act::Prepare(0, 0)), (1, query(&["SET work_mem = '1MB'", "DEALLOCATE p"]))],
     ];
