@@ -152,11 +152,11 @@ impl Wire<'_> {
             Ok(true) => true,
             Ok(false) if !unasked => true,
             Ok(false) => {
-                tracing::info!("direct TLS without ALPN protocol \"postgresql\"");
+                tracing::debug!("direct TLS without ALPN protocol \"postgresql\"");
                 false
             }
             Err(error) => {
-                tracing::info!(%error, "a TLS handshake failed");
+                tracing::debug!(%error, "a TLS handshake failed");
                 false
             }
         }
