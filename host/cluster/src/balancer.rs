@@ -30,16 +30,16 @@ impl Balancer {
         seen: MustHaveSeen,
         in_use: impl Fn(NodeId) -> usize,
     ) -> Pick {
-        let qualified: Vec<(NodeId, usize)> = snapshot
-            .nodes(cluster)
-            .filter(|(_, spec, state)| qualifies(spec, state, demands) && seen.by(state))
-            .map(|(node, ..)| (node, in_use(node)))
-            .collect();
-        if let Some(least) = qualified.iter().map(|(_, used)| *used).min() {
+        let qualified = || {
+            let nodes = snapshot.nodes(cluster);
+            let qualified =
+                nodes.filter(|(_, spec, state)| qualifies(spec, state, demands) && seen.by(state));
+            qualified.map(|(node, ..)| node)
+        };
+        if let Some(least) = qualified().map(&in_use).min() {
             self.turn = self.turn.wrapping_add(1);
-            let count = qualified.len();
-            let in_turn = (0..count).map(|i| qualified[(self.turn + i) % count]);
-            if let Some((node, _)) = in_turn.into_iter().find(|(_, used)| *used == least) {
+            let best = || qualified().filter(|node| in_use(*node) == least);
+            if let Some(node) = best().nth(self.turn % best().count().max(1)) {
                 return Pick::Node(node);
             }
         }
