@@ -103,7 +103,7 @@ async fn a_read_that_writes_after_all_is_moved_to_the_primary() {
 async fn prepared_statements_follow_their_client() {
     let cluster = shared();
     let proxy = Running::start(&cluster.nodes(), "");
-    proxy.wait_split().await;
+    proxy.wait_up(3).wait_split().await;
     let client = connect(proxy.port, "postgres").await;
     let statement = client.prepare("SELECT inet_server_port(), $1::int + 1").await.unwrap();
     let mut ports = BTreeSet::new();
