@@ -38,7 +38,7 @@ impl Tally {
     }
 }
 
-/// Clients that read, and now and then write.
+/// Clients that read in one session, and now and then write in another.
 pub(super) struct Load {
     tally: Arc<Mutex<Tally>>,
     clients: Vec<JoinHandle<()>>,
@@ -101,12 +101,16 @@ async fn client(
     tally: &Mutex<Tally>,
     pause: Option<Duration>,
 ) -> Result<(), String> {
-    let mut client = connect(target).await?;
+    // A session that has written reads from the primary until its write has arrived, so readers and writers are apart.
+    let (mut reader, mut writer) = (connect(target).await?, connect(target).await?);
     let mut number = 0;
     while !stop.load(Ordering::Relaxed) {
         number += 1;
         let write = number % WRITE_EVERY == 0;
-        let rows = ask(&mut client, if write { WRITE } else { READ }).await?;
+        let rows = match write {
+            true => ask(&mut writer, WRITE).await?,
+            false => ask(&mut reader, READ).await?,
+        };
         tally.lock().count(port(&rows)?, write);
         if let Some(pause) = pause {
             tokio::time::sleep(pause).await;
