@@ -3,7 +3,15 @@
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
+
+use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+
+/// A file that has not changed for this long is taken to be complete: editors write in several steps.
+pub(crate) const SETTLED: Duration = Duration::from_millis(100);
+/// Between two looks at watched files though nothing was noticed: network file systems tell nothing, and a directory that
+/// was removed and made again is not the one that is watched.
+pub(crate) const LOOK: Duration = Duration::from_secs(5);
 
 /// Links that are followed along one path; the system follows 40 (path_resolution(7)).
 const MAX_LINKS: usize = 40;
@@ -32,9 +40,30 @@ impl Stamp {
     }
 }
 
+/// Calls `touched` whenever something happens that may give one of these paths another file, until it is dropped: editors
+/// and deployments replace files and links rather than write into them. A directory that cannot be watched is left out.
+pub(crate) fn watcher<'a>(
+    paths: impl Iterator<Item = &'a Path>,
+    touched: impl Fn() + Send + 'static,
+) -> notify::Result<RecommendedWatcher> {
+    let notice = move |event: notify::Result<notify::Event>| {
+        let read_only = matches!(&event, Ok(event) if event.kind.is_access());
+        if !read_only {
+            touched();
+        }
+    };
+    let mut watcher = notify::recommended_watcher(notice)?;
+    for directory in directories(paths) {
+        if let Err(error) = watcher.watch(&directory, RecursiveMode::NonRecursive) {
+            tracing::debug!(directory = %directory.display(), %error, "cannot be watched for new files");
+        }
+    }
+    Ok(watcher)
+}
+
 /// The directories in which a change may give one of these paths another file: that of the file, and that of each
 /// symbolic link on the way to it.
-pub(crate) fn directories<'a>(paths: impl Iterator<Item = &'a Path>) -> BTreeSet<PathBuf> {
+fn directories<'a>(paths: impl Iterator<Item = &'a Path>) -> BTreeSet<PathBuf> {
     let mut found = BTreeSet::new();
     for path in paths {
         let mut links = MAX_LINKS;

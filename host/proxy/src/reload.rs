@@ -1,52 +1,48 @@
 //! Reading the configuration again: on demand, and when one of its files changes.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use notify::RecommendedWatcher;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use crate::config::{Config, Source};
-use crate::paths::{self, Stamp};
+use crate::paths::{self, LOOK, SETTLED, Stamp};
 use crate::policies;
 use crate::run::Proxy;
 
-/// Files are read when nothing has happened to them for this long: editors write in several steps.
-const SETTLED: Duration = Duration::from_millis(100);
-/// Between two looks though nothing was noticed: network file systems tell nothing.
-const LOOK: Duration = Duration::from_secs(5);
-
-/// The files that a configuration was read from, as they are.
+/// The files that a configuration was read from.
 pub struct Files {
-    paths: Vec<PathBuf>,
-    stamps: Vec<Option<Stamp>>,
+    /// What each was when it was looked at last.
+    seen: BTreeMap<PathBuf, Option<Stamp>>,
     touched: mpsc::Receiver<()>,
     /// Ends when it is dropped.
     _watcher: Option<RecommendedWatcher>,
 }
 
 impl Files {
-    /// Watches the file itself, and the certificate and key that it names.
+    /// Watches the file itself, and the certificate and key that it names, which may be one file.
     pub fn watch(source: &Source, config: &Config) -> Files {
         let certificates = config.tls.iter().flat_map(|tls| [&*tls.cert_file, &*tls.key_file]);
-        let paths: Vec<PathBuf> =
-            source.file().into_iter().chain(certificates).map(Path::to_owned).collect();
+        let seen = look(source.file().into_iter().chain(certificates));
         let (touch, touched) = mpsc::channel(1);
-        let watcher = watcher(&paths, touch)
-            .inspect_err(|error| {
-                tracing::warn!(%error, "the configuration is not watched all the time");
-            })
-            .ok();
-        Files { stamps: stamps(&paths), paths, touched, _watcher: watcher }
+        let watcher = paths::watcher(seen.keys().map(PathBuf::as_path), move || {
+            // One notice that waits is enough.
+            let _ = touch.try_send(());
+        });
+        let watcher = watcher.inspect_err(|error| {
+            tracing::warn!(%error, "the configuration is not watched all the time");
+        });
+        Files { seen, touched, _watcher: watcher.ok() }
     }
 
     /// Watches what another configuration names. What has changed since it was read is still news.
     pub fn follow(&mut self, source: &Source, config: &Config) {
         let mut new = Files::watch(source, config);
-        for (path, stamp) in new.paths.iter().zip(&mut new.stamps) {
-            if let Some(known) = self.paths.iter().position(|known| known == path) {
-                *stamp = self.stamps[known].take();
+        for (path, stamp) in &mut new.seen {
+            if let Some(known) = self.seen.remove(path) {
+                *stamp = known;
             }
         }
         *self = new;
@@ -58,31 +54,17 @@ impl Files {
             // With or without a notice.
             let _ = timeout(LOOK, self.touched.recv()).await;
             while let Ok(Some(())) = timeout(SETTLED, self.touched.recv()).await {}
-            let found = stamps(&self.paths);
-            if found != self.stamps {
-                self.stamps = found;
+            let found = look(self.seen.keys().map(PathBuf::as_path));
+            if found != self.seen {
+                self.seen = found;
                 return;
             }
         }
     }
 }
 
-fn stamps(paths: &[PathBuf]) -> Vec<Option<Stamp>> {
-    paths.iter().map(|path| Stamp::of(path)).collect()
-}
-
-fn watcher(paths: &[PathBuf], touch: mpsc::Sender<()>) -> notify::Result<RecommendedWatcher> {
-    let notice = move |event: notify::Result<notify::Event>| {
-        if event.is_ok_and(|event| !event.kind.is_access()) {
-            // One notice that waits is enough.
-            let _ = touch.try_send(());
-        }
-    };
-    let mut watcher = notify::recommended_watcher(notice)?;
-    for directory in paths::directories(paths.iter().map(PathBuf::as_path)) {
-        watcher.watch(&directory, RecursiveMode::NonRecursive)?;
-    }
-    Ok(watcher)
+fn look<'a>(paths: impl Iterator<Item = &'a Path>) -> BTreeMap<PathBuf, Option<Stamp>> {
+    paths.map(|path| (path.to_owned(), Stamp::of(path))).collect()
 }
 
 /// Reads the configuration again. Anything wrong: the old one stays.
@@ -131,4 +113,30 @@ pub fn reload(proxy: &Proxy, source: &Source) {
     new.kv.clone_from(&old.kv);
     proxy.shared.reconfigure(new);
     tracing::info!("configuration reloaded");
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::config::Origin;
+
+    #[test]
+    fn a_certificate_and_its_key_may_be_one_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let both = made.cert.pem() + &made.signing_key.serialize_pem();
+        std::fs::write(directory.path().join("both.pem"), both).unwrap();
+        let file = directory.path().join("howdah.toml");
+        let text = "[cluster.main]\nnodes = [\"a\"]\n[tls]\ncert_file = \"both.pem\"\nkey_file = \"both.pem\"\n";
+        std::fs::write(&file, text).unwrap();
+        let source = Source { origin: Origin::File(file), listen: Vec::new() };
+        let config = source.load().unwrap();
+        let mut files = Files::watch(&source, &config);
+        files.follow(&source, &config);
+        let found = look(files.seen.keys().map(PathBuf::as_path));
+        assert_eq!(found.len(), 2);
+        assert_eq!(files.seen, found, "nothing has changed");
+    }
 }

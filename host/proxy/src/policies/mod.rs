@@ -11,7 +11,6 @@ mod watch;
 use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use howdah_policy::{
     Canary, Grants, Limits, OnFailure, PolicyError, PolicySpec, Rollout, Scope, SettingValue,
@@ -106,9 +105,6 @@ pub fn component(source: &PolicySource) -> std::io::Result<Arc<[u8]>> {
     std::fs::File::open(path)?.take(Limits::COMPONENT as u64 + 1).read_to_end(&mut bytes)?;
     Ok(bytes.into())
 }
-
-/// A file that has not changed for this long is taken to be complete.
-const SETTLED: Duration = Duration::from_millis(100);
 
 /// The chain of a configuration.
 pub fn files(config: &Config) -> Vec<PolicyFile> {

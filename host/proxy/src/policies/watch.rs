@@ -6,17 +6,13 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use howdah_policy::{Applied, PolicyError, PolicySpec, Registry};
-use notify::{RecursiveMode, Watcher};
 
 use super::cases::Cases;
-use super::{PolicyFile, PolicySource, SETTLED};
-use crate::paths::{self, Stamp};
+use super::{PolicyFile, PolicySource};
+use crate::paths::{self, LOOK, SETTLED, Stamp};
 
 /// A file that never settles is tried after this.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
-/// Between two looks at the files though nothing was noticed: network file systems tell nothing, and a directory that
-/// was removed and made again is not the one that is watched.
-const LOOK: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests;
@@ -261,29 +257,16 @@ impl Thread {
         self.policies.iter().any(|policy| policy.accepted == *spec)
     }
 
-    /// Watches all directories in which a change may give a path another file: editors and deployments replace files
-    /// and links rather than write into them.
     fn watch(&mut self) {
         let touched = self.touched.clone();
-        let notice = move |event: notify::Result<notify::Event>| {
-            let read_only = matches!(&event, Ok(event) if event.kind.is_access());
-            if !read_only {
-                let _ = touched.send(Order::Touched);
-            }
-        };
-        let mut watcher = match notify::recommended_watcher(notice) {
-            Ok(watcher) => watcher,
-            Err(error) => {
-                tracing::error!(%error, "policy files cannot be watched");
-                return;
-            }
-        };
-        for directory in paths::directories(self.paths()) {
-            if let Err(error) = watcher.watch(&directory, RecursiveMode::NonRecursive) {
-                tracing::debug!(directory = %directory.display(), %error, "cannot be watched for new policies");
-            }
+        let watcher = paths::watcher(self.paths(), move || {
+            // Nobody is told once the thread has ended.
+            let _ = touched.send(Order::Touched);
+        });
+        match watcher {
+            Ok(watcher) => self.watcher = Some(watcher),
+            Err(error) => tracing::error!(%error, "policy files cannot be watched"),
         }
-        self.watcher = Some(watcher);
     }
 }
 
