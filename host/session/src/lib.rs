@@ -23,6 +23,7 @@ mod own;
 mod parameters;
 mod pin;
 mod prepared;
+mod release;
 mod reply;
 mod server;
 mod session;
@@ -35,8 +36,9 @@ pub use guide::{Explained, Guide, Told, unknown};
 pub use parameters::Parameters;
 pub use pin::Pin;
 pub use prepared::{Prepared, StatementId};
+pub use release::Disposition;
 pub use server::ServerState;
-pub use session::{Disposition, Fault, Session, Step};
+pub use session::{Fault, Session, Step};
 pub use settings::{Settings, SettingsError, Value};
 pub use tally::Seen;
 

@@ -4,17 +4,17 @@ use std::sync::Arc;
 
 use bytes::{Buf, BytesMut};
 use howdah_decision::{Decision, PoolMode, Target};
-use howdah_sql::PinReason;
 use howdah_wire::backend::{ErrorReport, TransactionStatus};
 
 use crate::batch::{Batch, Gathered};
 use crate::carried::Carried;
 use crate::expect::Expect;
 use crate::prepared::Named;
+use crate::release::{Disposition, reusable};
 use crate::reply::Replied;
 use crate::server::Sequences;
 use crate::tally::Tally;
-use crate::{Buffers, Guide, Parameters, Pin, ServerState, Settings, pin};
+use crate::{Buffers, Guide, Parameters, Pin, ServerState, Settings};
 
 /// What a session needs next.
 #[derive(Debug, PartialEq, Eq)]
@@ -30,19 +30,6 @@ pub enum Step {
     Release(Disposition),
     /// Nothing: write what is left, then close the client's connection.
     End,
-}
-
-/// What must be done to a server before another client may have it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Disposition {
-    /// Nothing.
-    Reuse,
-    /// `ROLLBACK`: a transaction is open.
-    Rollback,
-    /// `ROLLBACK`, then `DISCARD ALL`: it carries state of this client.
-    Reset,
-    /// Its state cannot be known: close it.
-    Close,
 }
 
 /// A mistake that ends a connection.
@@ -311,27 +298,6 @@ impl<A: AsRef<Decision>> Session<A> {
         self.carried.wanted()
     }
 
-    /// What must be done to the server when the client goes away now.
-    pub fn disposition<G: Guide<Answer = A>>(&self, guide: &G) -> Disposition {
-        if !self.pending.is_empty()
-            || self.awaiting_ready
-            || self.unsynced
-            || self.server_stream.0 > 0
-        {
-            return Disposition::Close;
-        }
-        match (&self.pin, self.status) {
-            (Some(Pin::State(_)), _) if !self.pin.as_ref().is_some_and(Pin::is_discarded) => {
-                Disposition::Close
-            }
-            (Some(Pin::Mode), _) if self.temporary => Disposition::Close,
-            (Some(_), _) => Disposition::Reset,
-            (None, _) if !self.is_known(guide) => Disposition::Close,
-            (None, TransactionStatus::Idle) => Disposition::Reuse,
-            (None, _) => Disposition::Rollback,
-        }
-    }
-
     /// No server could be had for the current batch: it gets this error, and the session goes on.
     pub fn refuse(&mut self, io: &mut Buffers, report: &ErrorReport) {
         self.tally_from(io);
@@ -522,44 +488,6 @@ impl<A: AsRef<Decision>> Session<A> {
         }
     }
 
-    /// The session must stay where it is for this reason. One that no question to the server can clear outlasts the
-    /// others.
-    pub(crate) fn stay(&mut self, reason: PinReason) {
-        let new = Pin::State(reason);
-        self.pin_in_doubt = true;
-        match &self.pin {
-            Some(pin) if !pin.can_be_checked() || new.can_be_checked() => {}
-            _ => self.pin = Some(new),
-        }
-    }
-
-    /// Whether what the session has called does what was known of it when it was looked at.
-    fn is_known<G: Guide<Answer = A>>(&self, guide: &G) -> bool {
-        self.settled.is_some() && guide.settled() == self.settled
-    }
-
-    /// Asks the server whether there is still anything that the session must stay for.
-    fn check_pin(&mut self, io: &mut Buffers) {
-        self.pin_in_doubt = false;
-        if self.pin.as_ref().is_some_and(Pin::can_be_checked) {
-            howdah_wire::frontend::Query { text: pin::CHECK.as_bytes() }.write(&mut io.server_out);
-            self.pending.push_back(Expect::PinCheck);
-            self.awaiting_ready = true;
-        }
-    }
-
-    /// Whether all that was sent is answered and no transaction is open.
-    fn is_settled(&self) -> bool {
-        self.pending.is_empty()
-            && !self.awaiting_ready
-            && !self.unsynced
-            && self.status == TransactionStatus::Idle
-            && self.server_stream.0 == 0
-            && self.client_stream.0 == 0
-            && !self.batch.partial
-            && self.unsent == 0
-    }
-
     /// Puts a retained batch back in front of what the client has sent since.
     pub(crate) fn restore_batch(&mut self, io: &mut Buffers) {
         if let Some(mut retained) = self.retained.take() {
@@ -628,9 +556,4 @@ impl<A: AsRef<Decision>> Session<A> {
         self.client_stream.0 -= n;
         self.client_stream.0 == 0
     }
-}
-
-/// What becomes of a server whose work is done.
-fn reusable(server: &ServerState) -> Disposition {
-    if server.tainted { Disposition::Close } else { Disposition::Reuse }
 }
