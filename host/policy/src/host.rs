@@ -384,8 +384,8 @@ impl clock::Host for State {
     }
 }
 
-/// Milliseconds since 1970.
-fn wall_ms() -> u64 {
+/// Milliseconds since 1970, by the machine's clock.
+pub fn wall_ms() -> u64 {
     let since = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

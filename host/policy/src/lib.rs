@@ -36,7 +36,7 @@ mod worker;
 pub use beside::FailedAt;
 pub use chain::{Answer, Background, Chain, Interest, Question, Source, Who};
 pub use heard::{Call, Heard, Listener, Said, Subject};
-pub use host::PARAMETER;
+pub use host::{PARAMETER, wall_ms};
 pub use inspect::Description;
 pub use kv::{Due, News, Room, Sharing, SpaceStatus, Values, Written};
 pub use metrics::{Histogram, Metric};

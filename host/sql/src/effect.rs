@@ -225,6 +225,17 @@ pub(crate) fn of_savepoint(text: &[u8], start: usize, backslash_escapes: bool) -
     effect.unwrap_or(Effect::Pin(PinReason::Settings))
 }
 
+/// DISCARD: the other forms drop what the server can make again.
+fn discard(words: &mut Words<'_>) -> Effect {
+    if words.word("all") {
+        Effect::DiscardAll
+    } else if words.word("plans") {
+        Effect::DiscardPlans
+    } else {
+        Effect::Unpin
+    }
+}
+
 /// The effect of a SET, RESET, DISCARD, DEALLOCATE or EXECUTE that begins at `start`.
 pub(crate) fn of_session_verb(text: &[u8], start: usize, backslash_escapes: bool) -> Effect {
     let mut words = Words::new(text, start, backslash_escapes);
@@ -233,12 +244,7 @@ pub(crate) fn of_session_verb(text: &[u8], start: usize, backslash_escapes: bool
     } else if words.word("reset") {
         reset(&mut words)
     } else if words.word("discard") {
-        // The other forms drop what the server can make again.
-        Some(match () {
-            () if words.word("all") => Effect::DiscardAll,
-            () if words.word("plans") => Effect::DiscardPlans,
-            () => Effect::Unpin,
-        })
+        Some(discard(&mut words))
     } else if words.word("deallocate") {
         deallocate(&mut words)
     } else if words.word("execute") {

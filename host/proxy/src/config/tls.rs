@@ -28,9 +28,7 @@ pub struct Tls {
 /// Two are equal when no client could tell one from the other.
 impl PartialEq for Tls {
     fn eq(&self, other: &Tls) -> bool {
-        let files = |tls: &Tls| (tls.cert_file.clone(), tls.key_file.clone());
-        (self.mode, self.min_version, &self.identity, files(self))
-            == (other.mode, other.min_version, &other.identity, files(other))
+        self.meaning() == other.meaning()
     }
 }
 
@@ -87,6 +85,11 @@ pub(super) enum Blame {
 }
 
 impl Tls {
+    /// Everything that it was made of.
+    fn meaning(&self) -> (TlsMode, TlsVersion, &Identity, &Path, &Path) {
+        (self.mode, self.min_version, &self.identity, &self.cert_file, &self.key_file)
+    }
+
     /// Reads both files.
     pub(super) fn load(
         mode: TlsMode,

@@ -8,4 +8,5 @@ mod tests;
 
 pub use auth::{Authenticator, Caller, Method};
 pub use hello::ClientHello;
+pub(crate) use opening::FAREWELL;
 pub use opening::{Opened, open};

@@ -15,8 +15,8 @@ use super::auth::{Authenticator, Caller, authenticate, gone};
 use super::hello::{ClientHello, hello, unsupported};
 use crate::upstream::Stream;
 
-/// How long a client that is sent away may take to hear why.
-const FAREWELL: Duration = Duration::from_millis(100);
+/// How long a client may take to hear the last that it is told: nobody waits for it longer.
+pub(crate) const FAREWELL: Duration = Duration::from_millis(100);
 
 /// The first byte of a TLS handshake (RFC 8446, section 5.1). As the length of a start-up packet it would be too much.
 const HANDSHAKE: u8 = 22;
@@ -149,17 +149,11 @@ impl Wire<'_> {
     /// the protocol, lest a client of another protocol be led here (backend_startup.c).
     async fn encrypt(&mut self, tls: &Arc<ServerConfig>, unasked: bool) -> bool {
         match self.stream.accept_tls(Arc::clone(tls)).await {
-            Ok(true) => true,
-            Ok(false) if !unasked => true,
-            Ok(false) => {
-                tracing::debug!("direct TLS without ALPN protocol \"postgresql\"");
-                false
-            }
-            Err(error) => {
-                tracing::debug!(%error, "a TLS handshake failed");
-                false
-            }
+            Ok(named) if named || !unasked => return true,
+            Ok(_) => tracing::debug!("direct TLS without ALPN protocol \"postgresql\""),
+            Err(error) => tracing::debug!(%error, "a TLS handshake failed"),
         }
+        false
     }
 
     /// False: the client has gone.

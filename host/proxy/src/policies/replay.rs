@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use howdah_decision::{Facts, Node};
 use howdah_policy::{
@@ -13,9 +12,7 @@ use howdah_policy::{
 use howdah_sql::{NoCatalog, ScanOptions};
 
 use super::record::line::{Asked, RecordedCall, RecordedStatement};
-
-/// A policy has at least so long for a call: what it answers counts, not how busy this machine is.
-const PATIENCE: Duration = Duration::from_secs(1);
+use super::trial::UNHURRIED;
 
 /// A policy that is asked again, with one instance for each worker of the recording.
 pub struct Replay {
@@ -42,7 +39,7 @@ impl Replay {
     /// The engine does not run on this machine.
     pub fn new(spec: PolicySpec, workers: usize) -> Result<Replay, String> {
         let registry = Registry::new(Options { workers })?;
-        let time = spec.limits.time.max(PATIENCE);
+        let time = spec.limits.time.max(UNHURRIED);
         let limits = Limits { time, quarantine_after: u32::MAX, ..spec.limits };
         let workers = (0..workers).map(|index| registry.worker(index)).collect();
         let spec = PolicySpec { limits, ..spec };

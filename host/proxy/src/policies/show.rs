@@ -55,14 +55,19 @@ pub fn refused(refusal: &Refusal) -> String {
     format!("refuse with {sqlstate}: {}", refusal.message)
 }
 
+/// As much of a text as so many bytes hold.
+pub fn cut(text: &str, most: usize) -> String {
+    match text.floor_char_boundary(most) {
+        end if end < text.len() => format!("{} …", &text[..end]),
+        _ => text.to_owned(),
+    }
+}
+
 /// What becomes of a text.
 pub fn rewrite(rewrite: &Rewrite) -> String {
     match rewrite {
         Rewrite::Unchanged => "unchanged".to_owned(),
-        Rewrite::Text(text) if text.len() > MAX_SHOWN => {
-            format!("{} …", &text[..text.floor_char_boundary(MAX_SHOWN)])
-        }
-        Rewrite::Text(text) => text.to_string(),
+        Rewrite::Text(text) => cut(text, MAX_SHOWN),
         Rewrite::Refuse(refusal) => refused(refusal),
     }
 }

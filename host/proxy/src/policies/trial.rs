@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use howdah_decision::{
     Client, Decision, Facts, Failure, Node, Parameter, Refusal, Remember, Retry, Rewrite,
@@ -17,6 +18,9 @@ use howdah_sql::{Catalog, ScanOptions, Statement};
 
 use super::PolicyFile;
 use crate::config::BUILT_IN;
+
+/// Longest call where only the answer counts, or the time itself is looked at, not how busy this machine is.
+pub const UNHURRIED: Duration = Duration::from_secs(1);
 
 /// Where trials keep compiled components, and how many.
 static COMPILED: OnceLock<(PathBuf, usize)> = OnceLock::new();
@@ -90,6 +94,7 @@ impl Trial {
         })?;
         if let Some((directory, most)) = COMPILED.get() {
             // Without it everything is compiled each time, which works as well.
+            let _ = directory.parent().map(std::fs::create_dir_all);
             let _ = registry.keep_compiled(directory, *most);
         }
         registry.apply(specs)?;

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::show;
+
 /// Literals that are told of: a list of values may be long.
 const MAX_LITERALS: usize = 64;
 /// Names or values in one line, and bytes of each.
@@ -49,11 +51,8 @@ impl Visible {
 
 /// As much of a list as fits into a line.
 fn list(them: &[String]) -> String {
-    let cut = |one: &String| match one.floor_char_boundary(MAX_BYTES) {
-        end if end < one.len() => format!("{} …", &one[..end]),
-        _ => one.clone(),
-    };
-    let shown: Vec<String> = them.iter().take(MAX_SHOWN).map(cut).collect();
+    let shown: Vec<String> =
+        them.iter().take(MAX_SHOWN).map(|one| show::cut(one, MAX_BYTES)).collect();
     let more = if them.len() > MAX_SHOWN { ", …" } else { "" };
     format!("{}{more}", shown.join(", "))
 }

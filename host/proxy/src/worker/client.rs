@@ -30,11 +30,8 @@ use super::replication;
 use super::server::Leased;
 use super::{Ctx, Message, Shared};
 use crate::config::Reset;
-use crate::frontend::{ClientHello, Opened, open};
+use crate::frontend::{ClientHello, FAREWELL, Opened, open};
 use crate::upstream::Stream;
-
-/// How long a client's connection may take to end.
-const FAREWELL: Duration = Duration::from_millis(100);
 
 /// Serves a client.
 pub(crate) async fn serve(ctx: Rc<Ctx>, mut stream: Stream, peer: Option<IpAddr>) {

@@ -137,9 +137,9 @@ impl Lessee {
             _ => self.ctx.leased(node),
         };
         let pick = balancer.pick(snapshot, self.cluster, demands, seen, in_use);
-        if seen != MustHaveSeen::Anything
-            && !matches!(pick, Pick::Node(node) if snapshot.primary(self.cluster) != Some(node))
-        {
+        let primary = snapshot.primary(self.cluster);
+        let on_replica = matches!(pick, Pick::Node(node) if primary != Some(node));
+        if seen != MustHaveSeen::Anything && !on_replica {
             // The next read may find that a replica has caught up.
             self.ctx.shared.monitor.want(self.cluster);
         }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::arguments::BenchArguments;
 use super::{all, alone, inspect::grouped, print_json};
-use crate::policies::trial::Trial;
+use crate::policies::trial::{Trial, UNHURRIED};
 
 /// What people's programs send, more or less.
 const STATEMENTS: [&str; 6] = [
@@ -27,9 +27,6 @@ const STATEMENTS: [&str; 6] = [
 const WARM: u32 = 1_000;
 /// Answers from memory that are timed together, for one takes about as long as looking at a clock.
 const TOGETHER: u32 = 100;
-
-/// Longest call.
-const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What answers from memory are called.
 const REMEMBERED: &str = "route, from memory";
@@ -54,7 +51,7 @@ struct Figures {
 pub(super) fn bench(arguments: &BenchArguments, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let (mut spec, description) = alone(&arguments.file, &arguments.set)?;
     // Whether a call takes too long is for the reader of the figures to say.
-    spec.limits.time = PATIENCE;
+    spec.limits.time = UNHURRIED;
     let trial = Trial::new(vec![spec]).map_err(|errors| all(&errors))?;
     let statements = statements(arguments)?;
     let has = |hook: &str| description.hooks.iter().any(|one| one == hook);

@@ -56,9 +56,7 @@ pub(super) fn execute(command: PolicyCommand, out: &mut dyn Write) -> anyhow::Re
 fn cache() -> Option<PathBuf> {
     let named = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let caches = named("XDG_CACHE_HOME").or_else(|| Some(named("HOME")?.join(".cache")))?;
-    let directory = caches.join("howdah");
-    std::fs::create_dir_all(&directory).ok()?;
-    Some(directory.join("compiled"))
+    Some(caches.join("howdah/compiled"))
 }
 
 /// A policy with what its bytes tell.

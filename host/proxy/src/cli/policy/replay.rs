@@ -230,8 +230,5 @@ impl Report {
 }
 
 fn cut(text: &str) -> String {
-    match text.floor_char_boundary(MAX_TEXT) {
-        end if end < text.len() => format!("{} …", &text[..end]),
-        _ => text.to_owned(),
-    }
+    show::cut(text, MAX_TEXT)
 }

@@ -18,8 +18,8 @@ pub use expected::{Expected, remember_name};
 use retry::Retried;
 pub use run::{Report, Tested, Unlike};
 use told::Telling;
-pub(crate) use written::setting;
 use written::{Case, Configured, Opening, Surrounding};
+pub(crate) use written::{setting, sqlstate};
 
 /// Longest file of cases that is read, in bytes: it is written by people.
 const MAX_FILE: u64 = 4 << 20;

@@ -323,7 +323,7 @@ pub(super) fn times(written: Option<u32>) -> Result<u32, String> {
 }
 
 /// An SQLSTATE.
-pub(super) fn sqlstate(text: &str) -> Result<[u8; 5], String> {
+pub(crate) fn sqlstate(text: &str) -> Result<[u8; 5], String> {
     let five = <[u8; 5]>::try_from(text.as_bytes());
     five.map_err(|_| format!("sqlstate: \"{text}\" has not five characters"))
 }

@@ -4,12 +4,14 @@
 //! it holds for.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use howdah_decision::{Client, Facts, Failure, Kind, Node, Outcome, Role, Safety};
 use howdah_policy::{FailedAt, Question, SettingValue, Subject, Supplied, Who};
 use howdah_sql::{NoCatalog, ScanOptions, Statement};
 use serde::{Deserialize, Serialize};
+
+use crate::policies::cases::sqlstate;
 
 /// The number of this format. Another one is not read.
 pub const FORMAT: u32 = 1;
@@ -138,12 +140,6 @@ pub struct RecordedFailure {
     replayable: bool,
     attempt: u32,
     elapsed_ms: u64,
-}
-
-/// Milliseconds since 1970.
-pub(super) fn now() -> u64 {
-    let since = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// A text as it is recorded.
@@ -283,12 +279,8 @@ impl RecordedFailure {
     /// # Errors
     /// A word that is not known.
     pub fn failure(&self) -> Result<(Failure, FailedAt<'_>), String> {
-        let five = |text: &String| {
-            let five = <[u8; 5]>::try_from(text.as_bytes());
-            five.map_err(|_| format!("\"{text}\" is no SQLSTATE"))
-        };
         let failure = Failure {
-            sqlstate: self.sqlstate.as_ref().map(five).transpose()?,
+            sqlstate: self.sqlstate.as_deref().map(sqlstate).transpose()?,
             safety: named("safety", &self.safety, Safety::named)?,
             outcome: named("outcome", &self.outcome, Outcome::named)?,
             replayable: self.replayable,

@@ -16,7 +16,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use howdah_decision::Node;
-use howdah_policy::{Call, PARAMETER, PolicySpec, Registry};
+use howdah_policy::{Call, PARAMETER, PolicySpec, Registry, wall_ms};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
@@ -216,7 +216,7 @@ fn note(call: Call<'_>, literals: bool, calls: &SyncSender<Noted>, progress: &Pr
     }
     let (who, asked) = Asked::of(subject, literals);
     let call = Box::new(RecordedCall {
-        at: line::now(),
+        at: wall_ms(),
         worker,
         policy: spec.name.clone(),
         sha256: sha256.to_owned(),
