@@ -1,4 +1,4 @@
-module my-router
+module policies/my-router
 
 go 1.24
 

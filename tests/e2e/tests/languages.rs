@@ -238,3 +238,10 @@ async fn python() {
         "a component of {size} bytes is not as large as one must be able to be"
     );
 }
+
+/// What a Go module is called alone may be a name that Go keeps for itself.
+#[test]
+fn a_policy_may_be_called_as_its_language() {
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/first-router/go");
+    assert!(built("go", "go", &sources).exists());
+}
