@@ -41,6 +41,8 @@ pub(crate) enum Expect {
     Query(Option<Rc<Statement>>),
     /// All up to ReadyForQuery, of a function call.
     FunctionCall,
+    /// All up to ReadyForQuery, of the proxy's own `DISCARD ALL`.
+    Discard,
     /// All up to ReadyForQuery, of the proxy's own query that makes the settings what they shall be.
     Setup(Arc<Settings>),
     /// All up to ReadyForQuery, of the names that the server gets to know, or forgets, for the client's next message.
@@ -61,7 +63,8 @@ impl Expect {
     pub(crate) fn is_own(&self) -> bool {
         matches!(
             self,
-            Expect::Setup(_)
+            Expect::Discard
+                | Expect::Setup(_)
                 | Expect::PinCheck
                 | Expect::Lend
                 | Expect::Refused
@@ -86,6 +89,7 @@ impl Expect {
             Expect::Sync(_)
                 | Expect::Query(_)
                 | Expect::FunctionCall
+                | Expect::Discard
                 | Expect::Setup(_)
                 | Expect::PinCheck
                 | Expect::Lend

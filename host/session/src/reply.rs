@@ -201,6 +201,10 @@ impl<A: AsRef<Decision>> Session<A> {
             self.last_words = Some(report);
             return Err(Fault::Server("it refused settings that it had accepted before"));
         }
+        if self.awaits_own() {
+            // The server is not yet as the client wants it.
+            return Ok(None);
+        }
         server.parameters.tell(&mut self.told, &mut io.client_out);
         if self.phase == Phase::Setup {
             self.start_batch(io, server);
@@ -493,7 +497,9 @@ impl<A: AsRef<Decision>> Session<A> {
                 self.awaiting_ready = false;
                 return Ok(Fate::Drop);
             }
-            Some(Expect::Lend | Expect::Refused | Expect::Verify(_)) => return Ok(Fate::Drop),
+            Some(Expect::Discard | Expect::Lend | Expect::Refused | Expect::Verify(_)) => {
+                return Ok(Fate::Drop);
+            }
             Some(Expect::Sync(Reply::Swallow)) => {
                 if self.failed {
                     // The client's own Sync has still to come, and wants its ReadyForQuery.

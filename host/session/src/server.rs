@@ -43,6 +43,8 @@ pub struct ServerState {
     pub(crate) strays: Vec<Box<[u8]>>,
     /// Settings made there beyond the server's own.
     pub(crate) settings: Arc<Settings>,
+    /// The session that it has been lent to last.
+    pub(crate) user: Option<u64>,
     /// Whose values of sequences `lastval()` and `currval()` would give there.
     pub(crate) sequences: Sequences,
     /// Something was left behind that is not tracked: it must not be reused.
@@ -62,11 +64,17 @@ impl ServerState {
             unnamed: None,
             strays: Vec::new(),
             settings: Arc::default(),
+            user: None,
             sequences: Sequences::Nobodys,
             tainted: false,
             parameters: parameters.into_iter().collect(),
             standby: false,
         }
+    }
+
+    /// This session uses it now. Whether another one has done so before.
+    pub(crate) fn lent_to(&mut self, session: u64) -> bool {
+        self.user.replace(session).is_some_and(|last| last != session)
     }
 
     /// Whether it has a prepared statement, and in no older edition of the schema than this.

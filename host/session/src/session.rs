@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::{Buf, BytesMut};
 use howdah_decision::{Decision, PoolMode, Target};
 use howdah_wire::backend::{ErrorReport, TransactionStatus};
+use howdah_wire::frontend::Query;
 
 use crate::batch::{Batch, Gathered};
 use crate::carried::Carried;
@@ -66,6 +67,8 @@ pub struct Session<A> {
     pub(crate) id: u64,
     pub(crate) phase: Phase,
     pub(crate) carried: Carried,
+    /// What others have left on a server is discarded before this session uses it.
+    discards: bool,
     /// Reported parameters as the client knows them.
     pub(crate) told: Parameters,
     /// As of the last ReadyForQuery.
@@ -152,6 +155,7 @@ impl<A: AsRef<Decision>> Session<A> {
             id,
             phase: Phase::Batch,
             carried: Carried::new(settings),
+            discards: false,
             told,
             status: TransactionStatus::Idle,
             pin: (mode == PoolMode::Session).then_some(Pin::Mode),
@@ -195,6 +199,14 @@ impl<A: AsRef<Decision>> Session<A> {
             last_words: None,
             owed: None,
         }
+    }
+
+    /// Whatever another session may have left on a server is discarded before this one uses it, known or not
+    /// (`DISCARD ALL`, in the same packet as the batch). Otherwise only what is known is put right.
+    #[must_use]
+    pub fn discarding(mut self, always: bool) -> Session<A> {
+        self.discards = always;
+        self
     }
 
     /// Moves bytes on as far as possible. Pass the leased server's state, or none when there is none.
@@ -343,6 +355,12 @@ impl<A: AsRef<Decision>> Session<A> {
             let reason = reason.clone();
             self.pin.get_or_insert(Pin::Policy(reason));
         }
+        let discard = server.lent_to(self.id) && self.discards;
+        if discard {
+            Query { text: b"DISCARD ALL" }.write(&mut io.server_out);
+            self.pending.push_back(Expect::Discard);
+            server.discarded();
+        }
         let wanted = Arc::clone(self.carried.wanted());
         let mut sql = match server.has_settings(&wanted) {
             true => String::new(),
@@ -356,7 +374,9 @@ impl<A: AsRef<Decision>> Session<A> {
         if sql.is_empty() {
             server.settings = wanted;
             self.carried.leased();
-            server.parameters.tell(&mut self.told, &mut io.client_out);
+            if !discard {
+                server.parameters.tell(&mut self.told, &mut io.client_out);
+            }
             return self.start_batch(io, server);
         }
         // In the same packet as the batch, unless the server might refuse them.
@@ -369,7 +389,7 @@ impl<A: AsRef<Decision>> Session<A> {
     }
 
     fn set_up(&mut self, io: &mut Buffers, sql: &str) {
-        howdah_wire::frontend::Query { text: sql.as_bytes() }.write(&mut io.server_out);
+        Query { text: sql.as_bytes() }.write(&mut io.server_out);
         self.pending.push_back(Expect::Setup(Arc::clone(self.carried.wanted())));
     }
 

@@ -328,6 +328,29 @@ fn sure_settings_do_not_wait() {
     assert_eq!(bench.sent_down(), b"CZ");
 }
 
+/// A server that another session has used is reset in the same packet, one that only this session has used is not.
+#[test]
+fn what_others_have_left_is_discarded() {
+    let always = |id| {
+        let session =
+            Session::new(id, PoolMode::Transaction, Arc::default(), Parameters::default());
+        Bench { session: session.discarding(true), ..Bench::new() }
+    };
+    let (mut first, mut second, mut replica) = (always(1), always(2), server(true));
+    for (to_first, sent) in [(true, "Q"), (false, "QQ"), (false, "Q"), (true, "QQ")] {
+        let bench = if to_first { &mut first } else { &mut second };
+        bench.query("SELECT 1");
+        bench.step(None);
+        assert_eq!(bench.step(Some(&mut replica)), Step::Wait);
+        assert_eq!(bench.sent_up(), sent.as_bytes());
+        for _ in 0..sent.len() {
+            bench.completed(TransactionStatus::Idle);
+        }
+        assert_eq!(bench.step(Some(&mut replica)), Step::Release(Disposition::Reuse));
+        assert_eq!(bench.sent_down(), b"CZ");
+    }
+}
+
 #[test]
 fn a_lost_transaction_is_over_until_it_is_rolled_back() {
     let (mut bench, mut primary) = (Bench::new(), server(false));

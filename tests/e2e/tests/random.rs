@@ -361,7 +361,18 @@ fn setting_up() -> (Cluster, String) {
 
 #[test]
 fn nobody_sees_that_servers_are_shared() {
+    random("");
+}
+
+#[test]
+fn nobody_sees_that_servers_are_shared_and_always_reset() {
+    random("reset_always = true\n");
+}
+
+/// Random sessions, with this key of the pools.
+fn random(key: &str) {
     let (cluster, more) = setting_up();
+    let more = more.replacen("[pool]\n", &format!("[pool]\n{key}"), 1);
     let config =
         Config { max_shrink_iters: shrink(), failure_persistence: None, ..Config::default() };
     let cases = std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(60);

@@ -31,9 +31,13 @@ fn leave(mut client: RawClient) {
 
 /// A proxy that sends everything to the primary, over this many connections.
 fn proxy(nodes: &[String], size: usize) -> Running {
+    proxy_with(nodes, &format!("size = {size}"))
+}
+
+/// The same, with these keys of the pools.
+fn proxy_with(nodes: &[String], pool: &str) -> Running {
     let component = policy("user-to-replica");
-    let more =
-        format!("[pool]\nsize = {size}\n[[policy]]\nname = \"primary\"\npath = {component:?}\n");
+    let more = format!("[pool]\n{pool}\n[[policy]]\nname = \"primary\"\npath = {component:?}\n");
     let proxy = Running::start(nodes, &more);
     proxy.wait_up(1);
     proxy
@@ -236,4 +240,33 @@ fn a_function_replaced_past_the_proxy_is_known_after_a_refresh() {
     let show = "SELECT coalesce(nullif(current_setting('app.kept', true), ''), 'none')";
     assert_eq!(ask(&mut RawClient::login(proxy.port), show), "none");
     assert_eq!(ask(&mut first, show), "mine");
+}
+
+/// Whatever clients do, and whatever is known of it.
+#[test]
+fn a_connection_that_is_always_reset_gives_nothing_to_others() {
+    let cluster = cluster(0, Auth::Trust);
+    let define = |body: &str| {
+        let function = "CREATE OR REPLACE FUNCTION changes() RETURNS int LANGUAGE plpgsql";
+        let sql = format!("{function} AS $$ BEGIN {body} RETURN 1; END $$");
+        cluster.primary().query("postgres", &sql).unwrap();
+    };
+    define("");
+    let proxy = proxy_with(&cluster.nodes(), "size = 1\nreset_always = true");
+    let mut first = RawClient::login(proxy.port);
+    let mut second = RawClient::login(proxy.port);
+    assert_eq!(ask(&mut first, "SELECT changes()"), "1");
+    // Past the proxy, which goes on to take it for harmless.
+    define(
+        "PERFORM set_config('app.kept', 'mine', false); PERFORM pg_advisory_lock(1); \
+         CREATE TEMP TABLE IF NOT EXISTS kept (); LISTEN kept; EXECUTE 'PREPARE kept AS SELECT 1';",
+    );
+    assert_eq!(ask(&mut first, "SET work_mem = '7MB'"), "");
+    assert_eq!(ask(&mut first, "SELECT changes()"), "1");
+    let left = "SELECT concat_ws(' ', coalesce(nullif(current_setting('app.kept', true), ''), 'none'), \
+        (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'), to_regclass('pg_temp.kept'), \
+        (SELECT count(*) FROM pg_listening_channels()), (SELECT count(*) FROM pg_prepared_statements), \
+        current_setting('work_mem'))";
+    assert_eq!(ask(&mut second, left), "none 0 0 0 4MB");
+    assert_eq!(ask(&mut first, "SHOW work_mem"), "7MB");
 }

@@ -289,6 +289,10 @@ section! {
         /// that another client can have it; `close` closes it, for DISCARD ALL leaves loaded libraries and what
         /// procedural languages remember.
         reset: Reset = Reset::DiscardAll;
+        /// True: DISCARD ALL runs whenever a connection goes from one client to another, in transaction pooling too, in the
+        /// same packet as the first statement. False: what clients leave behind is followed, as docs/fidelity.md says, and
+        /// put right where it differs, which costs servers far less.
+        reset_always: bool = false;
         /// Most connections of a pool.
         size: usize = 20, in 1..=MAX_POOL_SIZE;
         /// Most clients that wait for a connection of a pool; further ones get an error at once.

@@ -302,6 +302,7 @@ impl Guest {
         admitted: Admitted,
     ) -> Result<Guest, ErrorReport> {
         let Admitted { guide, mut lessee, mode, settings } = admitted;
+        let discards = lessee.pool_settings().reset_always;
         let fatal = |report: ErrorReport| report.into_fatal();
         let greeting = greeting(ctx, &mut lessee, &settings).await.map_err(fatal)?;
         let place = ctx.slots.occupy(hello.version >= Version::V3_2).ok_or_else(too_many)?;
@@ -313,7 +314,8 @@ impl Guest {
         let waker = ctx.wakers.borrow_mut().insert(None);
         Ok(Guest {
             ctx: Rc::clone(ctx),
-            session: Session::new(id, mode, settings, greeting.parameters.clone()),
+            session: Session::new(id, mode, settings, greeting.parameters.clone())
+                .discarding(discards),
             guide,
             lessee,
             leased: None,
