@@ -30,12 +30,15 @@ impl Balancer {
         seen: MustHaveSeen,
         in_use: impl Fn(NodeId) -> usize,
     ) -> Pick {
-        let qualified = || {
+        let able = || {
             let nodes = snapshot.nodes(cluster);
-            let qualified =
-                nodes.filter(|(_, spec, state)| qualifies(spec, state, demands) && seen.by(state));
-            qualified.map(|(node, ..)| node)
+            nodes.filter(|(_, spec, state)| qualifies(spec, state, demands) && seen.by(state))
         };
+        let primary = snapshot.primary(cluster).filter(|_| demands.otherwise == Otherwise::Primary);
+        // A node that has come and gone lately is better than none.
+        let rests = able().all(|(.., state)| state.resting) && primary.is_none();
+        let qualified =
+            || able().filter(|(.., state)| rests || !state.resting).map(|(node, ..)| node);
         if let Some(least) = qualified().map(&in_use).min() {
             self.turn = self.turn.wrapping_add(1);
             let best = || qualified().filter(|node| in_use(*node) == least);
@@ -44,7 +47,7 @@ impl Balancer {
             }
         }
         match demands.otherwise {
-            Otherwise::Primary => snapshot.primary(cluster).map_or(Pick::Wait, Pick::Node),
+            Otherwise::Primary => primary.map_or(Pick::Wait, Pick::Node),
             Otherwise::Wait => Pick::Wait,
             Otherwise::Refuse => Pick::Refuse,
         }

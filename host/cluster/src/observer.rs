@@ -3,6 +3,9 @@ use std::time::{Duration, Instant};
 
 use howdah_decision::Role;
 
+use crate::failover::{Evidence, Failover, History};
+use crate::health::Health;
+use crate::marks::Marks;
 use crate::{ClusterId, NodeId, NodeSpec, NodeState, Snapshot};
 
 /// What a node says of itself.
@@ -29,8 +32,15 @@ pub enum Failure {
     Silent,
     /// It answers, but not yet or no longer with service (57P01, 57P02, 57P03).
     Unavailable(String),
-    /// It refuses the monitor's login: the node may be well, but nothing is known of it.
+    /// It refuses the monitor's login, or has no room for it (53300): the node may be well, but nothing is known of it.
     Login(String),
+}
+
+impl Failure {
+    /// Whether nobody is there: nothing more can come over connections that were made before.
+    pub fn is_gone(&self) -> bool {
+        matches!(self, Failure::Unreachable(_) | Failure::Silent)
+    }
 }
 
 impl std::fmt::Display for Failure {
@@ -47,16 +57,33 @@ impl std::fmt::Display for Failure {
 /// Makes snapshots from probe results.
 pub struct Observer {
     current: Arc<Snapshot>,
-    /// The identity of each cluster: the first primary's, else the first node's that was seen.
-    identities: Vec<Option<u64>>,
+    /// By cluster.
+    groups: Vec<Group>,
+    /// By node.
+    health: Vec<Health>,
+}
+
+/// What is remembered of a cluster.
+#[derive(Default)]
+struct Group {
+    /// Its system identifier: the first node's that was seen.
+    identity: Option<u64>,
+    /// The primary on the highest timeline so far. Until that node itself is seen to have gone back, no other one on a
+    /// lower timeline is a primary: it would not have what was written since.
+    newest: Option<(NodeId, u32)>,
+    /// Where the primary was, and when.
+    marks: Marks,
+    failovers: History,
 }
 
 impl Observer {
     /// Nothing is known of any node.
     pub fn new(clusters: Vec<String>, specs: Vec<NodeSpec>) -> Observer {
         let states = specs.iter().map(|_| NodeState::unknown()).collect();
-        let identities = clusters.iter().map(|_| None).collect();
-        Observer { current: Arc::new(Snapshot { epoch: 0, clusters, specs, states }), identities }
+        let health = specs.iter().map(|_| Health::default()).collect();
+        let groups = clusters.iter().map(|_| Group::default()).collect();
+        let current = Arc::new(Snapshot { epoch: 0, clusters, specs, states });
+        Observer { current, groups, health }
     }
 
     /// The newest snapshot.
@@ -64,29 +91,39 @@ impl Observer {
         Arc::clone(&self.current)
     }
 
-    /// Takes in a probe that was begun at `asked`. The snapshot is a new one; its epoch has grown when a role
-    /// or a node's health has changed.
+    /// Takes in a probe: `at` is when it was begun if it was answered, else when the failure was certain. The snapshot is
+    /// a new one; its epoch has grown when a role, a node's health or its tenure has changed.
     pub fn observe(
         &mut self,
         node: NodeId,
-        asked: Instant,
+        at: Instant,
         result: Result<Sample, Failure>,
     ) -> Arc<Snapshot> {
         let mut next = Snapshot::clone(&self.current);
         let Some(cluster) = next.spec(node).map(|spec| spec.cluster) else {
             return self.snapshot();
         };
+        let index = (usize::from(node.0), usize::from(cluster.0));
+        let (Some(place), Some(health), Some(group)) = (
+            next.states.get_mut(index.0),
+            self.health.get_mut(index.0),
+            self.groups.get_mut(index.1),
+        ) else {
+            return self.snapshot();
+        };
+        let tenure = place.tenure + u64::from(health.heard(at, result.as_ref().err()));
+        let how = result.as_ref().err().map(ToString::to_string);
         let state = match result {
-            Ok(sample) => self.answered(cluster, asked, &sample),
+            Ok(sample) => answered(group, node, at, &sample),
             // The role of a node that is down is not known: it may come back as anything.
             Err(_) => NodeState::unknown(),
         };
-        if let Some(place) = next.states.get_mut(usize::from(node.0)) {
-            *place = state;
-        }
-        settle_primaries(&mut next, cluster);
-        set_lags(&mut next, cluster);
-        let visible = |state: &NodeState| (state.role, state.up, state.refused);
+        *place = NodeState { tenure, resting: health.rests(at), ..state };
+        settle_primaries(&mut next, cluster, group);
+        end_tenures(&mut next, &self.current);
+        set_lags(&mut next, cluster, &group.marks);
+        note_failover(group, cluster, &self.current, &next, node, at, how);
+        let visible = |s: &NodeState| (s.role, s.up, s.refused, s.resting, s.tenure);
         let changed = !next.states.iter().map(visible).eq(self.current.states.iter().map(visible));
         if changed {
             next.epoch += 1;
@@ -95,62 +132,146 @@ impl Observer {
         self.snapshot()
     }
 
-    fn answered(&mut self, cluster: ClusterId, asked: Instant, sample: &Sample) -> NodeState {
-        let identity = self.identities.get_mut(usize::from(cluster.0));
-        let foreign = match identity {
-            Some(known) => {
-                *known.get_or_insert(sample.system_identifier) != sample.system_identifier
-            }
-            None => false,
-        };
-        NodeState {
-            role: if sample.in_recovery { Role::Replica } else { Role::Primary },
-            up: true,
-            timeline: sample.timeline,
-            lsn: sample.lsn,
-            lag_bytes: None,
-            lag: sample.replay_age,
-            sampled: Some(asked),
-            refused: foreign.then_some("it belongs to another cluster (system identifier)"),
+    /// Something about a node looks wrong. True: its cluster has no primary that can be relied on, so that all its nodes
+    /// are to be asked.
+    pub fn doubt(&mut self, node: NodeId, at: Instant, evidence: Evidence) -> bool {
+        let Some(cluster) = self.current.spec(node).map(|spec| spec.cluster) else { return false };
+        let primary = self.current.primary(cluster);
+        let timeline = self.current.state(node).map_or(0, |state| state.timeline);
+        let Some(group) = self.groups.get_mut(usize::from(cluster.0)) else { return false };
+        if primary == Some(node) {
+            group.failovers.doubt((node, timeline), at, evidence);
         }
+        primary.is_none() || group.failovers.open.is_some()
+    }
+
+    /// Whether the cluster has no primary, or one in doubt.
+    pub fn in_doubt(&self, cluster: ClusterId) -> bool {
+        let group = self.groups.get(usize::from(cluster.0));
+        self.current.primary(cluster).is_none()
+            || group.is_some_and(|group| group.failovers.open.is_some())
+    }
+
+    /// The last failovers of a cluster, at most [`crate::MAX_FAILOVERS`] and the one that is under way.
+    pub fn failovers(&self, cluster: ClusterId) -> Vec<Failover> {
+        let group = self.groups.get(usize::from(cluster.0));
+        let all = group.map(|group| group.failovers.kept.iter().chain(&group.failovers.open));
+        all.into_iter().flatten().cloned().collect()
+    }
+
+    /// A failover that has ended since the last call.
+    pub fn ended(&mut self, cluster: ClusterId) -> Option<Failover> {
+        let history = &mut self.groups.get_mut(usize::from(cluster.0))?.failovers;
+        let untold = std::mem::take(&mut history.untold);
+        history.kept.back().filter(|_| untold).cloned()
     }
 }
 
-/// Of two primaries the one on the higher timeline was promoted later; the other one is not written to.
-fn settle_primaries(snapshot: &mut Snapshot, cluster: ClusterId) {
+fn answered(group: &mut Group, node: NodeId, asked: Instant, sample: &Sample) -> NodeState {
+    let foreign =
+        *group.identity.get_or_insert(sample.system_identifier) != sample.system_identifier;
+    let gone_back = |(newest, timeline)| newest == node && sample.timeline < timeline;
+    if !foreign && group.newest.is_some_and(gone_back) {
+        group.newest = None;
+    }
+    if !foreign && !sample.in_recovery {
+        group.marks.add(asked, sample.timeline, sample.lsn);
+    }
+    NodeState {
+        role: if sample.in_recovery { Role::Replica } else { Role::Primary },
+        up: true,
+        timeline: sample.timeline,
+        lsn: sample.lsn,
+        lag: sample.replay_age,
+        sampled: Some(asked),
+        refused: foreign.then_some("it belongs to another cluster (system identifier)"),
+        ..NodeState::unknown()
+    }
+}
+
+/// Of two primaries the one on the higher timeline was promoted later; the other one is not written to, even when the
+/// later one is away. Of two on the same timeline the one that was the primary before goes on.
+fn settle_primaries(snapshot: &mut Snapshot, cluster: ClusterId, group: &mut Group) {
     const OUTDATED: &str = "another primary is on a higher timeline";
+    const SECOND: &str = "another primary is on the same timeline";
     let is_primary = |state: &NodeState| {
-        state.up
-            && state.role == Role::Primary
-            && state.refused.is_none_or(|reason| reason == OUTDATED)
+        let allowed = |reason| reason == OUTDATED || reason == SECOND;
+        state.up && state.role == Role::Primary && state.refused.is_none_or(allowed)
     };
-    let highest =
-        snapshot.nodes(cluster).filter(|(.., s)| is_primary(s)).map(|(.., s)| s.timeline).max();
-    let Some(highest) = highest else { return };
-    let specs = &snapshot.specs;
-    for (state, spec) in snapshot.states.iter_mut().zip(specs) {
-        if spec.cluster == cluster && is_primary(state) {
-            state.refused = (state.timeline < highest).then_some(OUTDATED);
+    let seen = || {
+        let primaries = snapshot.nodes(cluster).filter(|(.., state)| is_primary(state));
+        primaries.map(|(node, _, state)| (node, state.timeline))
+    };
+    if let Some(best) = seen().reduce(|a, b| if b.1 > a.1 { b } else { a }) {
+        let stays = |known: &(NodeId, u32)| {
+            known.1 > best.1 || (known.1 == best.1 && seen().any(|one| one == *known))
+        };
+        group.newest = group.newest.filter(stays).or(Some(best));
+    }
+    let Some(newest) = group.newest else { return };
+    for (index, state) in snapshot.states.iter_mut().enumerate() {
+        let here = snapshot.specs.get(index).is_some_and(|spec| spec.cluster == cluster);
+        if here && is_primary(state) {
+            state.refused = match (NodeId(index as u16), state.timeline) {
+                (_, timeline) if timeline < newest.1 => Some(OUTDATED),
+                one if one != newest => Some(SECOND),
+                _ => None,
+            };
         }
     }
 }
 
-/// LSNs compare on one timeline only.
-fn set_lags(snapshot: &mut Snapshot, cluster: ClusterId) {
+/// What was opened to a node before it was refused is not gone on with.
+fn end_tenures(next: &mut Snapshot, current: &Snapshot) {
+    for (state, before) in next.states.iter_mut().zip(&current.states) {
+        if state.refused.is_some() && before.refused.is_none() {
+            state.tenure += 1;
+        }
+    }
+}
+
+/// LSNs compare on one timeline only. A standby on another one than the primary's is at no known distance.
+fn set_lags(snapshot: &mut Snapshot, cluster: ClusterId, marks: &Marks) {
     let primary = snapshot.primary(cluster).and_then(|node| snapshot.state(node)).cloned();
     let specs = &snapshot.specs;
     for (state, spec) in snapshot.states.iter_mut().zip(specs) {
         if spec.cluster != cluster || state.role != Role::Replica {
             continue;
         }
-        state.lag_bytes = match &primary {
-            Some(primary) if primary.timeline == state.timeline => {
-                Some(primary.lsn.saturating_sub(state.lsn))
-            }
-            _ => None,
-        };
-        if state.lag_bytes == Some(0) {
+        let comparable = primary.as_ref().filter(|primary| primary.timeline == state.timeline);
+        state.lag_bytes = comparable.map(|primary| primary.lsn.saturating_sub(state.lsn));
+        if primary.is_some() && comparable.is_none() {
+            state.lag = None;
+        } else if state.lag_bytes == Some(0) {
             state.lag = Some(Duration::ZERO);
+        } else if let Some(asked) = state.sampled
+            && let Some(has_all_of) = marks.last_before(state.timeline, state.lsn)
+        {
+            // What was committed last may be old because nothing was written since.
+            let behind = asked.saturating_duration_since(has_all_of);
+            state.lag = Some(state.lag.map_or(behind, |age| age.min(behind)));
         }
+    }
+}
+
+/// Keeps the time line of a primary that goes, and of the next one.
+fn note_failover(
+    group: &mut Group,
+    cluster: ClusterId,
+    before: &Snapshot,
+    now: &Snapshot,
+    node: NodeId,
+    at: Instant,
+    how: Option<String>,
+) {
+    let timeline = |snapshot: &Snapshot, node| snapshot.state(node).map_or(0, |s| s.timeline);
+    let (old, new) = (before.primary(cluster), now.primary(cluster));
+    if let Some(old) = old.filter(|_| old != new) {
+        let refused = now.state(old).and_then(|state| state.refused).map(str::to_owned);
+        let why = how.or(refused).unwrap_or_else(|| "it is a replica now".to_owned());
+        group.failovers.lost((old, timeline(before, old)), at, why);
+    }
+    if let Some(new) = new.filter(|new| *new == node) {
+        group.failovers.found(new, timeline(now, new), at);
     }
 }

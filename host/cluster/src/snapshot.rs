@@ -34,12 +34,18 @@ pub struct NodeState {
     pub lsn: u64,
     /// Bytes of WAL behind the primary; none on a primary, and while the primary or the timeline is unknown.
     pub lag_bytes: Option<u64>,
-    /// How long ago the last replayed transaction was committed, when the standby is behind; zero when it is not.
+    /// How old what the standby shows is at most: zero when it has all, else the smaller of the time since the last replayed
+    /// transaction was committed, and the time since the primary was no further than the standby is. None when neither is
+    /// known, and on another timeline than the primary's.
     pub lag: Option<Duration>,
     /// When the sample behind this was asked for.
     pub sampled: Option<Instant>,
     /// Why it is not used although it answers.
     pub refused: Option<&'static str>,
+    /// It has come and gone lately: no reads until it has been up for a while.
+    pub resting: bool,
+    /// Grows when the node is noticed to be gone, or is refused: what was opened before is not gone on with.
+    pub tenure: u64,
 }
 
 impl NodeState {
@@ -53,6 +59,8 @@ impl NodeState {
             lag: None,
             sampled: None,
             refused: None,
+            resting: false,
+            tenure: 0,
         }
     }
 }
@@ -101,6 +109,11 @@ impl Snapshot {
                 state.up && state.role == Role::Primary && state.refused.is_none()
             })
             .map(|(node, ..)| node)
+    }
+
+    /// Which tenure of a node this is.
+    pub fn tenure(&self, node: NodeId) -> u64 {
+        self.state(node).map_or(0, |state| state.tenure)
     }
 
     /// A node by its name, when it is up and in use.

@@ -6,8 +6,8 @@ use howdah_decision::{Demands, Otherwise, Role};
 use howdah_sql::{Catalog as _, PinReason, Volatility};
 
 use crate::{
-    Balancer, Catalog, Causality, ClusterId, Failure, MustHaveSeen, NodeId, NodeSpec, Observer,
-    Pick, Sample, Token,
+    Balancer, Catalog, Causality, ClusterId, Evidence, Failure, MAX_FAILOVERS, MustHaveSeen,
+    NodeId, NodeSpec, Observer, Pick, Sample, Token,
 };
 
 const MAIN: ClusterId = ClusterId(0);
@@ -245,4 +245,182 @@ fn a_session_reads_where_its_writes_have_arrived() {
     assert_eq!(pick(&observer, token), Pick::Node(NodeId(2)), "the replica is on the old timeline");
     session.wrote(at(20));
     assert_eq!(session.demand(&observer.snapshot(), MAIN), MustHaveSeen::Everything);
+}
+
+#[test]
+fn what_was_opened_to_a_node_that_is_lost_or_refused_is_over() {
+    let (mut observer, now) = (observer(), Instant::now());
+    let tenures =
+        |observer: &Observer| [0, 1, 2].map(|node| observer.snapshot().tenure(NodeId(node)));
+    observer.observe(NodeId(0), now, primary(1, 100));
+    observer.observe(NodeId(1), now, replica(100));
+    observer.observe(NodeId(2), now, replica(100));
+    assert_eq!(tenures(&observer), [0, 0, 0]);
+    // It speaks, so what it has to say is still its own.
+    for failure in [Failure::Unavailable("57P03".into()), Failure::Login("53300".into())] {
+        observer.observe(NodeId(1), now, Err(failure));
+    }
+    assert_eq!(tenures(&observer), [0, 0, 0]);
+    // Once, however often it is not found.
+    for failure in [Failure::Silent, Failure::Unreachable("refused".into())] {
+        observer.observe(NodeId(1), now, Err(failure));
+    }
+    assert_eq!(tenures(&observer), [0, 1, 0]);
+    observer.observe(NodeId(1), now, replica(100));
+    let before = observer.snapshot().epoch;
+    let snapshot = observer.observe(NodeId(2), now, primary(2, 100));
+    assert_eq!(tenures(&observer), [1, 1, 0], "the old primary's time has ended");
+    assert!(snapshot.epoch > before);
+}
+
+#[test]
+fn no_older_primary_takes_over_while_the_newest_is_away() {
+    let (mut observer, now) = (observer(), Instant::now());
+    observer.observe(NodeId(0), now, primary(1, 100));
+    observer.observe(NodeId(1), now, primary(2, 100));
+    observer.observe(NodeId(0), now, Err(Failure::Silent));
+    observer.observe(NodeId(1), now, Err(Failure::Silent));
+    let thawed = observer.observe(NodeId(0), now, primary(1, 120));
+    assert_eq!(thawed.primary(MAIN), None, "it has not what was written to the other");
+    assert_eq!(observer.observe(NodeId(2), now, primary(3, 100)).primary(MAIN), Some(NodeId(2)));
+    // The newest is made anew from the old one: an operator has decided.
+    observer.observe(NodeId(2), now, replica(100));
+    assert_eq!(observer.observe(NodeId(0), now, primary(1, 130)).primary(MAIN), Some(NodeId(0)));
+}
+
+#[test]
+fn of_two_primaries_on_one_timeline_the_first_goes_on() {
+    let (mut observer, now) = (observer(), Instant::now());
+    observer.observe(NodeId(1), now, primary(1, 100));
+    let snapshot = observer.observe(NodeId(0), now, primary(1, 100));
+    assert_eq!(snapshot.primary(MAIN), Some(NodeId(1)));
+    observer.observe(NodeId(1), now, Err(Failure::Silent));
+    let snapshot = observer.observe(NodeId(0), now, primary(1, 100));
+    assert_eq!(snapshot.primary(MAIN), Some(NodeId(0)));
+}
+
+#[test]
+fn a_node_that_comes_and_goes_rests_longer_each_time() {
+    let (mut observer, begin) = (observer(), Instant::now());
+    let at = |ms: u64| begin + Duration::from_millis(ms);
+    let any = Demands { otherwise: Otherwise::Wait, ..Demands::default() };
+    let mut balancer = Balancer::default();
+    let mut pick = |observer: &Observer| {
+        balancer.pick(&observer.snapshot(), MAIN, &any, MustHaveSeen::Anything, |_| 0)
+    };
+    observer.observe(NodeId(0), at(0), primary(1, 100));
+    observer.observe(NodeId(2), at(0), replica(100));
+    let rests = |observer: &Observer| observer.snapshot().state(NodeId(1)).unwrap().resting;
+    observer.observe(NodeId(1), at(0), replica(100));
+    observer.observe(NodeId(1), at(1), Err(Failure::Silent));
+    observer.observe(NodeId(1), at(2), replica(100));
+    assert!(!rests(&observer), "once is forgiven");
+    observer.observe(NodeId(1), at(3), Err(Failure::Silent));
+    observer.observe(NodeId(1), at(4), replica(100));
+    assert!(rests(&observer));
+    for _ in 0..4 {
+        assert_eq!(pick(&observer), Pick::Node(NodeId(2)));
+    }
+    observer.observe(NodeId(1), at(505), replica(100));
+    assert!(!rests(&observer));
+    observer.observe(NodeId(1), at(506), Err(Failure::Silent));
+    observer.observe(NodeId(1), at(507), replica(100));
+    observer.observe(NodeId(1), at(1_400), replica(100));
+    assert!(rests(&observer), "longer than the time before");
+    // It is better than none.
+    observer.observe(NodeId(2), at(1_401), Err(Failure::Silent));
+    assert_eq!(pick(&observer), Pick::Node(NodeId(1)));
+    // A primary is wanted at once.
+    observer.observe(NodeId(0), at(1_402), Err(Failure::Silent));
+    observer.observe(NodeId(1), at(1_403), Err(Failure::Silent));
+    let snapshot = observer.observe(NodeId(1), at(1_404), primary(2, 100));
+    assert_eq!(snapshot.primary(MAIN), Some(NodeId(1)));
+    // Whoever has been up for long begins anew.
+    observer.observe(NodeId(1), at(100_000), primary(2, 100));
+    observer.observe(NodeId(1), at(100_001), Err(Failure::Silent));
+    observer.observe(NodeId(1), at(100_002), primary(2, 100));
+    assert!(!rests(&observer));
+}
+
+#[test]
+fn lag_is_what_the_primary_has_written_meanwhile() {
+    let (mut observer, begin) = (observer(), Instant::now());
+    let at = |ms: u64| begin + Duration::from_millis(ms);
+    let standby = |timeline, lsn, age_ms| {
+        let replay_age = Some(Duration::from_millis(age_ms));
+        Ok(Sample { in_recovery: true, timeline, system_identifier: 7, lsn, replay_age })
+    };
+    let lag = |observer: &Observer| {
+        let snapshot = observer.snapshot();
+        let state = snapshot.state(NodeId(1)).unwrap();
+        (state.lag_bytes, state.lag.map(|lag| lag.as_millis()))
+    };
+    observer.observe(NodeId(0), at(0), primary(1, 100));
+    // Nothing was written for an hour, and nothing is missing.
+    observer.observe(NodeId(1), at(10), standby(1, 100, 3_600_000));
+    assert_eq!(lag(&observer), (Some(0), Some(0)));
+    // Something is: it is no older than the last look at the primary that the standby has reached.
+    observer.observe(NodeId(0), at(1_000), primary(1, 150));
+    observer.observe(NodeId(1), at(1_010), standby(1, 100, 3_601_000));
+    assert_eq!(lag(&observer), (Some(50), Some(1_010)));
+    // It has stopped to replay, and the primary goes on.
+    observer.observe(NodeId(0), at(9_000), primary(1, 900));
+    observer.observe(NodeId(1), at(9_010), standby(1, 150, 8_500));
+    assert_eq!(lag(&observer), (Some(750), Some(8_010)));
+    // The clock of the transaction tells more than the looks.
+    observer.observe(NodeId(1), at(9_020), standby(1, 150, 40));
+    assert_eq!(lag(&observer), (Some(750), Some(40)));
+    // It has not followed to the new timeline: positions and times mean nothing.
+    observer.observe(NodeId(2), at(9_030), primary(2, 900));
+    observer.observe(NodeId(1), at(9_040), standby(1, 900, 10));
+    assert_eq!(lag(&observer), (None, None));
+    let any = Demands { otherwise: Otherwise::Refuse, ..Demands::default() };
+    let pick = |demands: Demands, seen| {
+        Balancer::default().pick(&observer.snapshot(), MAIN, &demands, seen, |_| 0)
+    };
+    assert_eq!(pick(any.clone(), MustHaveSeen::Anything), Pick::Node(NodeId(1)));
+    let token = MustHaveSeen::All(Token { timeline: 2, lsn: 900 });
+    assert_eq!(pick(any.clone(), token), Pick::Refuse);
+    for demands in [
+        Demands { max_lag_ms: Some(60_000), ..any.clone() },
+        Demands { max_lag_bytes: Some(60_000), ..any },
+    ] {
+        assert_eq!(pick(demands, MustHaveSeen::Anything), Pick::Refuse);
+    }
+}
+
+#[test]
+fn failovers_are_kept_with_their_times() {
+    let (mut observer, begin) = (observer(), Instant::now());
+    let at = |ms: u64| begin + Duration::from_millis(ms);
+    observer.observe(NodeId(0), at(0), primary(1, 100));
+    observer.observe(NodeId(1), at(0), replica(100));
+    assert!(!observer.doubt(NodeId(1), at(1), Evidence::SessionLost), "it is no primary");
+    assert!(observer.doubt(NodeId(0), at(2), Evidence::SessionLost));
+    assert!(observer.in_doubt(MAIN));
+    // An answer to what was asked before the doubt does not settle it.
+    observer.observe(NodeId(0), at(1), primary(1, 100));
+    assert!(observer.in_doubt(MAIN));
+    observer.observe(NodeId(0), at(3), primary(1, 100));
+    assert!(!observer.in_doubt(MAIN));
+    assert_eq!(observer.failovers(MAIN), []);
+    observer.doubt(NodeId(0), at(10), Evidence::Unanswered);
+    observer.doubt(NodeId(0), at(11), Evidence::SessionLost);
+    observer.observe(NodeId(0), at(12), Err(Failure::Silent));
+    observer.observe(NodeId(0), at(13), Err(Failure::Unreachable("refused".into())));
+    let [under_way] = observer.failovers(MAIN).try_into().unwrap();
+    assert_eq!(under_way.to, None);
+    observer.observe(NodeId(1), at(20), primary(2, 100));
+    let failover = observer.ended(MAIN).unwrap();
+    assert_eq!((failover.from, failover.evidence), ((NodeId(0), 1), Evidence::Unanswered));
+    assert_eq!((failover.doubted, failover.to), (at(10), Some((NodeId(1), 2, at(20)))));
+    assert_eq!(failover.lost, Some((at(12), "no answer in time".to_owned())));
+    assert_eq!(observer.ended(MAIN), None, "it is told once");
+    // The memory ends.
+    for timeline in 3..60 {
+        let (gone, next) = (NodeId(timeline as u16 % 2), NodeId((timeline as u16 + 1) % 2));
+        observer.observe(gone, at(30), Err(Failure::Silent));
+        observer.observe(next, at(31), primary(timeline, 100));
+    }
+    assert_eq!(observer.failovers(MAIN).len(), MAX_FAILOVERS);
 }
