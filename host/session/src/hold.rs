@@ -41,7 +41,7 @@ pub(crate) enum Unprepared {
 }
 
 /// `read_only_sql_transaction`: a hot standby refuses to write, before any effect.
-const READ_ONLY: [u8; 5] = *b"25006";
+pub(crate) const READ_ONLY: [u8; 5] = *b"25006";
 /// A standby cancelled the read because replay was in its way (postgres.c, `ProcessInterrupts`), or it is
 /// going away. A standby has changed nothing, so the read can run elsewhere.
 const GIVEN_UP: [[u8; 5]; 4] = [*b"40001", *b"57P01", *b"57P02", *b"57P03"];

@@ -171,7 +171,14 @@ impl<A: AsRef<Decision>> Session<A> {
         let batch = io.client_in.get(..len).map(BytesMut::from).unwrap_or_default();
         match self.ends_transaction(&batch, guide)? {
             Ending::Terminate => self.phase = Phase::End,
-            Ending::Yes => {
+            Ending::Commit if self.owed.is_some() => {
+                // It does not know yet that there is nothing to commit, and few look whether the answer is ROLLBACK.
+                self.status = TransactionStatus::Idle;
+                if let Some(report) = self.owed.take() {
+                    self.fail_batch(io, &report);
+                }
+            }
+            Ending::Commit | Ending::Rollback => {
                 self.take_batch(io);
                 self.status = TransactionStatus::Idle;
                 self.owed = None;
@@ -222,7 +229,7 @@ impl<A: AsRef<Decision>> Session<A> {
         guide: &mut G,
     ) -> Result<Ending, Fault> {
         let mut rest = batch;
-        let mut ending = Ending::No;
+        let (mut ending, mut commits) = (Ending::No, false);
         while let Some((tag, body)) = next_frame(&mut rest) {
             let statement = match tag {
                 tag::TERMINATE => return Ok(Ending::Terminate),
@@ -243,7 +250,8 @@ impl<A: AsRef<Decision>> Session<A> {
             if *statement.only_effect() != Effect::End {
                 return Ok(Ending::No);
             }
-            ending = Ending::Yes;
+            commits |= !statement.rolls_back();
+            ending = if commits { Ending::Commit } else { Ending::Rollback };
         }
         Ok(ending)
     }
@@ -251,7 +259,8 @@ impl<A: AsRef<Decision>> Session<A> {
 
 /// Whether a batch ends a transaction.
 enum Ending {
-    Yes,
+    Commit,
+    Rollback,
     No,
     Terminate,
 }

@@ -12,7 +12,7 @@ use howdah_wire::frame::{self, Head};
 
 use crate::buffers::move_bytes;
 use crate::expect::{Expect, Reply};
-use crate::hold::{self, GivenUp, Unprepared, Verdict};
+use crate::hold::{self, GivenUp, READ_ONLY, Unprepared, Verdict};
 use crate::limits::MAX_REPLY_VIEW;
 use crate::prepared::{Told, columns};
 use crate::session::{Fault, Phase, Session};
@@ -440,6 +440,7 @@ impl<A: AsRef<Decision>> Session<A> {
             return Ok(Fate::Drop);
         }
         self.failed = true;
+        server.refused_write |= !server.standby && error.sqlstate() == Some(READ_ONLY);
         self.tally_error(error.sqlstate());
         if matches!(self.pending.front(), Some(Expect::Query(_) | Expect::FunctionCall)) {
             return Ok(Fate::Forward);

@@ -53,6 +53,8 @@ pub struct ServerState {
     pub parameters: Parameters,
     /// The node was a standby when the connection was lent.
     pub standby: bool,
+    /// It has refused to write, although it was no standby.
+    pub(crate) refused_write: bool,
 }
 
 impl ServerState {
@@ -69,12 +71,18 @@ impl ServerState {
             tainted: false,
             parameters: parameters.into_iter().collect(),
             standby: false,
+            refused_write: false,
         }
     }
 
     /// This session uses it now. Whether another one has done so before.
     pub(crate) fn lent_to(&mut self, session: u64) -> bool {
         self.user.replace(session).is_some_and(|last| last != session)
+    }
+
+    /// Whether it has refused to write (25006) since the last call, although it was no standby.
+    pub fn take_refused_write(&mut self) -> bool {
+        std::mem::take(&mut self.refused_write)
     }
 
     /// Whether it has a prepared statement, and in no older edition of the schema than this.

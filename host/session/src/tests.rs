@@ -375,6 +375,29 @@ fn a_lost_transaction_is_over_until_it_is_rolled_back() {
     assert!(bench.session.is_idle());
 }
 
+/// COMMIT is not answered as if nothing had happened, when nothing has been said before; ROLLBACK is what it is.
+#[test]
+fn a_client_learns_of_a_lost_transaction_when_it_commits() {
+    for (end, answer) in [("COMMIT", &b"EZ"[..]), ("ROLLBACK", b"CZ")] {
+        let (mut bench, mut primary) = (Bench::new(), server(false));
+        bench.query("BEGIN");
+        bench.step(None);
+        bench.step(Some(&mut primary));
+        bench.completed(TransactionStatus::InTransaction);
+        bench.step(Some(&mut primary));
+        bench.sent_down();
+        bench.session.server_lost(&mut bench.io, &mut bench.guide);
+        assert_eq!(bench.sent_down(), b"", "it has asked nothing");
+        bench.query(end);
+        assert_eq!(bench.step(None), Step::Wait);
+        if end == "COMMIT" {
+            assert_eq!(sqlstate(&bench.io.client_out), *b"40001");
+        }
+        assert_eq!(bench.sent_down(), answer, "{end}");
+        assert!(bench.session.is_idle());
+    }
+}
+
 #[test]
 fn a_lost_write_is_of_unknown_outcome_and_a_lost_read_runs_again() {
     // Outside of a transaction COMMIT does nothing, but nobody can be sure that it was outside.

@@ -33,6 +33,9 @@ use howdah_decision::{Facts, Kind};
 /// A longer text is not scanned: it is [`Kind::Unknown`]. A megabyte takes some milliseconds, for which a worker's other sessions wait.
 pub const MAX_SCAN_LEN: usize = 1 << 20;
 
+/// What ROLLBACK is in [`Statement::boundaries`].
+const ROLLBACK: u64 = 4;
+
 /// What a scan must know besides the text.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ScanOptions {
@@ -117,6 +120,11 @@ impl Statement {
             Effect::Pin(reason) => Some(*reason),
             _ => None,
         })
+    }
+
+    /// Whether it is ROLLBACK and nothing else.
+    pub fn rolls_back(&self) -> bool {
+        self.statements == 1 && self.boundaries == ROLLBACK
     }
 
     /// `boundary` has three bits; more boundaries than fit are all the same.

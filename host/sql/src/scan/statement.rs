@@ -1,6 +1,7 @@
 use howdah_decision::Kind;
 
 use super::level::Level;
+use crate::ROLLBACK;
 use crate::effect::PinReason;
 use crate::lex::{Lexer, Token, What};
 use crate::words::Word;
@@ -266,7 +267,7 @@ impl Current {
             Word::Begin | Word::Start if self.read_only => 1,
             Word::Begin | Word::Start => 2,
             Word::Commit | Word::End => 3,
-            Word::Rollback | Word::Abort => 4,
+            Word::Rollback | Word::Abort => ROLLBACK,
             _ => 0,
         }
     }
