@@ -17,6 +17,10 @@ use super::{ConnectError, KeyCache, Login, Secret, Stream, Target, nonce};
 /// A silent peer is asked for a sign of life after this, and three times more at this interval.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 
+/// A connection ends when what was sent has not been acknowledged by the peer's system for so long: half a dozen
+/// retransmissions. The monitor notices most losses before; this is for a path that only some connections have lost.
+pub(super) const UNACKNOWLEDGED: Duration = Duration::from_secs(5);
+
 /// Most bytes that a server may send before it is ready: PostgreSQL sends less than a thousand, and a trigger or
 /// an extension may add notices.
 const MAX_GREETING: usize = 256 << 10;
@@ -63,7 +67,9 @@ pub(super) async fn open(target: &Target) -> io::Result<Stream> {
     stream.set_nodelay(true)?;
     let keepalive =
         TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE).with_retries(3);
-    SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
+    let socket = SockRef::from(&stream);
+    socket.set_tcp_keepalive(&keepalive)?;
+    socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
     Ok(stream.into())
 }
 

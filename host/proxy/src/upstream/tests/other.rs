@@ -8,6 +8,7 @@ use tokio::net::{TcpListener, TcpStream, UnixListener};
 
 use super::peer::ready;
 use super::{against, far, login, near};
+use crate::upstream::connect::{UNACKNOWLEDGED, open};
 use crate::upstream::{Detached, KeyCache, Stream, Target, cancel, connect};
 
 #[tokio::test]
@@ -28,6 +29,17 @@ async fn a_cancel_request_is_done_when_the_server_has_closed() {
         },
     )
     .await;
+}
+
+/// The system itself gives up a peer that does not acknowledge.
+#[tokio::test]
+async fn a_connection_over_a_dead_path_ends() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let stream = open(&Target { host: "127.0.0.1".into(), port }).await.unwrap();
+    let socket = socket2::SockRef::from(stream.tcp().unwrap());
+    assert_eq!(socket.tcp_user_timeout().unwrap(), Some(UNACKNOWLEDGED));
+    assert!(socket.keepalive().unwrap());
 }
 
 #[tokio::test]
