@@ -158,6 +158,30 @@ impl Server {
         Ok(())
     }
 
+    /// Makes a replica the primary, on the next timeline. Returns when it takes writes.
+    ///
+    /// # Errors
+    /// It is no replica, or not there.
+    pub fn promote(&self) -> Result<()> {
+        if self.value("postgres", "SELECT pg_promote()")? != "t" {
+            bail!("server {} was not promoted in time", self.address());
+        }
+        Ok(())
+    }
+
+    /// Lets a replica stream from another server from now on.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub fn follow(&self, other: &Server) -> Result<()> {
+        let (host, port) = (other.sockets.display(), other.port);
+        let name = self.data.file_name().unwrap_or_default().display();
+        let from = format!("host={host} port={port} user=postgres application_name={name}");
+        self.query("postgres", &format!("ALTER SYSTEM SET primary_conninfo = '{from}'"))?;
+        self.query("postgres", "SELECT pg_reload_conf()")?;
+        Ok(())
+    }
+
     /// Freezes all its processes: connections stay open, nothing answers.
     pub fn freeze(&self) {
         self.signal_all(Signal::STOP);

@@ -1,16 +1,17 @@
 //! The operators' socket: a line comes in, a line of JSON goes out.
 //!
 //! The lines are `status`, `promote NAME`, `rollback NAME` and `release NAME`, answered by `{"policies": […], "kv": {…}}`
-//! and `{"done": true}`; and `record status`, `record stop` and `record start {"file": "…", "size": …, "seconds": …,
+//! and `{"done": true}`; `failovers`, answered by `{"failovers": […]}`; and `record status`, `record stop` and `record start {"file": "…", "size": …, "seconds": …,
 //! "literals": …}`, answered by `{"recording": …}`. Or the answer is `{"error": "…"}`.
 
 use std::io::ErrorKind;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use howdah_cluster::{ClusterId, Failover};
 use howdah_policy::{Metric, PolicyError, PolicyStatus, Registry, SpaceStatus, TrialStatus};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -20,6 +21,7 @@ use tokio::sync::Semaphore;
 use tokio::task::{spawn_blocking, spawn_local};
 
 use crate::kv;
+use crate::monitor::Monitor;
 use crate::policies::record::{Recordings, Wanted};
 
 #[cfg(test)]
@@ -49,6 +51,7 @@ pub(crate) struct Operated {
     /// How shared values are exchanged, if they are.
     pub(crate) kv: Option<Arc<kv::Status>>,
     pub(crate) recordings: Arc<Recordings>,
+    pub(crate) monitor: Arc<Monitor>,
 }
 
 impl Drop for Control {
@@ -139,6 +142,7 @@ fn obey(operated: &Operated, line: &[u8]) -> Value {
     let (word, policy) = line.split_once(' ').unwrap_or((line, ""));
     let order: fn(&Registry, &str) -> Result<(), PolicyError> = match word {
         "status" if policy.is_empty() => return status(operated),
+        "failovers" if policy.is_empty() => return failovers(&operated.monitor),
         "promote" => Registry::promote,
         "rollback" => Registry::rollback,
         "release" => Registry::release,
@@ -148,7 +152,7 @@ fn obey(operated: &Operated, line: &[u8]) -> Value {
                 .map_or_else(|error| json!({ "error": error }), |()| operated.recordings.status());
         }
         _ => {
-            return json!({ "error": "expected status, record, or promote, rollback or release NAME" });
+            return json!({ "error": "expected status, failovers, record, or promote, rollback or release NAME" });
         }
     };
     match order(&operated.registry, policy) {
@@ -183,6 +187,34 @@ fn status(Operated { registry, kv, .. }: &Operated) -> Value {
     let spaces: Vec<Value> = registry.spaces().into_iter().map(space).collect();
     let kv = json!({ "redis": kv.as_deref().map(redis), "spaces": spaces });
     json!({ "generation": registry.generation(), "policies": policies, "kv": kv })
+}
+
+/// What became of primaries, by cluster, the oldest first; one that is under way has no `to`.
+fn failovers(monitor: &Monitor) -> Value {
+    let snapshot = monitor.snapshot();
+    let describe = |cluster: &str, failover: Failover| {
+        let name = |node| snapshot.spec(node).map(|spec| spec.name.as_str());
+        let after = |at: Instant| at.saturating_duration_since(failover.doubted).as_millis() as u64;
+        json!({
+            "cluster": cluster,
+            "seconds_ago": failover.doubted.elapsed().as_secs(),
+            "from": name(failover.from.0),
+            "timeline_before": failover.from.1,
+            "evidence": failover.evidence.text(),
+            "lost_after_ms": failover.lost.as_ref().map(|(at, _)| after(*at)),
+            "reason": failover.lost.as_ref().map(|(_, how)| how),
+            "to": failover.to.and_then(|(node, ..)| name(node)),
+            "timeline": failover.to.map(|(_, timeline, _)| timeline),
+            "found_after_ms": failover.to.map(|(.., at)| after(at)),
+        })
+    };
+    let clusters = snapshot.clusters.iter().enumerate();
+    let all = clusters.flat_map(|(index, cluster)| {
+        let failovers = monitor.failovers(ClusterId(index as u16));
+        failovers.into_iter().map(move |failover| (cluster, failover))
+    });
+    let all: Vec<Value> = all.map(|(cluster, failover)| describe(cluster, failover)).collect();
+    json!({ "failovers": all })
 }
 
 fn redis(status: &kv::Status) -> Value {

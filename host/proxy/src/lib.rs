@@ -9,6 +9,7 @@ pub mod frontend;
 pub mod kv;
 pub mod logging;
 pub mod monitor;
+mod pace;
 mod paths;
 pub mod peers;
 pub mod policies;

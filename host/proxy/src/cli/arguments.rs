@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::policy::PolicyCommand;
+use super::policy::control::ControlArguments;
 use crate::config::{Origin, Source};
 use crate::upstream::Target;
 
@@ -44,6 +45,15 @@ pub enum Command {
         /// What to do
         #[command(subcommand)]
         command: PolicyCommand,
+    },
+    /// Show when the primaries of a running proxy's clusters changed, and how that was noticed
+    Failovers {
+        /// Where the proxy is
+        #[command(flatten)]
+        proxy: ControlArguments,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Start a primary, two standbys, the proxy and some load, and show where queries go
     Demo {

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod check;
+mod failovers;
 mod policy;
 #[cfg(test)]
 mod tests;
@@ -65,6 +66,7 @@ fn execute(
             (actions.run)(config, source)?;
         }
         Command::Check { config } => return check::check(&config, out),
+        Command::Failovers { proxy, json } => failovers::execute(proxy, json, out)?,
         Command::Policy { command } => return policy::execute(command, out),
         Command::Demo { check } => return (actions.demo)(check),
         Command::Version => writeln!(out, "howdah {}", env!("CARGO_PKG_VERSION"))?,

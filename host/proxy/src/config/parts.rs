@@ -104,9 +104,9 @@ pub struct Monitor {
     pub password: Option<Secret>,
     /// Database in which it asks.
     pub database: String,
-    /// Time between two questions.
+    /// Most time between two questions.
     pub interval: Duration,
-    /// A node that takes longer to answer counts as down.
+    /// A node that has not answered for so long is down.
     pub timeout: Duration,
 }
 

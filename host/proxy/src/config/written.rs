@@ -147,9 +147,11 @@ section! {
         password_env: Option<At<String>> = None;
         /// Database in which it asks.
         database: String = "postgres".to_owned();
-        /// Time between two questions.
+        /// Most time between two questions. Whatever looks like a failure is a reason to ask at once, and nodes are asked
+        /// after half of `timeout` in any case.
         interval: Duration = SECOND, in MIN_PROBE..=MAX_PROBE;
-        /// A node that takes longer to answer counts as down.
+        /// A node that has not answered for so long is down (see docs/failover.md). A question must be answered within half
+        /// of it.
         timeout: Duration = SECOND * 3 / 2, in MIN_PROBE..=MAX_PROBE;
     }
 }

@@ -44,7 +44,8 @@ impl House {
                 let control = Control::bind(&path).unwrap();
                 ready.send(()).unwrap();
                 let recordings = Recordings::new(Arc::clone(&served));
-                control.serve(Operated { registry: served, kv, recordings }).await;
+                let monitor = Monitor::new(Vec::new(), Vec::new(), Arc::default());
+                control.serve(Operated { registry: served, kv, recordings, monitor }).await;
             });
         });
         bound.recv().unwrap();

@@ -4,10 +4,10 @@ mod catalogs;
 mod probe;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use howdah_cluster::{ClusterId, NodeId, NodeSpec, Observer, Snapshot};
+use howdah_cluster::{ClusterId, Evidence, Failover, NodeId, NodeSpec, Observer, Snapshot};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
@@ -21,9 +21,9 @@ pub struct Watch {
     pub name: String,
     /// Where its nodes are, and who we are there, in their order.
     pub logins: Vec<(Target, Login)>,
-    /// Time between two probes.
+    /// Most time between two probes.
     pub interval: Duration,
-    /// Longest wait for an answer.
+    /// A node whose last answer is older than this is down.
     pub timeout: Duration,
 }
 
@@ -31,9 +31,8 @@ pub struct Watch {
 pub struct Monitor {
     snapshot: ArcSwap<Snapshot>,
     epochs: watch::Sender<u64>,
+    /// By node: it is to be probed soon.
     hints: Vec<Notify>,
-    /// By node: somebody would like to know how far it is.
-    wanted: Vec<Notify>,
     /// Volatility catalogs.
     pub catalogs: Catalogs,
     observer: Mutex<Observer>,
@@ -45,14 +44,12 @@ impl Monitor {
     /// Knows nothing yet; [`Monitor::run`] finds out.
     pub fn new(watches: Vec<Watch>, specs: Vec<NodeSpec>, keys: Arc<KeyCache>) -> Arc<Monitor> {
         let names = watches.iter().map(|w| w.name.clone()).collect();
-        let notifies = || specs.iter().map(|_| Notify::new()).collect();
-        let (hints, wanted) = (notifies(), notifies());
+        let hints = specs.iter().map(|_| Notify::new()).collect();
         let observer = Observer::new(names, specs);
         Arc::new(Monitor {
             snapshot: ArcSwap::new(observer.snapshot()),
             epochs: watch::Sender::new(0),
             hints,
-            wanted,
             catalogs: Catalogs::new(),
             observer: Mutex::new(observer),
             watches,
@@ -70,8 +67,22 @@ impl Monitor {
         self.epochs.subscribe()
     }
 
-    /// Something about this node looks wrong: it is probed at once.
-    pub fn hint(&self, node: NodeId) {
+    /// Which tenure of a node this is: what was opened in an earlier one is not gone on with.
+    pub fn tenure(&self, node: NodeId) -> u64 {
+        self.snapshot.load().tenure(node)
+    }
+
+    /// Something about this node looks wrong: it is probed at once, and all of its cluster if that has no other primary.
+    pub fn hint(&self, node: NodeId, evidence: Evidence) {
+        if self.observer.lock().doubt(node, Instant::now(), evidence)
+            && let Some(spec) = self.snapshot.load().spec(node)
+        {
+            return self.want(spec.cluster);
+        }
+        self.wake(node);
+    }
+
+    fn wake(&self, node: NodeId) {
         if let Some(hint) = self.hints.get(usize::from(node.0)) {
             hint.notify_one();
         }
@@ -79,11 +90,14 @@ impl Monitor {
 
     /// Somebody waits for the nodes of a cluster to be at some point: they are probed soon.
     pub fn want(&self, cluster: ClusterId) {
-        for (spec, wanted) in self.snapshot().specs.iter().zip(&self.wanted) {
-            if spec.cluster == cluster {
-                wanted.notify_one();
-            }
+        for (node, ..) in self.snapshot.load().nodes(cluster) {
+            self.wake(node);
         }
+    }
+
+    /// The last failovers of a cluster, the oldest first, and behind them the one that is under way.
+    pub fn failovers(&self, cluster: ClusterId) -> Vec<Failover> {
+        self.observer.lock().failovers(cluster)
     }
 
     /// The schema of a database. Its catalog is empty until it has been loaded, which this call sets going.

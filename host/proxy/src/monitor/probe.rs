@@ -1,11 +1,14 @@
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use howdah_cluster::{Failure, NodeId, Sample};
+use howdah_cluster::{ClusterId, Evidence, Failover, Failure, NodeId, Sample, Snapshot};
 use howdah_decision::Role;
+use howdah_wire::backend::ErrorReport;
 use tokio::time;
 
-use super::Monitor;
+use super::{Monitor, Watch};
+use crate::pace::jittered;
 use crate::upstream::{Client, ConnectError, Login, QueryError, Rows, Target};
 
 /// Everything that a snapshot needs, in one round trip. The timeline of a primary is that of the WAL it writes;
@@ -18,52 +21,135 @@ const SAMPLE: &str = "SELECT r, (SELECT system_identifier FROM pg_catalog.pg_con
     CASE WHEN r THEN (extract(epoch FROM pg_catalog.clock_timestamp() - pg_catalog.pg_last_xact_replay_timestamp()) * 1000)::bigint END \
     FROM (SELECT pg_catalog.pg_is_in_recovery() AS r) AS s";
 
-/// Least time between two attempts to reach a node that is down, hints or not.
-const RETRY: Duration = Duration::from_millis(100);
+/// Time between two probes of a node whose cluster has no primary, or one in doubt: a promotion is seen within that.
+const EAGER: Duration = Duration::from_millis(30);
 
-/// Least time between two probes that sessions ask for because they wait for a replica to catch up. They read from the
-/// primary meanwhile.
+/// Time between two attempts to reach a node that is down, when its cluster has a primary.
+const RETRY: Duration = Duration::from_millis(250);
+
+/// Least time between two probes, whoever asks for them: sessions that wait for a replica to catch up read from the primary
+/// meanwhile.
 const PACE: Duration = Duration::from_millis(10);
+
+/// A primary that has not answered for so long is in doubt: where the next one would be is looked at already.
+const DOUBT: Duration = Duration::from_millis(100);
 
 /// Probes one node for ever, over one connection that is kept.
 pub(super) async fn watch_node(monitor: Arc<Monitor>, node: NodeId) {
     let snapshot = monitor.snapshot();
     let Some(spec) = snapshot.spec(node) else { return };
-    let Some((watch, (target, login))) = monitor.login(node) else { return };
-    let mut client = None;
+    let Some((watch, login)) = monitor.login(node) else { return };
+    let mut probe =
+        Probe { monitor: &monitor, node, cluster: spec.cluster, watch, login, client: None };
     let mut before: Option<String> = None;
     loop {
         let asked = Instant::now();
-        let deadline = time::Instant::from_std(asked + watch.timeout);
-        let result = sample(&monitor, target, login, &mut client, deadline).await;
-        if result.is_err() {
-            client = None;
-        }
+        let result = probe.ask(asked).await;
         before = tell(&spec.name, &result, before);
-        publish(&monitor, node, asked, result);
-        let hint = monitor.hints.get(usize::from(node.0));
-        let wanted = monitor.wanted.get(usize::from(node.0));
-        let (Some(hint), Some(wanted)) = (hint, wanted) else { return };
-        let wanted = async {
-            wanted.notified().await;
-            time::sleep_until(time::Instant::from_std(asked + PACE)).await;
-        };
-        match &mut client {
-            // The end of the connection is news by itself.
-            Some(client) => tokio::select! {
-                () = time::sleep(watch.interval) => {}
-                () = hint.notified() => {}
-                () = wanted => {}
-                _ = Client::ended(client) => {}
-            },
-            None => {
-                time::sleep(RETRY).await;
-                tokio::select! {
-                    () = time::sleep(watch.interval) => {}
-                    () = hint.notified() => {}
+        probe.publish(asked, result);
+        probe.rest(asked).await;
+    }
+}
+
+/// The watch over one node.
+struct Probe<'a> {
+    monitor: &'a Monitor,
+    node: NodeId,
+    cluster: ClusterId,
+    watch: &'a Watch,
+    login: &'a (Target, Login),
+    client: Option<Client>,
+}
+
+impl Probe<'_> {
+    /// Half of the time after which silence counts as down: a question is sent when the last answer is so old, and is
+    /// answered within the same time.
+    fn half(&self) -> Duration {
+        self.watch.timeout / 2
+    }
+
+    async fn ask(&mut self, asked: Instant) -> Result<Sample, Failure> {
+        let patience = if self.client.is_some() { self.half() } else { self.watch.timeout };
+        let deadline = time::Instant::from_std(asked + patience);
+        let (monitor, node) = (self.monitor, self.node);
+        let result = {
+            let mut sample = pin!(self.sample(deadline));
+            tokio::select! {
+                result = &mut sample => result,
+                () = time::sleep(DOUBT) => {
+                    monitor.hint(node, Evidence::Unanswered);
+                    sample.await
                 }
             }
+        };
+        if result.is_err() {
+            self.client = None;
         }
+        result
+    }
+
+    async fn sample(&mut self, deadline: time::Instant) -> Result<Sample, Failure> {
+        let (target, login) = self.login;
+        if let Some(client) = &mut self.client {
+            match client.query(SAMPLE, deadline).await {
+                Ok(rows) => return parse(&rows),
+                Err(QueryError::Timeout) => return Err(Failure::Silent),
+                Err(QueryError::Refused(report)) => return Err(unavailable(&report)),
+                // A backend that has ended is not a node that has: another connection tells.
+                Err(QueryError::Lost(_)) => self.monitor.hint(self.node, Evidence::MonitorLost),
+            }
+        }
+        let fresh = Client::connect(target, login, deadline, &self.monitor.keys).await;
+        let client = self.client.insert(fresh.map_err(connect_failure)?);
+        match client.query(SAMPLE, deadline).await {
+            Ok(rows) => parse(&rows),
+            Err(QueryError::Timeout) => Err(Failure::Silent),
+            Err(QueryError::Refused(report)) => Err(unavailable(&report)),
+            Err(QueryError::Lost(why)) => Err(Failure::Unreachable(why)),
+        }
+    }
+
+    fn publish(&self, asked: Instant, result: Result<Sample, Failure>) {
+        let Probe { monitor, cluster, .. } = *self;
+        let at = if result.is_ok() { asked } else { Instant::now() };
+        let mut observer = monitor.observer.lock();
+        let had = observer.snapshot().primary(cluster);
+        let snapshot = observer.observe(self.node, at, result);
+        if let Some(failover) = observer.ended(cluster) {
+            tell_failover(&snapshot, &failover);
+        }
+        drop(observer);
+        let (epoch, primary) = (snapshot.epoch, snapshot.primary(cluster));
+        monitor.snapshot.store(snapshot);
+        monitor.epochs.send_if_modified(|known| std::mem::replace(known, epoch) != epoch);
+        if had.is_some() && primary.is_none() {
+            monitor.want(cluster);
+        }
+    }
+
+    /// Waits until the next probe is due.
+    async fn rest(&mut self, asked: Instant) {
+        let in_doubt = self.monitor.observer.lock().in_doubt(self.cluster);
+        let due = match &self.client {
+            _ if in_doubt => jittered(EAGER),
+            Some(_) => self.watch.interval.min(self.half()),
+            None => jittered(RETRY),
+        };
+        let Some(hint) = self.monitor.hints.get(usize::from(self.node.0)) else { return };
+        // The end of the connection is news by itself.
+        let ended = async {
+            match &mut self.client {
+                Some(client) => drop(client.ended().await),
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = time::sleep(due) => return,
+            () = hint.notified() => {}
+            () = ended => {}
+        }
+        let pace = if self.client.is_some() { PACE } else { EAGER };
+        time::sleep_until(time::Instant::from_std(asked + pace)).await;
     }
 }
 
@@ -83,33 +169,31 @@ fn tell(name: &str, result: &Result<Sample, Failure>, before: Option<String>) ->
     Some(now)
 }
 
-fn publish(monitor: &Monitor, node: NodeId, asked: Instant, result: Result<Sample, Failure>) {
-    let snapshot = monitor.observer.lock().observe(node, asked, result);
-    let epoch = snapshot.epoch;
-    monitor.snapshot.store(snapshot);
-    monitor.epochs.send_if_modified(|known| std::mem::replace(known, epoch) != epoch);
+fn tell_failover(snapshot: &Snapshot, failover: &Failover) {
+    let name = |node| snapshot.spec(node).map_or("", |spec| spec.name.as_str());
+    let (Some((to, timeline, seen)), (from, before)) = (failover.to, failover.from) else { return };
+    let milliseconds =
+        |at: Instant| at.saturating_duration_since(failover.doubted).as_millis() as u64;
+    let lost = failover.lost.as_ref();
+    tracing::warn!(
+        from = name(from),
+        to = name(to),
+        timeline_before = before,
+        timeline,
+        evidence = failover.evidence.text(),
+        reason = lost.map(|(_, how)| how),
+        lost_after_ms = lost.map(|(at, _)| milliseconds(*at)),
+        found_after_ms = milliseconds(seen),
+        "the primary has changed"
+    );
 }
 
-async fn sample(
-    monitor: &Monitor,
-    target: &Target,
-    login: &Login,
-    client: &mut Option<Client>,
-    deadline: time::Instant,
-) -> Result<Sample, Failure> {
-    let client = match client {
-        Some(client) => client,
-        None => {
-            let fresh = Client::connect(target, login, deadline, &monitor.keys).await;
-            client.insert(fresh.map_err(connect_failure)?)
-        }
-    };
-    let rows = client.query(SAMPLE, deadline).await.map_err(query_failure)?;
-    parse(&rows)
-        .ok_or_else(|| Failure::Unavailable("its answer to the probe makes no sense".into()))
+fn parse(rows: &Rows) -> Result<Sample, Failure> {
+    let senseless = || Failure::Unavailable("its answer to the probe makes no sense".into());
+    read(rows).ok_or_else(senseless)
 }
 
-fn parse(rows: &Rows) -> Option<Sample> {
+fn read(rows: &Rows) -> Option<Sample> {
     let [recovery, identifier, timeline, lsn, age] = rows.first()?.as_slice() else { return None };
     Some(Sample {
         in_recovery: recovery.as_deref()? == "t",
@@ -127,7 +211,7 @@ fn connect_failure(error: ConnectError) -> Failure {
     match error {
         ConnectError::Timeout => Failure::Silent,
         ConnectError::Refused(report) => match report.sqlstate() {
-            b"57P01" | b"57P02" | b"57P03" | b"53300" => Failure::Unavailable(report.to_string()),
+            b"57P01" | b"57P02" | b"57P03" => unavailable(&report),
             _ => Failure::Login(report.to_string()),
         },
         ConnectError::Login(why) => Failure::Login(why.into()),
@@ -135,10 +219,6 @@ fn connect_failure(error: ConnectError) -> Failure {
     }
 }
 
-fn query_failure(error: QueryError) -> Failure {
-    match error {
-        QueryError::Timeout => Failure::Silent,
-        QueryError::Lost(why) => Failure::Unreachable(why),
-        QueryError::Refused(report) => Failure::Unavailable(report.to_string()),
-    }
+fn unavailable(report: &ErrorReport) -> Failure {
+    Failure::Unavailable(report.to_string())
 }

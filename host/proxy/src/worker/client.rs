@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
-use howdah_cluster::ClusterId;
+use howdah_cluster::{ClusterId, Evidence};
 use howdah_decision::{Admission, Client, Decision, PoolMode, SessionDecision, Target};
 use howdah_policy::{Answer, Who};
 use howdah_pool::Patience;
@@ -329,7 +329,9 @@ impl Guest {
     async fn run(&mut self, client: &mut Stream) -> &'static str {
         loop {
             let server = self.leased.as_mut().and_then(Leased::conn).map(|conn| &mut conn.state);
-            match self.session.advance(&mut self.io, server, &mut self.guide) {
+            let step = self.session.advance(&mut self.io, server, &mut self.guide);
+            self.heed_refusal();
+            match step {
                 Step::Wait => match self.news(client).await {
                     News::Bytes => {}
                     News::ClientGone => return "connection closed",
@@ -367,11 +369,23 @@ impl Guest {
         }
     }
 
+    /// A primary that refuses to write may be none any more.
+    fn heed_refusal(&mut self) {
+        if let Some(conn) = self.leased.as_mut().and_then(Leased::conn)
+            && conn.state.take_refused_write()
+        {
+            self.ctx.shared.monitor.hint(conn.node, Evidence::ReadOnly);
+        }
+    }
+
     /// Waits for bytes. An idle client gives its buffers back first.
     async fn news(&mut self, client: &mut Stream) -> News {
         let idle = self.session.is_idle();
         let mut reclaimed = false;
         poll_fn(|cx| {
+            if self.leased.as_ref().is_some_and(Leased::is_over) {
+                return Poll::Ready(News::ServerGone);
+            }
             let server = self.leased.as_mut().and_then(Leased::conn).map(|conn| &mut conn.stream);
             let news = exchange::poll(&self.ctx, &mut self.io, client, server, cx);
             if news.is_pending() {
@@ -451,7 +465,7 @@ impl Guest {
         self.place.uses(None);
         if let Some(mut leased) = self.leased.take() {
             self.note_write(&mut leased);
-            self.ctx.shared.monitor.hint(leased.node());
+            self.ctx.shared.monitor.hint(leased.node(), Evidence::SessionLost);
         }
         self.session.server_lost(&mut self.io, &mut self.guide);
         self.guide.node = None;

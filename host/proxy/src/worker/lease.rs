@@ -1,9 +1,10 @@
 //! From a decision to a connection.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
-use howdah_cluster::{Causality, ClusterId, MustHaveSeen, NodeId, Pick, Snapshot};
+use howdah_cluster::{Causality, ClusterId, Evidence, MustHaveSeen, NodeId, Pick, Snapshot};
 use howdah_decision::{Decision, Demands};
 use howdah_pool::{AcquireError, Grant, Lease, Patience, Permit, Pool};
 use howdah_wire::backend::ErrorReport;
@@ -13,6 +14,8 @@ use super::Ctx;
 use super::server::{Leased, ServerConn};
 use super::shared::{PoolKey, configured};
 use crate::config::Pool as PoolConfig;
+use crate::monitor::Monitor;
+use crate::pace::jittered;
 use crate::upstream::{ConnectError, Connected, Stream, connect};
 
 /// Between two attempts when a node that should be up cannot be reached.
@@ -78,10 +81,16 @@ impl Lessee {
             match place {
                 Place::Refuse(report) => return Err(report),
                 Place::Node(node) => {
-                    if let Some(leased) = self.lease_at(node, &settings, deadline).await? {
-                        return Ok(leased);
+                    let monitor = Arc::clone(&self.ctx.shared.monitor);
+                    let leased = tokio::select! {
+                        biased;
+                        leased = self.lease_at(node, &settings, deadline) => leased?,
+                        () = changed(&monitor, node) => None,
+                    };
+                    match leased {
+                        Some(leased) => return Ok(leased),
+                        None => sleep(jittered(RETRY)).await,
                     }
-                    sleep(RETRY).await;
                 }
                 Place::Wait => {
                     // A new snapshot may show a node; lag changes without a new epoch, so look now and then.
@@ -224,9 +233,10 @@ impl Lessee {
         permit: Permit<ServerConn>,
         settings: &PoolConfig,
     ) -> Result<Option<Leased>, ErrorReport> {
+        let tenure = self.ctx.shared.monitor.tenure(node);
         let connected = self.connect(node, settings, &[]).await?;
         Ok(connected.and_then(|connected| {
-            let conn = ServerConn::new(connected, node);
+            let conn = ServerConn::new(connected, node, tenure);
             self.lent(permit.fill(conn, self.ctx.index))
         }))
     }
@@ -271,15 +281,24 @@ impl Lessee {
             .hint("The configuration has changed since the client came."));
         };
         login.parameters.extend_from_slice(parameters);
+        let gate = shared.gate(node);
+        let _turn = gate.turn().await;
         let deadline = Instant::now() + settings.connect_timeout;
         match connect(&spec.address, &login, deadline, &shared.keys).await {
-            Ok(connected) => Ok(Some(connected)),
+            Ok(connected) => {
+                gate.opened();
+                Ok(Some(connected))
+            }
             Err(error) if error.blames_node() => {
                 tracing::warn!(node = spec.name, %error, "a connection to a server failed");
-                shared.monitor.hint(node);
+                gate.failed();
+                shared.monitor.hint(node, Evidence::Connect);
                 Ok(None)
             }
-            Err(error) => Err(login_failed(&spec.name, &error)),
+            Err(error) => {
+                gate.opened();
+                Err(login_failed(&spec.name, &error))
+            }
         }
     }
 
@@ -295,9 +314,12 @@ impl Lessee {
             });
             moved.ok()?
         };
+        if lease.is_over(&self.ctx.shared.monitor) {
+            return None;
+        }
         if lease.stream.has_news() {
             // It has ended, or said something unasked: the node may be down.
-            self.ctx.shared.monitor.hint(lease.node);
+            self.ctx.shared.monitor.hint(lease.node, Evidence::SessionLost);
             return None;
         }
         let mut lease = lease;
@@ -305,6 +327,20 @@ impl Lessee {
         let role = snapshot.state(lease.node).map(|state| state.role);
         lease.state.standby = role == Some(howdah_decision::Role::Replica);
         Some(Leased::new(lease, &self.ctx))
+    }
+}
+
+/// Returns when a node is not what it was: waiting for it is of no use any more.
+async fn changed(monitor: &Monitor, node: NodeId) {
+    let mut epochs = monitor.epochs();
+    let look = || {
+        let snapshot = monitor.snapshot();
+        snapshot.state(node).map(|state| (state.up, state.role, state.refused, state.tenure))
+    };
+    let before = look();
+    while look() == before {
+        // The monitor lives as long as the workers.
+        let _ = epochs.changed().await;
     }
 }
 

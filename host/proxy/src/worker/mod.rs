@@ -68,7 +68,7 @@ pub(crate) struct Ctx {
     pub(crate) databases: RefCell<HashMap<(u16, String), Rc<guide::Database>>>,
     pub(crate) greetings: RefCell<HashMap<greeting::Key, Rc<greeting::Greeting>>>,
     pub(crate) draining: Cell<bool>,
-    /// Sessions, to be woken when the worker drains.
+    /// Sessions, to be woken when the worker drains, or nodes are lost.
     pub(crate) wakers: RefCell<Slab<Option<Waker>>>,
 }
 
@@ -77,9 +77,26 @@ impl Ctx {
         &self.shared.counters[self.index]
     }
 
+    /// Closes idle connections that are of no use any more.
+    fn close_idle(&self) {
+        for pool in self.shared.pools() {
+            // An idle server says nothing; if it did, its state is not known any more.
+            pool.sweep(self.index, |conn| {
+                !conn.stream.has_news() && !conn.is_over(&self.shared.monitor)
+            });
+        }
+    }
+
     pub(crate) fn count_lease(&self, node: NodeId, by: isize) {
         if let Some(cell) = self.in_use.get(usize::from(node.0)) {
             cell.set(cell.get().saturating_add_signed(by));
+        }
+    }
+
+    /// Sessions that wait look again.
+    fn wake_sessions(&self) {
+        for waker in self.wakers.borrow_mut().iter_mut().filter_map(|(_, waker)| waker.take()) {
+            waker.wake();
         }
     }
 
@@ -120,6 +137,7 @@ pub fn run(index: usize, shared: Arc<Shared>, inbox: mpsc::UnboundedReceiver<Mes
 
 async fn work(ctx: Rc<Ctx>, mut inbox: mpsc::UnboundedReceiver<Message>) {
     spawn_local(sweep(Rc::clone(&ctx)));
+    spawn_local(end_tenures(Rc::clone(&ctx)));
     spawn_local(beside::tell(Rc::clone(&ctx)));
     while let Some(message) = inbox.recv().await {
         match message {
@@ -135,9 +153,7 @@ async fn work(ctx: Rc<Ctx>, mut inbox: mpsc::UnboundedReceiver<Message>) {
             Message::Cancel(pid, key) => ctx.slots.cancel(pid, &key),
             Message::Drain => {
                 ctx.draining.set(true);
-                for waker in ctx.wakers.borrow_mut().iter_mut().filter_map(|(_, w)| w.take()) {
-                    waker.wake();
-                }
+                ctx.wake_sessions();
             }
         }
         if ctx.draining.get() && ctx.counters().clients() == 0 {
@@ -150,9 +166,24 @@ async fn work(ctx: Rc<Ctx>, mut inbox: mpsc::UnboundedReceiver<Message>) {
 async fn sweep(ctx: Rc<Ctx>) {
     loop {
         tokio::time::sleep(SWEEP).await;
-        for pool in ctx.shared.pools() {
-            // An idle server says nothing; if it did, its state is not known any more.
-            pool.sweep(ctx.index, |conn| !conn.stream.has_news());
+        ctx.close_idle();
+    }
+}
+
+/// Ends what sessions have on nodes that are lost.
+async fn end_tenures(ctx: Rc<Ctx>) {
+    let monitor = &ctx.shared.monitor;
+    let tenures = || monitor.snapshot().states.iter().map(|s| s.tenure).collect::<Vec<_>>();
+    let (mut epochs, mut known) = (monitor.epochs(), tenures());
+    loop {
+        let now = tenures();
+        if now != known {
+            known = now;
+            ctx.wake_sessions();
+            ctx.close_idle();
+        }
+        if epochs.changed().await.is_err() {
+            return;
         }
     }
 }

@@ -7,6 +7,7 @@ use howdah_session::ServerState;
 
 use super::Ctx;
 use super::cancel::ServerKey;
+use crate::monitor::Monitor;
 use crate::upstream::{Connected, Stream};
 
 /// A connection to a server, with all that is known of it.
@@ -15,16 +16,25 @@ pub(crate) struct ServerConn {
     pub(crate) state: ServerState,
     pub(crate) key: Arc<ServerKey>,
     pub(crate) node: NodeId,
+    /// The node's tenure when the connection was asked for.
+    pub(super) tenure: u64,
 }
 
 impl ServerConn {
-    pub(crate) fn new(connected: Connected, node: NodeId) -> ServerConn {
+    pub(crate) fn new(connected: Connected, node: NodeId, tenure: u64) -> ServerConn {
         ServerConn {
             stream: connected.stream,
             state: ServerState::new(connected.parameters),
             key: ServerKey::new(connected.peer, connected.pid, connected.key),
             node,
+            tenure,
         }
+    }
+
+    /// Whether the node has been noticed to be gone, or to be no longer what it was, since the connection was made. Then
+    /// nothing counts that comes over it.
+    pub(crate) fn is_over(&self, monitor: &Monitor) -> bool {
+        monitor.tenure(self.node) != self.tenure
     }
 }
 
@@ -48,6 +58,11 @@ impl Leased {
 
     pub(crate) fn conn(&mut self) -> Option<&mut ServerConn> {
         self.lease.as_deref_mut()
+    }
+
+    /// See [`ServerConn::is_over`].
+    pub(crate) fn is_over(&self) -> bool {
+        self.lease.as_deref().is_some_and(|conn| conn.is_over(&self.ctx.shared.monitor))
     }
 
     /// Gives the connection back, once no cancel request is on its way to it.

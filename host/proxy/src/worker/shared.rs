@@ -15,6 +15,7 @@ use super::server::ServerConn;
 use crate::access::Access;
 use crate::config::{Config, Node, Pool as PoolConfig};
 use crate::monitor::Monitor;
+use crate::pace::Gate;
 use crate::peers::Peers;
 use crate::upstream::{Detached, KeyCache};
 
@@ -46,6 +47,8 @@ pub struct Shared {
     pub(crate) next_client: AtomicU64,
     pub(crate) workers: Vec<UnboundedSender<Message>>,
     pools: Mutex<HashMap<PoolKey, Pool<ServerConn>>>,
+    /// By node.
+    gates: Vec<Gate>,
 }
 
 /// What one worker has counted. On cache lines of its own.
@@ -103,6 +106,7 @@ impl Shared {
             next_client: AtomicU64::new(1),
             workers,
             pools: Mutex::default(),
+            gates: (0..nodes).map(|_| Gate::default()).collect(),
         })
     }
 
@@ -154,6 +158,11 @@ impl Shared {
         let pool = Pool::new(limits(settings), self.workers.len());
         pools.insert(key.clone(), pool.clone());
         pool
+    }
+
+    /// Where connections to a node are opened.
+    pub(crate) fn gate(&self, node: NodeId) -> &Gate {
+        &self.gates[usize::from(node.0)]
     }
 
     /// All pools.

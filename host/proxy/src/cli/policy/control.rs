@@ -125,7 +125,7 @@ pub struct ControlArguments {
 }
 
 impl ControlArguments {
-    fn socket(self) -> anyhow::Result<PathBuf> {
+    pub(in crate::cli) fn socket(self) -> anyhow::Result<PathBuf> {
         if let Some(socket) = self.socket {
             return Ok(socket);
         }
@@ -216,7 +216,7 @@ fn recording(recording: &Value, out: &mut dyn Write) -> std::io::Result<()> {
 }
 
 /// Sends a line and reads the answer; one that says `error` is an error.
-fn ask(socket: &Path, line: &str) -> anyhow::Result<Value> {
+pub(in crate::cli) fn ask(socket: &Path, line: &str) -> anyhow::Result<Value> {
     let what = || format!("no proxy answers at {}", socket.display());
     let mut stream = UnixStream::connect(socket).with_context(what)?;
     stream.set_read_timeout(Some(PATIENCE))?;
@@ -339,7 +339,7 @@ fn average(version: &Value) -> u64 {
 }
 
 /// Without control characters: guests have a say in some of the texts, and a terminal obeys them.
-fn text(value: &Value) -> String {
+pub(in crate::cli) fn text(value: &Value) -> String {
     let text = value.as_str().unwrap_or_default();
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }

@@ -5,7 +5,7 @@ mod arguments;
 mod bench;
 mod build;
 mod check;
-mod control;
+pub(super) mod control;
 mod explain;
 mod inspect;
 mod new;
