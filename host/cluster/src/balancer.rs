@@ -34,7 +34,8 @@ impl Balancer {
             let nodes = snapshot.nodes(cluster);
             nodes.filter(|(_, spec, state)| qualifies(spec, state, demands) && seen.by(state))
         };
-        let primary = snapshot.primary(cluster).filter(|_| demands.otherwise == Otherwise::Primary);
+        let primary =
+            snapshot.writable(cluster).filter(|_| demands.otherwise == Otherwise::Primary);
         // A node that has come and gone lately is better than none.
         let rests = able().all(|(.., state)| state.resting) && primary.is_none();
         let qualified =
@@ -59,6 +60,7 @@ fn qualifies(spec: &NodeSpec, state: &NodeState, demands: &Demands) -> bool {
     state.up
         && state.role == Role::Replica
         && state.refused.is_none()
+        && !state.drained
         && demands.max_lag_ms.is_none_or(|max| ms.is_some_and(|lag| lag <= max))
         && demands.max_lag_bytes.is_none_or(|max| state.lag_bytes.is_some_and(|lag| lag <= max))
         && demands.label.as_ref().is_none_or(|(key, value)| {

@@ -82,7 +82,8 @@ impl Observer {
         let states = specs.iter().map(|_| NodeState::unknown()).collect();
         let health = specs.iter().map(|_| Health::default()).collect();
         let groups = clusters.iter().map(|_| Group::default()).collect();
-        let current = Arc::new(Snapshot { epoch: 0, clusters, specs, states });
+        let paused = vec![false; clusters.len()];
+        let current = Arc::new(Snapshot { epoch: 0, clusters, paused, specs, states });
         Observer { current, groups, health }
     }
 
@@ -118,14 +119,36 @@ impl Observer {
             // The role of a node that is down is not known: it may come back as anything.
             Err(_) => NodeState::unknown(),
         };
-        *place = NodeState { tenure, resting: health.rests(at), ..state };
+        *place = NodeState { tenure, resting: health.rests(at), drained: place.drained, ..state };
         settle_primaries(&mut next, cluster, group);
         end_tenures(&mut next, &self.current);
         set_lags(&mut next, cluster, &group.marks);
         note_failover(group, cluster, &self.current, &next, node, at, how);
-        let visible = |s: &NodeState| (s.role, s.up, s.refused, s.resting, s.tenure);
-        let changed = !next.states.iter().map(visible).eq(self.current.states.iter().map(visible));
-        if changed {
+        self.publish(next)
+    }
+
+    /// An operator's order: no new work of a cluster goes anywhere until it is taken back.
+    pub fn pause(&mut self, cluster: ClusterId, paused: bool) -> Arc<Snapshot> {
+        let mut next = Snapshot::clone(&self.current);
+        if let Some(place) = next.paused.get_mut(usize::from(cluster.0)) {
+            *place = paused;
+        }
+        self.publish(next)
+    }
+
+    /// An operator's order: a node gets no new work until it is taken back.
+    pub fn drain(&mut self, node: NodeId, drained: bool) -> Arc<Snapshot> {
+        let mut next = Snapshot::clone(&self.current);
+        if let Some(state) = next.states.get_mut(usize::from(node.0)) {
+            state.drained = drained;
+        }
+        self.publish(next)
+    }
+
+    fn publish(&mut self, mut next: Snapshot) -> Arc<Snapshot> {
+        let visible = |s: &NodeState| (s.role, s.up, s.refused, s.resting, s.drained, s.tenure);
+        let same = next.states.iter().map(visible).eq(self.current.states.iter().map(visible));
+        if !same || next.paused != self.current.paused {
             next.epoch += 1;
         }
         self.current = Arc::new(next);

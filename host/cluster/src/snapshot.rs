@@ -44,6 +44,8 @@ pub struct NodeState {
     pub refused: Option<&'static str>,
     /// It has come and gone lately: no reads until it has been up for a while.
     pub resting: bool,
+    /// An operator wants it to get no more work.
+    pub drained: bool,
     /// Grows when the node is noticed to be gone, or is refused: what was opened before is not gone on with.
     pub tenure: u64,
 }
@@ -60,6 +62,7 @@ impl NodeState {
             sampled: None,
             refused: None,
             resting: false,
+            drained: false,
             tenure: 0,
         }
     }
@@ -72,6 +75,8 @@ pub struct Snapshot {
     pub epoch: u64,
     /// Names of the clusters.
     pub clusters: Vec<String>,
+    /// Those that an operator has paused, by [`ClusterId`].
+    pub paused: Vec<bool>,
     /// Nodes as configured, by [`NodeId`].
     pub specs: Vec<NodeSpec>,
     /// What is known of them, by [`NodeId`].
@@ -102,7 +107,7 @@ impl Snapshot {
             .map(|(i, (spec, state))| (NodeId(i as u16), spec, state))
     }
 
-    /// The node that writes go to.
+    /// The node that is the primary, whether or not it gets work.
     pub fn primary(&self, cluster: ClusterId) -> Option<NodeId> {
         self.nodes(cluster)
             .find(|(_, _, state)| {
@@ -111,16 +116,32 @@ impl Snapshot {
             .map(|(node, ..)| node)
     }
 
+    /// The node that writes go to.
+    pub fn writable(&self, cluster: ClusterId) -> Option<NodeId> {
+        self.primary(cluster).filter(|node| !self.is_drained(*node))
+    }
+
+    /// Whether no new work of a cluster goes anywhere at the moment.
+    pub fn is_paused(&self, cluster: ClusterId) -> bool {
+        self.paused.get(usize::from(cluster.0)).is_some_and(|paused| *paused)
+    }
+
+    /// Whether a node, or all of its cluster, gets no new work.
+    pub fn is_drained(&self, node: NodeId) -> bool {
+        self.state(node).is_some_and(|state| state.drained)
+            || self.spec(node).is_some_and(|spec| self.is_paused(spec.cluster))
+    }
+
     /// Which tenure of a node this is.
     pub fn tenure(&self, node: NodeId) -> u64 {
         self.state(node).map_or(0, |state| state.tenure)
     }
 
-    /// A node by its name, when it is up and in use.
+    /// A node by its name, when it is up and gets work.
     pub fn named(&self, name: &str) -> Option<NodeId> {
         let at = self.specs.iter().position(|spec| spec.name == name)?;
         let state = self.states.get(at)?;
-        (state.up && state.refused.is_none()).then_some(NodeId(at as u16))
+        (state.up && state.refused.is_none() && !state.drained).then_some(NodeId(at as u16))
     }
 
     /// A cluster by its name.

@@ -7,7 +7,7 @@ use howdah_sql::{Catalog as _, PinReason, Volatility};
 
 use crate::{
     Balancer, Catalog, Causality, ClusterId, Evidence, Failure, MAX_FAILOVERS, MustHaveSeen,
-    NodeId, NodeSpec, Observer, Pick, Sample, Token,
+    NodeId, NodeSpec, Observer, Pick, Sample, Snapshot, Token,
 };
 
 const MAIN: ClusterId = ClusterId(0);
@@ -423,4 +423,32 @@ fn failovers_are_kept_with_their_times() {
         observer.observe(next, at(31), primary(timeline, 100));
     }
     assert_eq!(observer.failovers(MAIN).len(), MAX_FAILOVERS);
+}
+
+#[test]
+fn orders_of_operators_outlast_probes() {
+    let (mut observer, now) = (observer(), Instant::now());
+    observer.observe(NodeId(0), now, primary(1, 100));
+    let before = observer.observe(NodeId(1), now, replica(100));
+    let drained = observer.drain(NodeId(0), true);
+    assert!(drained.epoch > before.epoch);
+    let snapshot = observer.observe(NodeId(0), now, primary(1, 101));
+    assert_eq!((snapshot.primary(MAIN), snapshot.writable(MAIN)), (Some(NodeId(0)), None));
+    observer.observe(NodeId(0), now, Err(Failure::Silent));
+    let promoted = observer.observe(NodeId(1), now, primary(2, 101));
+    assert_eq!(promoted.writable(MAIN), Some(NodeId(1)));
+    assert!(promoted.is_drained(NodeId(0)) && !promoted.is_drained(NodeId(1)));
+    assert!(observer.pause(MAIN, true).is_drained(NodeId(1)));
+    assert!(!observer.pause(MAIN, false).is_drained(NodeId(1)));
+    let back = observer.drain(NodeId(0), false);
+    assert!(!back.is_drained(NodeId(0)));
+    observer.observe(NodeId(1), now, Err(Failure::Silent));
+    let reads = |snapshot: &Snapshot, demands| {
+        Balancer::default().pick(snapshot, MAIN, demands, MustHaveSeen::Anything, |_| 0)
+    };
+    let demands =
+        Demands { max_lag_ms: None, max_lag_bytes: None, label: None, otherwise: Otherwise::Wait };
+    let snapshot = observer.observe(NodeId(2), now, replica(101));
+    assert_eq!(reads(&snapshot, &demands), Pick::Node(NodeId(2)));
+    assert_eq!(reads(&observer.drain(NodeId(2), true), &demands), Pick::Wait);
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Mutex, RwLock};
 
 use crate::lease::{Conn, Grant, Lease, Permit};
-use crate::queue::{Given, Queue, Ticket};
+use crate::queue::{Given, Queue, Ticket, Turn};
 
 /// What a pool may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +43,8 @@ pub struct Patience {
     pub priority: i8,
     /// Longest wait, if not as the pool's limits say.
     pub at_most: Option<Duration>,
+    /// When it began to wait, if that was before it came to the pool.
+    pub since: Option<Instant>,
 }
 
 /// A pool at a moment.
@@ -137,10 +139,10 @@ impl<C: Send> Pool<C> {
             if queue.len() >= limits.max_waiting {
                 return Err(AcquireError::QueueFull);
             }
-            let priority = patience.priority;
-            let (number, from) = queue.push(worker, priority, Instant::now());
+            let since = patience.since.unwrap_or_else(Instant::now);
+            let (turn, from) = queue.push(worker, patience.priority, since);
             self.shared.waiting.store(queue.len(), Ordering::SeqCst);
-            Ticket { number, priority, shared: Arc::clone(&self.shared), from }
+            Ticket { turn, shared: Arc::clone(&self.shared), from }
         };
         // Whatever came free between the first look and the queue would not see us waiting.
         self.shared.serve_queue();
@@ -289,9 +291,9 @@ impl<C: Send> Shared<C> {
     }
 
     /// A client has left the queue.
-    pub(crate) fn gone(&self, priority: i8, number: u64) {
+    pub(crate) fn gone(&self, turn: Turn) {
         let mut queue = self.queue.lock();
-        queue.remove(priority, number);
+        queue.remove(turn);
         self.waiting.store(queue.len(), Ordering::SeqCst);
     }
 

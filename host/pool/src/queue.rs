@@ -18,11 +18,17 @@ pub(crate) enum Given<C> {
     Permit,
 }
 
-struct Waiter<C> {
-    priority: i8,
-    ticket: u64,
-    worker: usize,
+/// When it is whose turn: the higher priority first, then who has waited longer.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Turn {
+    priority: Reverse<i8>,
     since: Instant,
+    number: u64,
+}
+
+struct Waiter<C> {
+    turn: Turn,
+    worker: usize,
     to: oneshot::Sender<Given<C>>,
 }
 
@@ -42,27 +48,26 @@ impl<C> Queue<C> {
     }
 
     pub(crate) fn oldest(&self) -> Option<Instant> {
-        self.waiters.iter().map(|waiter| waiter.since).min()
+        self.waiters.iter().map(|waiter| waiter.turn.since).min()
     }
 
     pub(crate) fn push(
         &mut self,
         worker: usize,
         priority: i8,
-        now: Instant,
-    ) -> (u64, oneshot::Receiver<Given<C>>) {
+        since: Instant,
+    ) -> (Turn, oneshot::Receiver<Given<C>>) {
         let (to, from) = oneshot::channel();
-        let ticket = self.next;
+        let turn = Turn { priority: Reverse(priority), since, number: self.next };
         self.next += 1;
-        let at = self.waiters.partition_point(|waiter| waiter.priority >= priority);
-        self.waiters.insert(at, Waiter { priority, ticket, worker, since: now, to });
-        (ticket, from)
+        let at = self.waiters.partition_point(|waiter| waiter.turn < turn);
+        self.waiters.insert(at, Waiter { turn, worker, to });
+        (turn, from)
     }
 
-    /// The client of this ticket does not wait any more.
-    pub(crate) fn remove(&mut self, priority: i8, ticket: u64) {
-        let key = |waiter: &Waiter<C>| (Reverse(waiter.priority), waiter.ticket);
-        if let Ok(at) = self.waiters.binary_search_by_key(&(Reverse(priority), ticket), key) {
+    /// The client of this turn does not wait any more.
+    pub(crate) fn remove(&mut self, turn: Turn) {
+        if let Ok(at) = self.waiters.binary_search_by_key(&turn, |waiter| waiter.turn) {
             self.waiters.remove(at);
         }
     }
@@ -86,8 +91,8 @@ impl<C> Queue<C> {
         let local = self.waiters.iter().position(|waiter| waiter.worker == conn.home);
         match local.and_then(|at| self.waiters.get(at).map(|waiter| (at, waiter))) {
             Some((at, waiter))
-                if waiter.priority == first.priority
-                    && waiter.since - first.since < FOREIGN_PATIENCE =>
+                if waiter.turn.priority == first.turn.priority
+                    && waiter.turn.since - first.turn.since < FOREIGN_PATIENCE =>
             {
                 Some(at)
             }
@@ -102,15 +107,14 @@ impl<C> Queue<C> {
 
 /// Takes a waiting client out of the queue when it goes away, so that nothing is given to nobody.
 pub(crate) struct Ticket<C: Send> {
-    pub(crate) number: u64,
-    pub(crate) priority: i8,
+    pub(crate) turn: Turn,
     pub(crate) shared: Arc<crate::pool::Shared<C>>,
     pub(crate) from: oneshot::Receiver<Given<C>>,
 }
 
 impl<C: Send> Drop for Ticket<C> {
     fn drop(&mut self) {
-        self.shared.gone(self.priority, self.number);
+        self.shared.gone(self.turn);
         // What was given in the very last moment goes on to the next.
         if let Ok(given) = self.from.try_recv() {
             crate::pool::Shared::give_back(&self.shared, given);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::{AcquireError, Grant, Lease, Limits, Patience, Pool};
 
-const USUAL: Patience = Patience { priority: 0, at_most: None };
+const USUAL: Patience = Patience { priority: 0, at_most: None, since: None };
 
 fn limits(size: usize) -> Limits {
     Limits {
@@ -88,7 +88,7 @@ async fn a_higher_priority_goes_first_and_who_leaves_is_forgotten() {
     for (i, priority) in [(0, 0), (1, -5), (2, 7), (3, 0), (4, 7), (5, 7)] {
         let (pool, seen, order) = (pool.clone(), pool.clone(), Arc::clone(&order));
         tasks.push(tokio::spawn(async move {
-            let patience = Patience { priority, at_most: None };
+            let patience = Patience { priority, ..USUAL };
             let lease = filled(pool.acquire(i % 2, patience).await.unwrap(), 1, 0);
             order.lock().push(i);
             lease.release();
@@ -242,4 +242,30 @@ fn many_threads() {
     assert_eq!((stats.waiting, stats.open), (0, stats.idle));
     assert!(stats.open <= SIZE);
     assert!(served.load(Ordering::SeqCst) > 3000);
+}
+
+#[tokio::test]
+async fn who_waited_elsewhere_before_keeps_its_place() {
+    let pool = Pool::new(limits(1), 1);
+    let lease = filled(pool.acquire(0, USUAL).await.unwrap(), 1, 0);
+    let order = Arc::new(parking_lot::Mutex::new(Vec::new()));
+    let now = std::time::Instant::now();
+    let mut tasks = Vec::new();
+    for (i, seconds) in [(0, 1), (1, 3), (2, 2)] {
+        let (pool, seen, order) = (pool.clone(), pool.clone(), Arc::clone(&order));
+        tasks.push(tokio::spawn(async move {
+            let since = now.checked_sub(Duration::from_secs(seconds));
+            let lease = filled(pool.acquire(0, Patience { since, ..USUAL }).await.unwrap(), 1, 0);
+            order.lock().push(i);
+            lease.release();
+        }));
+        while seen.stats().waiting <= i {
+            tokio::task::yield_now().await;
+        }
+    }
+    lease.release();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    assert_eq!(*order.lock(), [1, 2, 0]);
 }

@@ -1,8 +1,10 @@
 //! The operators' socket: a line comes in, a line of JSON goes out.
 //!
 //! The lines are `status`, `promote NAME`, `rollback NAME` and `release NAME`, answered by `{"policies": […], "kv": {…}}`
-//! and `{"done": true}`; `failovers`, answered by `{"failovers": […]}`; and `record status`, `record stop` and `record start {"file": "…", "size": …, "seconds": …,
-//! "literals": …}`, answered by `{"recording": …}`. Or the answer is `{"error": "…"}`.
+//! and `{"done": true}`; `failovers`, answered by `{"failovers": […]}`; `nodes`, `pause`, `pause CLUSTER`, `resume`,
+//! `resume CLUSTER`, `drain NODE` and `undrain NODE`, answered by `{"clusters": […]}`; and `record status`, `record stop`
+//! and `record start {"file": "…", "size": …, "seconds": …, "literals": …}`, answered by `{"recording": …}`. Or the
+//! answer is `{"error": "…"}`.
 
 use std::io::ErrorKind;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
@@ -23,7 +25,9 @@ use tokio::task::{spawn_blocking, spawn_local};
 use crate::kv;
 use crate::monitor::Monitor;
 use crate::policies::record::{Recordings, Wanted};
+use crate::worker::Shared;
 
+mod nodes;
 #[cfg(test)]
 mod tests;
 
@@ -51,7 +55,7 @@ pub(crate) struct Operated {
     /// How shared values are exchanged, if they are.
     pub(crate) kv: Option<Arc<kv::Status>>,
     pub(crate) recordings: Arc<Recordings>,
-    pub(crate) monitor: Arc<Monitor>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 impl Drop for Control {
@@ -142,17 +146,22 @@ fn obey(operated: &Operated, line: &[u8]) -> Value {
     let (word, policy) = line.split_once(' ').unwrap_or((line, ""));
     let order: fn(&Registry, &str) -> Result<(), PolicyError> = match word {
         "status" if policy.is_empty() => return status(operated),
-        "failovers" if policy.is_empty() => return failovers(&operated.monitor),
+        "failovers" if policy.is_empty() => return failovers(&operated.shared.monitor),
+        "nodes" if policy.is_empty() => return nodes::nodes(&operated.shared),
+        "pause" => return or_error(nodes::pause(&operated.shared, policy, true)),
+        "resume" => return or_error(nodes::pause(&operated.shared, policy, false)),
+        "drain" => return or_error(nodes::drain(&operated.shared, policy, true)),
+        "undrain" => return or_error(nodes::drain(&operated.shared, policy, false)),
         "promote" => Registry::promote,
         "rollback" => Registry::rollback,
         "release" => Registry::release,
         "record" => {
             let done = record(&operated.recordings, policy);
-            return done
-                .map_or_else(|error| json!({ "error": error }), |()| operated.recordings.status());
+            return or_error(done.map(|()| operated.recordings.status()));
         }
         _ => {
-            return json!({ "error": "expected status, failovers, record, or promote, rollback or release NAME" });
+            let known = "status, failovers, nodes, record, pause, resume, or drain, undrain, promote, rollback or release NAME";
+            return json!({ "error": format!("expected {known}") });
         }
     };
     match order(&operated.registry, policy) {
@@ -162,6 +171,10 @@ fn obey(operated: &Operated, line: &[u8]) -> Value {
         }
         Err(error) => json!({ "error": format!("policy {}: {}", error.policy, error.message) }),
     }
+}
+
+fn or_error(done: Result<Value, String>) -> Value {
+    done.unwrap_or_else(|error| json!({ "error": error }))
 }
 
 /// Starts or stops a recording, or does nothing.

@@ -172,7 +172,7 @@ fn control(
                     registry: Arc::clone(&shared.registry),
                     kv: exchange.as_ref().map(Exchange::status),
                     recordings: Arc::clone(&recordings),
-                    monitor: Arc::clone(&shared.monitor),
+                    shared: Arc::clone(&shared),
                 };
                 socket.map(|socket| spawn_local(socket.serve(operated)));
             }

@@ -2,6 +2,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::nodes::RestArguments;
 use super::policy::PolicyCommand;
 use super::policy::control::ControlArguments;
 use crate::config::{Origin, Source};
@@ -46,6 +47,53 @@ pub enum Command {
         #[command(subcommand)]
         command: PolicyCommand,
     },
+    /// Show the nodes of a running proxy: role, lag, connections, and who gets no work
+    Nodes {
+        /// Where the proxy is
+        #[command(flatten)]
+        proxy: ControlArguments,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Let new statements and transactions of a running proxy wait, and wait for those under way
+    #[command(after_help = PAUSE_HELP)]
+    Pause {
+        /// Name of the cluster; without it, all
+        #[arg(value_name = "CLUSTER")]
+        cluster: Option<String>,
+        /// How
+        #[command(flatten)]
+        rest: RestArguments,
+    },
+    /// Let a paused cluster go on with what has waited
+    Resume {
+        /// Name of the cluster; without it, all
+        #[arg(value_name = "CLUSTER")]
+        cluster: Option<String>,
+        /// Where the proxy is
+        #[command(flatten)]
+        proxy: ControlArguments,
+    },
+    /// Give a node of a running proxy no more work, and wait for what is under way there
+    #[command(after_help = DRAIN_HELP)]
+    Drain {
+        /// Name of the node
+        #[arg(value_name = "NODE")]
+        node: String,
+        /// How
+        #[command(flatten)]
+        rest: RestArguments,
+    },
+    /// Give a drained node work again
+    Undrain {
+        /// Name of the node
+        #[arg(value_name = "NODE")]
+        node: String,
+        /// Where the proxy is
+        #[command(flatten)]
+        proxy: ControlArguments,
+    },
     /// Show when the primaries of a running proxy's clusters changed, and how that was noticed
     Failovers {
         /// Where the proxy is
@@ -73,6 +121,19 @@ pub enum Command {
     #[command(hide = true)]
     ConfigReference,
 }
+
+const PAUSE_HELP: &str = "\
+Clients stay connected, and what they send waits, for pool.wait_timeout at most. Transactions under way go on. When they
+have ended, all connections to the nodes are closed, and the command ends, with 1 if they have not by the timeout.
+
+A server that is restarted, seen from the clients as a slow statement:
+  howdah pause --config howdah.toml main && pg_ctl restart -D …; howdah resume --config howdah.toml main";
+
+const DRAIN_HELP: &str = "\
+Reads go to other nodes. What is for a drained primary waits until another node is the primary, and goes on there by itself.
+
+A planned switchover from a to b:
+  howdah drain --config howdah.toml a && pg_ctl stop -D A && pg_ctl promote -D B";
 
 const RUN_HELP: &str = "\
 With --node there is no file: clients of this machine come in under any name and log in to the nodes under the

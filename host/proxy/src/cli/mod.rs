@@ -3,6 +3,7 @@
 mod arguments;
 mod check;
 mod failovers;
+mod nodes;
 mod policy;
 #[cfg(test)]
 mod tests;
@@ -67,6 +68,15 @@ fn execute(
         }
         Command::Check { config } => return check::check(&config, out),
         Command::Failovers { proxy, json } => failovers::execute(proxy, json, out)?,
+        Command::Nodes { proxy, json } => nodes::show(proxy, json, out)?,
+        Command::Pause { cluster, rest } => return nodes::pause(cluster, rest, out),
+        Command::Drain { node, rest } => return nodes::drain(&node, rest, out),
+        Command::Resume { cluster, proxy } => {
+            nodes::go_on("resume", cluster.as_deref(), &proxy.socket()?, out)?;
+        }
+        Command::Undrain { node, proxy } => {
+            nodes::go_on("undrain", Some(&node), &proxy.socket()?, out)?;
+        }
         Command::Policy { command } => return policy::execute(command, out),
         Command::Demo { check } => return (actions.demo)(check),
         Command::Version => writeln!(out, "howdah {}", env!("CARGO_PKG_VERSION"))?,

@@ -319,6 +319,9 @@ section! {
         max_clients: usize = 10_000, in 1..=1_000_000;
         /// A client that has not logged in by then is disconnected.
         login_timeout: Duration = 10 * SECOND, in 10 * MILLISECOND..=HOUR;
+        /// Most bytes of statements of a cluster that wait because it has no node for them: it has no primary, or is paused.
+        /// A further one gets SQLSTATE 57P03.
+        held_bytes: Size = Size(64 << 20), in Size(1 << 10)..=Size(1 << 40);
         /// How long clients may go on with what they are doing after a request to shut down.
         shutdown_timeout: Duration = 30 * SECOND, in MILLISECOND..=DAY;
     }

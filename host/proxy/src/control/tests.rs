@@ -4,11 +4,14 @@ use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream as Socket;
 
+use howdah_cluster::NodeSpec;
 use howdah_policy::{Options, PolicySpec, sha256};
 
 use super::*;
 use crate::cli::{Actions, execute_from};
-use crate::config::Policy;
+use crate::config::{Config, Policy};
+use crate::monitor::Watch;
+use crate::peers::Peers;
 use crate::policies::{self, READ_WRITE_SPLIT};
 
 const ACTIONS: Actions =
@@ -24,6 +27,26 @@ fn spec(bytes: Vec<u8>) -> PolicySpec {
     let mut spec = policies::file(&Policy::default()).spec;
     (spec.bytes, spec.origin) = (bytes.into(), "a test".to_owned());
     spec
+}
+
+/// A proxy of two nodes that nobody has asked yet.
+fn shared(registry: &Arc<Registry>) -> Arc<Shared> {
+    let config = Config::from_nodes(&["a".to_owned(), "b".to_owned()]).unwrap();
+    let spec = |node: &crate::config::Node| NodeSpec {
+        name: node.name.clone(),
+        labels: Vec::new(),
+        cluster: ClusterId(0),
+    };
+    let specs = config.clusters[0].nodes.iter().map(spec).collect();
+    let watch = Watch {
+        name: "main".to_owned(),
+        logins: Vec::new(),
+        interval: Duration::from_secs(1),
+        timeout: Duration::from_secs(1),
+    };
+    let monitor = Monitor::new(vec![watch], specs, Arc::default());
+    let peers = Peers::find(&[], &[]).unwrap();
+    Shared::new(config, peers, Arc::clone(registry), monitor, Arc::default(), Vec::new())
 }
 
 impl House {
@@ -44,8 +67,8 @@ impl House {
                 let control = Control::bind(&path).unwrap();
                 ready.send(()).unwrap();
                 let recordings = Recordings::new(Arc::clone(&served));
-                let monitor = Monitor::new(Vec::new(), Vec::new(), Arc::default());
-                control.serve(Operated { registry: served, kv, recordings, monitor }).await;
+                let shared = shared(&served);
+                control.serve(Operated { registry: served, kv, recordings, shared }).await;
             });
         });
         bound.recv().unwrap();
@@ -179,4 +202,20 @@ async fn what_is_no_socket_is_left_alone_and_a_left_over_one_is_replaced() {
     assert!(format!("{error:#}").contains("another process does"), "{error:#}");
     drop(control);
     assert!(!path.exists());
+}
+
+#[test]
+fn nodes_are_shown_and_given_no_work() {
+    let house = House::new();
+    let show = |line: &str| serde_json::from_str::<Value>(&house.send(line.as_bytes())).unwrap();
+    let before = show("nodes\n");
+    let cluster = &before["clusters"][0];
+    assert_eq!((&cluster["name"], &cluster["paused"]), (&json!("main"), &json!(false)));
+    assert_eq!(cluster["nodes"][1]["name"], "b:5432");
+    assert_eq!(show("drain b:5432\n")["clusters"][0]["nodes"][1]["drained"], true);
+    assert_eq!(show("undrain b:5432\n"), before);
+    assert_eq!(show("pause\n")["clusters"][0]["paused"], true);
+    assert_eq!(show("resume main\n"), before);
+    assert_eq!(show("pause x\n")["error"], "there is no cluster \"x\"; there are main");
+    assert_eq!(show("drain c\n")["error"], "there is no node \"c\"; there are a:5432, b:5432");
 }

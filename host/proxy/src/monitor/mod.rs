@@ -95,6 +95,30 @@ impl Monitor {
         }
     }
 
+    /// An operator's order: see [`Observer::pause`].
+    pub fn pause(&self, cluster: ClusterId, paused: bool) {
+        let mut observer = self.observer.lock();
+        self.publish(observer.pause(cluster, paused));
+    }
+
+    /// An operator's order: see [`Observer::drain`].
+    pub fn drain(&self, node: NodeId, drained: bool) {
+        let mut observer = self.observer.lock();
+        self.publish(observer.drain(node, drained));
+    }
+
+    /// Tells everybody. Under the observer's lock, so that an older snapshot does not follow a newer one.
+    fn publish(&self, snapshot: Arc<Snapshot>) {
+        let epoch = snapshot.epoch;
+        self.snapshot.store(snapshot);
+        self.epochs.send_if_modified(|known| std::mem::replace(known, epoch) != epoch);
+    }
+
+    /// Whether a node gets no new work: what is free there is closed.
+    pub fn is_drained(&self, node: NodeId) -> bool {
+        self.snapshot.load().is_drained(node)
+    }
+
     /// The last failovers of a cluster, the oldest first, and behind them the one that is under way.
     pub fn failovers(&self, cluster: ClusterId) -> Vec<Failover> {
         self.observer.lock().failovers(cluster)

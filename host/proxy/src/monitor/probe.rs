@@ -118,10 +118,9 @@ impl Probe<'_> {
         if let Some(failover) = observer.ended(cluster) {
             tell_failover(&snapshot, &failover);
         }
+        let primary = snapshot.primary(cluster);
+        monitor.publish(snapshot);
         drop(observer);
-        let (epoch, primary) = (snapshot.epoch, snapshot.primary(cluster));
-        monitor.snapshot.store(snapshot);
-        monitor.epochs.send_if_modified(|known| std::mem::replace(known, epoch) != epoch);
         if had.is_some() && primary.is_none() {
             monitor.want(cluster);
         }

@@ -230,6 +230,7 @@ async fn admit(
     lessee.patience = Patience {
         priority: admission.priority,
         at_most: admission.max_wait_ms.map(|ms| Duration::from_millis(ms.into())),
+        since: None,
     };
     Ok(Admitted { guide, lessee, mode, settings })
 }
@@ -416,7 +417,7 @@ impl Guest {
         let _ = client.poll_write_buf(&mut cx, &mut self.io.client_out);
         let leased = tokio::select! {
             biased;
-            leased = self.lessee.lease(&decision) => leased,
+            leased = self.lessee.lease(&decision, self.io.client_in.len()) => leased,
             () = gone(client) => return false,
         };
         self.guide.waited += began.map(|began| began.elapsed()).unwrap_or_default();

@@ -48,7 +48,7 @@ pub(crate) async fn greeting(
     let primary = ctx.shared.monitor.snapshot().primary(lessee.cluster).is_some();
     // Without a primary a replica tells as well; without any node, whichever comes up first.
     let decision = if primary { Decision::Primary } else { Decision::Replica(Demands::default()) };
-    let mut leased = lessee.lease(&decision).await?;
+    let mut leased = lessee.lease(&decision, 0).await?;
     let Some(conn) = leased.conn() else {
         return Err(ErrorReport::error(b"08006", "the server was lost"));
     };

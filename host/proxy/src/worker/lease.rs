@@ -4,7 +4,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use howdah_cluster::{Causality, ClusterId, Evidence, MustHaveSeen, NodeId, Pick, Snapshot};
+use howdah_cluster::{
+    Causality, ClusterId, Evidence, MustHaveSeen, NodeId, NodeState, Pick, Snapshot,
+};
 use howdah_decision::{Decision, Demands};
 use howdah_pool::{AcquireError, Grant, Lease, Patience, Permit, Pool};
 use howdah_wire::backend::ErrorReport;
@@ -62,8 +64,12 @@ impl Lessee {
         }
     }
 
-    /// A connection that suits the decision. Cancel safe.
-    pub(crate) async fn lease(&mut self, decision: &Decision) -> Result<Leased, ErrorReport> {
+    /// A connection that suits the decision, for a batch of so many bytes. Cancel safe.
+    pub(crate) async fn lease(
+        &mut self,
+        decision: &Decision,
+        bytes: usize,
+    ) -> Result<Leased, ErrorReport> {
         let mut place = self.place(decision);
         // The hot path: an idle connection of this worker.
         if let Place::Node(node) = place
@@ -74,18 +80,22 @@ impl Lessee {
             return Ok(leased);
         }
         let settings = self.pool_settings();
-        let deadline = Instant::now() + self.longest_wait(&settings);
-        let mut epochs = self.ctx.shared.monitor.epochs();
+        let began = Instant::now();
+        let deadline = began + self.longest_wait(&settings);
+        let patience = Patience { since: Some(began.into_std()), ..self.patience };
+        let shared = Arc::clone(&self.ctx.shared);
+        let mut epochs = shared.monitor.epochs();
+        let mut holding = None;
         loop {
             epochs.mark_unchanged();
             match place {
                 Place::Refuse(report) => return Err(report),
                 Place::Node(node) => {
-                    let monitor = Arc::clone(&self.ctx.shared.monitor);
+                    holding = None;
                     let leased = tokio::select! {
                         biased;
-                        leased = self.lease_at(node, &settings, deadline) => leased?,
-                        () = changed(&monitor, node) => None,
+                        leased = self.lease_at(node, &settings, patience, deadline) => leased?,
+                        () = changed(&shared.monitor, node) => None,
                     };
                     match leased {
                         Some(leased) => return Ok(leased),
@@ -93,6 +103,11 @@ impl Lessee {
                     }
                 }
                 Place::Wait => {
+                    if holding.is_none() {
+                        let most_bytes = shared.config.load().limits.held_bytes.0;
+                        let held = shared.held(self.cluster);
+                        holding = Some(held.hold(bytes, settings.max_waiting, most_bytes)?);
+                    }
                     // A new snapshot may show a node; lag changes without a new epoch, so look now and then.
                     let soon = deadline.min(Instant::now() + LOOK_AGAIN);
                     let _ = timeout_at(soon, epochs.changed()).await;
@@ -114,10 +129,15 @@ impl Lessee {
 
     fn place(&mut self, decision: &Decision) -> Place {
         let snapshot = self.ctx.shared.monitor.snapshot();
-        let primary = |cluster| snapshot.primary(cluster).map_or(Place::Wait, Place::Node);
+        let primary = |cluster| match snapshot.writable(cluster) {
+            Some(node) if !snapshot.is_paused(cluster) => Place::Node(node),
+            _ => Place::Wait,
+        };
         match decision {
+            Decision::Replica(_) if snapshot.is_paused(self.cluster) => Place::Wait,
             Decision::Replica(demands) => self.replica(&snapshot, demands),
             Decision::Node(name) => match snapshot.named(name) {
+                Some(node) if snapshot.is_drained(node) => Place::Wait,
                 Some(node) => Place::Node(node),
                 None => Place::Refuse(
                     ErrorReport::error(b"57P03", &format!("node \"{name}\" is not available"))
@@ -198,10 +218,11 @@ impl Lessee {
         &mut self,
         node: NodeId,
         settings: &PoolConfig,
+        patience: Patience,
         deadline: Instant,
     ) -> Result<Option<Leased>, ErrorReport> {
         let pool = self.pool(node, settings);
-        let waiting = pool.acquire(self.ctx.index, self.patience);
+        let waiting = pool.acquire(self.ctx.index, patience);
         let grant = match timeout_at(deadline, waiting).await {
             Ok(Ok(grant)) => grant,
             Ok(Err(AcquireError::QueueFull)) => {
@@ -335,7 +356,8 @@ async fn changed(monitor: &Monitor, node: NodeId) {
     let mut epochs = monitor.epochs();
     let look = || {
         let snapshot = monitor.snapshot();
-        snapshot.state(node).map(|state| (state.up, state.role, state.refused, state.tenure))
+        let of = |state: &NodeState| (state.up, state.role, state.refused, state.tenure);
+        (snapshot.state(node).map(of), snapshot.is_drained(node))
     };
     let before = look();
     while look() == before {

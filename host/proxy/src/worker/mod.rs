@@ -12,6 +12,7 @@ mod exchange;
 mod explain;
 mod greeting;
 mod guide;
+mod held;
 mod lease;
 mod replication;
 mod server;
@@ -82,7 +83,8 @@ impl Ctx {
         for pool in self.shared.pools() {
             // An idle server says nothing; if it did, its state is not known any more.
             pool.sweep(self.index, |conn| {
-                !conn.stream.has_news() && !conn.is_over(&self.shared.monitor)
+                let monitor = &self.shared.monitor;
+                !conn.stream.has_news() && !conn.is_over(monitor) && !monitor.is_drained(conn.node)
             });
         }
     }
@@ -170,10 +172,14 @@ async fn sweep(ctx: Rc<Ctx>) {
     }
 }
 
-/// Ends what sessions have on nodes that are lost.
+/// Ends what sessions have on nodes that are lost, and closes what is free on those that are drained.
 async fn end_tenures(ctx: Rc<Ctx>) {
     let monitor = &ctx.shared.monitor;
-    let tenures = || monitor.snapshot().states.iter().map(|s| s.tenure).collect::<Vec<_>>();
+    let tenures = || {
+        let snapshot = monitor.snapshot();
+        let states = snapshot.states.iter().map(|state| (state.tenure, state.drained));
+        (states.collect::<Vec<_>>(), snapshot.paused.clone())
+    };
     let (mut epochs, mut known) = (monitor.epochs(), tenures());
     loop {
         let now = tenures();

@@ -68,6 +68,10 @@ impl Leased {
     /// Gives the connection back, once no cancel request is on its way to it.
     pub(crate) fn release(mut self) {
         let Some(lease) = self.lease.take() else { return };
+        if self.ctx.shared.monitor.is_drained(self.node) {
+            // Dropping the lease closes the connection.
+            return;
+        }
         if lease.key.is_unused() {
             lease.release();
             return;

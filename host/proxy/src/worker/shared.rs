@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::Message;
+use super::held::Held;
 use super::server::ServerConn;
 use crate::access::Access;
 use crate::config::{Config, Node, Pool as PoolConfig};
@@ -49,6 +50,8 @@ pub struct Shared {
     pools: Mutex<HashMap<PoolKey, Pool<ServerConn>>>,
     /// By node.
     gates: Vec<Gate>,
+    /// By cluster.
+    held: Vec<Held>,
 }
 
 /// What one worker has counted. On cache lines of its own.
@@ -94,7 +97,8 @@ impl Shared {
         keys: Arc<KeyCache>,
         workers: Vec<UnboundedSender<Message>>,
     ) -> Arc<Shared> {
-        let nodes = monitor.snapshot().specs.len();
+        let snapshot = monitor.snapshot();
+        let (nodes, clusters) = (snapshot.specs.len(), snapshot.clusters.len());
         Arc::new(Shared {
             access: ArcSwap::from_pointee(Access::new(&config)),
             config: ArcSwap::from_pointee(config),
@@ -107,6 +111,7 @@ impl Shared {
             workers,
             pools: Mutex::default(),
             gates: (0..nodes).map(|_| Gate::default()).collect(),
+            held: (0..clusters).map(|_| Held::default()).collect(),
         })
     }
 
@@ -163,6 +168,20 @@ impl Shared {
     /// Where connections to a node are opened.
     pub(crate) fn gate(&self, node: NodeId) -> &Gate {
         &self.gates[usize::from(node.0)]
+    }
+
+    /// What waits for a node of a cluster.
+    pub(crate) fn held(&self, cluster: ClusterId) -> &Held {
+        &self.held[usize::from(cluster.0)]
+    }
+
+    /// The pools of a node, at the moment: connections that are open, those of them that are free, and clients that wait.
+    pub(crate) fn pools_of(&self, node: NodeId) -> (usize, usize, usize) {
+        let pools = self.pools.lock();
+        let stats = pools.iter().filter(|(key, _)| key.node == node).map(|(_, pool)| pool.stats());
+        stats.fold((0, 0, 0), |sum, pool| {
+            (sum.0 + pool.open, sum.1 + pool.idle, sum.2 + pool.waiting)
+        })
     }
 
     /// All pools.

@@ -113,7 +113,7 @@ pub struct PolicyName {
 }
 
 /// Where a running proxy is.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[group(required = true, multiple = false)]
 pub struct ControlArguments {
     /// Configuration of the proxy, whose key `control` names the socket
@@ -155,9 +155,6 @@ pub(super) fn execute(command: ControlCommand, out: &mut dyn Write) -> anyhow::R
         ControlCommand::Release(policy) => ("release", policy, "is asked again"),
         ControlCommand::Record(command) => return record(command, out),
     };
-    if policy.name.contains('\n') {
-        bail!("the name of a policy has no line break");
-    }
     ask(&policy.proxy.socket()?, &format!("{order} {}", policy.name))?;
     writeln!(out, "{} {done}", policy.name)?;
     Ok(ExitCode::SUCCESS)
@@ -217,6 +214,9 @@ fn recording(recording: &Value, out: &mut dyn Write) -> std::io::Result<()> {
 
 /// Sends a line and reads the answer; one that says `error` is an error.
 pub(in crate::cli) fn ask(socket: &Path, line: &str) -> anyhow::Result<Value> {
+    if line.contains('\n') {
+        bail!("a name has no line break");
+    }
     let what = || format!("no proxy answers at {}", socket.display());
     let mut stream = UnixStream::connect(socket).with_context(what)?;
     stream.set_read_timeout(Some(PATIENCE))?;
