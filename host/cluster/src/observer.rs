@@ -71,6 +71,8 @@ struct Group {
     /// The primary on the highest timeline so far. Until that node itself is seen to have gone back, no other one on a
     /// lower timeline is a primary: it would not have what was written since.
     newest: Option<(NodeId, u32)>,
+    /// Whom the cluster's manager calls the leader.
+    leader: Option<NodeId>,
     /// Where the primary was, and when.
     marks: Marks,
     failovers: History,
@@ -168,6 +170,13 @@ impl Observer {
         primary.is_none() || group.failovers.open.is_some()
     }
 
+    /// The cluster's manager says who leads, if anybody does: that counts between primaries on the same timeline.
+    pub fn led_by(&mut self, cluster: ClusterId, leader: Option<NodeId>) {
+        if let Some(group) = self.groups.get_mut(usize::from(cluster.0)) {
+            group.leader = leader;
+        }
+    }
+
     /// Whether the cluster has no primary, or one in doubt.
     pub fn in_doubt(&self, cluster: ClusterId) -> bool {
         let group = self.groups.get(usize::from(cluster.0));
@@ -213,7 +222,8 @@ fn answered(group: &mut Group, node: NodeId, asked: Instant, sample: &Sample) ->
 }
 
 /// Of two primaries the one on the higher timeline was promoted later; the other one is not written to, even when the
-/// later one is away. Of two on the same timeline the one that was the primary before goes on.
+/// later one is away. Of two on the same timeline the one counts that the cluster's manager calls the leader, else the one
+/// that was the primary before.
 fn settle_primaries(snapshot: &mut Snapshot, cluster: ClusterId, group: &mut Group) {
     const OUTDATED: &str = "another primary is on a higher timeline";
     const SECOND: &str = "another primary is on the same timeline";
@@ -225,9 +235,11 @@ fn settle_primaries(snapshot: &mut Snapshot, cluster: ClusterId, group: &mut Gro
         let primaries = snapshot.nodes(cluster).filter(|(.., state)| is_primary(state));
         primaries.map(|(node, _, state)| (node, state.timeline))
     };
-    if let Some(best) = seen().reduce(|a, b| if b.1 > a.1 { b } else { a }) {
+    let leader = group.leader;
+    let rank = |one: (NodeId, u32)| (one.1, Some(one.0) == leader);
+    if let Some(best) = seen().reduce(|a, b| if rank(b) > rank(a) { b } else { a }) {
         let stays = |known: &(NodeId, u32)| {
-            known.1 > best.1 || (known.1 == best.1 && seen().any(|one| one == *known))
+            known.1 > best.1 || (rank(*known) == rank(best) && seen().any(|one| one == *known))
         };
         group.newest = group.newest.filter(stays).or(Some(best));
     }

@@ -300,6 +300,20 @@ fn of_two_primaries_on_one_timeline_the_first_goes_on() {
 }
 
 #[test]
+fn the_manager_settles_a_tie_and_nothing_else() {
+    let (mut observer, now) = (observer(), Instant::now());
+    observer.observe(NodeId(0), now, primary(1, 100));
+    observer.led_by(MAIN, Some(NodeId(1)));
+    assert_eq!(observer.snapshot().primary(MAIN), Some(NodeId(0)));
+    observer.observe(NodeId(1), now, replica(100));
+    assert_eq!(observer.snapshot().primary(MAIN), Some(NodeId(0)), "it says itself what it is");
+    let snapshot = observer.observe(NodeId(1), now, primary(1, 100));
+    assert_eq!(snapshot.primary(MAIN), Some(NodeId(1)));
+    let snapshot = observer.observe(NodeId(0), now, primary(2, 100));
+    assert_eq!(snapshot.primary(MAIN), Some(NodeId(0)), "the later promotion counts");
+}
+
+#[test]
 fn a_node_that_comes_and_goes_rests_longer_each_time() {
     let (mut observer, begin) = (observer(), Instant::now());
     let at = |ms: u64| begin + Duration::from_millis(ms);

@@ -54,8 +54,9 @@ const SETTINGS: &str = "listen_addresses = '127.0.0.1'\nfsync = off\nfull_page_w
     max_connections = 200\nshared_buffers = 32MB\nwal_level = replica\nhot_standby = on\n\
     max_wal_senders = 20\nwal_retrieve_retry_interval = 100ms\nlog_min_messages = warning\n";
 
-/// Waits for the end of its input, then ends all servers below its argument.
+/// Waits for the end of its input, then ends all servers below its argument, after whoever would start them again.
 const WATCHDOG: &str = "trap '' INT TERM HUP; cat >/dev/null; \
+    for f in \"$1\"/*/keeper.pid; do [ -f \"$f\" ] && kill -KILL \"$(cat \"$f\")\"; done; \
     for f in \"$1\"/*/postmaster.pid; do [ -f \"$f\" ] && kill -QUIT \"$(head -n 1 \"$f\")\"; done; \
     i=0; while ls \"$1\"/*/postmaster.pid >/dev/null 2>&1 && [ $i -lt 50 ]; do sleep 0.1; i=$((i+1)); done; \
     rm -rf \"$1\"";
@@ -238,12 +239,12 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
 }
 
 /// The unprivileged user must be able to get there.
-fn open_to_all(directory: &Path) -> Result<()> {
+pub(crate) fn open_to_all(directory: &Path) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
     Ok(std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o755))?)
 }
 
-fn watchdog(user: User, directory: &Path) -> Result<Child> {
+pub(crate) fn watchdog(user: User, directory: &Path) -> Result<Child> {
     user.command("sh", Path::new("/"))
         .args(["-c", WATCHDOG, "sh"])
         .arg(directory)

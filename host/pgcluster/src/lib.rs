@@ -7,12 +7,14 @@
 mod client;
 mod cluster;
 mod installation;
+mod managed;
 mod server;
 mod user;
 
 pub use client::Rows;
 pub use cluster::{Auth, Cluster, Options};
 pub use installation::Installation;
+pub use managed::Managed;
 pub use server::Server;
 
 #[cfg(test)]

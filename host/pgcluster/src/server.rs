@@ -214,7 +214,7 @@ fn signal(pid: u32, signal: Signal) -> Result<()> {
 }
 
 /// A process and its children.
-fn family(parent: u32) -> Vec<Pid> {
+pub(crate) fn family(parent: u32) -> Vec<Pid> {
     let pid = |number: u32| i32::try_from(number).ok().and_then(Pid::from_raw);
     let mut found: Vec<Pid> = pid(parent).into_iter().collect();
     let Ok(processes) = std::fs::read_dir("/proc") else { return found };

@@ -115,6 +115,7 @@ fn watches(config: &Config) -> Vec<Watch> {
         logins: cluster.nodes.iter().map(|node| monitor_login(config, cluster, node)).collect(),
         interval: cluster.monitor.interval,
         timeout: cluster.monitor.timeout,
+        patroni: cluster.patroni.clone(),
     };
     config.clusters.iter().map(watch).collect()
 }

@@ -19,12 +19,18 @@ pub(super) struct Server(pub(super) Target);
 
 /// Where Redis listens when nobody says otherwise.
 const REDIS_PORT: u16 = 6379;
+/// Where Patroni's REST API listens in most installations.
+const PATRONI_PORT: u16 = 8008;
 /// Databases of a Redis server are numbered from 0; few have more than 16.
 const MAX_DATABASE: u32 = 1 << 20;
 
 /// A Redis or Valkey server, and the number of a database of it.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct RedisUrl(pub(super) Target, pub(super) u32);
+
+/// Where Patroni's REST API is.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct PatroniUrl(pub(super) Target);
 
 /// Reads `host:port`, `[::1]:port`, `/directory:port`, or any of them without a port. The error says what is
 /// wrong.
@@ -109,6 +115,31 @@ pub(super) fn parse_redis(text: &str) -> Result<RedisUrl, String> {
     Ok(RedisUrl(target, database))
 }
 
+/// Reads `http://host:port`. The text is not in what is said of it when there may be a password in it.
+pub(super) fn parse_patroni(text: &str) -> Result<PatroniUrl, String> {
+    if text.contains('@') {
+        let why = "leave user and password out of the URL: the cluster's state is for all to read";
+        return Err(why.to_owned());
+    }
+    let wrong =
+        |why: &str| format!("\"{text}\" is not a URL such as \"http://10.0.0.1:8008\": {why}");
+    let (scheme, server) = text.split_once("://").ok_or_else(|| wrong("http:// is missing"))?;
+    match scheme {
+        "http" => {}
+        "https" => return Err(wrong("TLS is not supported")),
+        _ => return Err(wrong("it must begin with http://")),
+    }
+    let server = server.strip_suffix('/').unwrap_or(server);
+    if server.contains(['/', '?', '#']) {
+        return Err(wrong("leave out everything but host and port"));
+    }
+    let target = parse(server, PATRONI_PORT)?;
+    if target.port == 0 {
+        return Err(wrong("the port must not be 0"));
+    }
+    Ok(PatroniUrl(target))
+}
+
 /// Writes what [`parse`] reads.
 pub(crate) fn show(target: &Target) -> String {
     let Target { host, port } = target;
@@ -162,5 +193,19 @@ impl Value for RedisUrl {
 
     fn show(&self) -> String {
         format!("\"redis://{}/{}\"", show(&self.0), self.1)
+    }
+}
+
+impl Value for PatroniUrl {
+    fn read(item: &Item<'_>) -> Option<PatroniUrl> {
+        parsed(item, "a URL such as \"http://127.0.0.1:8008\"", parse_patroni)
+    }
+
+    fn kind() -> String {
+        "URL".to_owned()
+    }
+
+    fn show(&self) -> String {
+        format!("\"http://{}\"", show(&self.0))
     }
 }

@@ -29,6 +29,7 @@ pub(super) fn config(
         nodes,
         databases: vec![super::meaning::ANY.to_owned()],
         causal_reads: true,
+        patroni: Vec::new(),
         monitor: Monitor { user, password: None, database, interval, timeout },
     };
     Ok(Config {

@@ -80,6 +80,8 @@ pub struct Cluster {
     pub databases: Vec<String>,
     /// Whether a session's reads see its own writes, wherever they go.
     pub causal_reads: bool,
+    /// Where the REST API of Patroni is, if Patroni looks after the cluster.
+    pub patroni: Vec<Target>,
     /// How its nodes are watched.
     pub monitor: Monitor,
 }

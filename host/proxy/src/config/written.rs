@@ -8,7 +8,7 @@ use std::time::Duration;
 use howdah_decision::PoolMode;
 use toml::de::{DeTable, DeValue};
 
-use super::address::{Listen, PROXY_PORT, RedisUrl, Server};
+use super::address::{Listen, PROXY_PORT, PatroniUrl, RedisUrl, Server};
 use super::parts::{
     AuthMethod, Canary, Grant, Limits, Log, MAX_POOL_SIZE, Mode, OnFailure, Policies, PolicyLimits,
     Pool,
@@ -118,6 +118,10 @@ section! {
         /// to have replayed it. That is found out beside the queries, and costs none of them anything. False: replicas may
         /// show a session less than it has written.
         causal_reads: bool = true;
+        /// Where the REST API of Patroni is, if Patroni looks after the cluster: `["http://HOST:8008", …]`, one for each
+        /// member. What it says of the leader is a hint which node to ask at once, and settles which of two primaries on
+        /// one timeline counts; it is never believed against what a node says itself. TLS is not supported.
+        patroni: Vec<PatroniUrl> = Vec::new();
     }
 }
 

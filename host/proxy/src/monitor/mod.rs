@@ -1,6 +1,7 @@
 //! What the nodes are doing: probes, snapshots, catalogs. Runs on the control thread.
 
 mod catalogs;
+mod patroni;
 mod probe;
 
 use std::sync::Arc;
@@ -25,6 +26,8 @@ pub struct Watch {
     pub interval: Duration,
     /// A node whose last answer is older than this is down.
     pub timeout: Duration,
+    /// Where Patroni's REST API is.
+    pub patroni: Vec<Target>,
 }
 
 /// What is known of the nodes, for everybody.
@@ -33,6 +36,8 @@ pub struct Monitor {
     epochs: watch::Sender<u64>,
     /// By node: it is to be probed soon.
     hints: Vec<Notify>,
+    /// By cluster: its manager is to be asked soon.
+    managers: Vec<Notify>,
     /// Volatility catalogs.
     pub catalogs: Catalogs,
     observer: Mutex<Observer>,
@@ -44,12 +49,14 @@ impl Monitor {
     /// Knows nothing yet; [`Monitor::run`] finds out.
     pub fn new(watches: Vec<Watch>, specs: Vec<NodeSpec>, keys: Arc<KeyCache>) -> Arc<Monitor> {
         let names = watches.iter().map(|w| w.name.clone()).collect();
+        let managers = watches.iter().map(|_| Notify::new()).collect();
         let hints = specs.iter().map(|_| Notify::new()).collect();
         let observer = Observer::new(names, specs);
         Arc::new(Monitor {
             snapshot: ArcSwap::new(observer.snapshot()),
             epochs: watch::Sender::new(0),
             hints,
+            managers,
             catalogs: Catalogs::new(),
             observer: Mutex::new(observer),
             watches,
@@ -72,14 +79,31 @@ impl Monitor {
         self.snapshot.load().tenure(node)
     }
 
+    /// Returns when this has come true of the nodes.
+    pub(crate) async fn until(&self, condition: impl Fn(&Snapshot) -> bool) {
+        let mut epochs = self.epochs();
+        while !condition(&self.snapshot()) {
+            // The sender is a part of this.
+            let _ = epochs.changed().await;
+        }
+    }
+
     /// Something about this node looks wrong: it is probed at once, and all of its cluster if that has no other primary.
     pub fn hint(&self, node: NodeId, evidence: Evidence) {
         if self.observer.lock().doubt(node, Instant::now(), evidence)
             && let Some(spec) = self.snapshot.load().spec(node)
         {
-            return self.want(spec.cluster);
+            return self.look(spec.cluster);
         }
         self.wake(node);
+    }
+
+    /// The cluster's primary is not known: whoever may know it is asked at once.
+    fn look(&self, cluster: ClusterId) {
+        self.want(cluster);
+        if let Some(manager) = self.managers.get(usize::from(cluster.0)) {
+            manager.notify_one();
+        }
     }
 
     fn wake(&self, node: NodeId) {
@@ -141,6 +165,10 @@ impl Monitor {
         for node in 0..nodes {
             let node = NodeId(node as u16);
             tokio::task::spawn_local(probe::watch_node(Arc::clone(&self), node));
+        }
+        for cluster in 0..self.watches.len() {
+            let cluster = ClusterId(cluster as u16);
+            tokio::task::spawn_local(patroni::watch(Arc::clone(&self), cluster));
         }
         catalogs::keep_loaded(self).await;
     }

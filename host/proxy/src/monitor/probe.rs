@@ -122,7 +122,7 @@ impl Probe<'_> {
         monitor.publish(snapshot);
         drop(observer);
         if had.is_some() && primary.is_none() {
-            monitor.want(cluster);
+            monitor.look(cluster);
         }
     }
 

@@ -262,20 +262,22 @@ impl Lessee {
         }))
     }
 
-    /// A connection to the primary that belongs to no pool, with these start-up parameters. Cancel safe.
+    /// A connection to the primary that belongs to no pool, with these start-up parameters; and the node with its tenure.
+    /// Cancel safe.
     pub(crate) async fn connect_apart(
         &mut self,
         parameters: &[(String, String)],
-    ) -> Result<Connected, ErrorReport> {
+    ) -> Result<(Connected, NodeId, u64), ErrorReport> {
         let settings = self.pool_settings();
         let deadline = Instant::now() + self.longest_wait(&settings);
         let mut epochs = self.ctx.shared.monitor.epochs();
         loop {
             epochs.mark_unchanged();
-            if let Place::Node(node) = self.place(&Decision::Primary)
-                && let Some(connected) = self.connect(node, &settings, parameters).await?
-            {
-                return Ok(connected);
+            if let Place::Node(node) = self.place(&Decision::Primary) {
+                let tenure = self.ctx.shared.monitor.tenure(node);
+                if let Some(connected) = self.connect(node, &settings, parameters).await? {
+                    return Ok((connected, node, tenure));
+                }
             }
             if Instant::now() >= deadline {
                 return Err(nowhere(&Decision::Primary));
@@ -353,17 +355,12 @@ impl Lessee {
 
 /// Returns when a node is not what it was: waiting for it is of no use any more.
 async fn changed(monitor: &Monitor, node: NodeId) {
-    let mut epochs = monitor.epochs();
-    let look = || {
-        let snapshot = monitor.snapshot();
+    let look = |snapshot: &Snapshot| {
         let of = |state: &NodeState| (state.up, state.role, state.refused, state.tenure);
         (snapshot.state(node).map(of), snapshot.is_drained(node))
     };
-    let before = look();
-    while look() == before {
-        // The monitor lives as long as the workers.
-        let _ = epochs.changed().await;
-    }
+    let before = look(&monitor.snapshot());
+    monitor.until(|snapshot| look(snapshot) != before).await;
 }
 
 fn nowhere(decision: &Decision) -> ErrorReport {

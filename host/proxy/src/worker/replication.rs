@@ -34,7 +34,7 @@ pub(super) async fn serve(
     let mut parameters = hello.parameters;
     parameters.extend(hello.replication.map(|value| ("replication".to_owned(), value)));
     let connected = admitted.lessee.connect_apart(&parameters).await;
-    let mut connected = connected.map_err(ErrorReport::into_fatal)?;
+    let (mut connected, node, tenure) = connected.map_err(ErrorReport::into_fatal)?;
     let place = ctx.slots.occupy(hello.version >= Version::V3_2).ok_or_else(too_many)?;
     place.uses(Some(ServerKey::new(connected.peer, connected.pid, connected.key)));
     let mut greeting = BytesMut::new();
@@ -55,6 +55,7 @@ pub(super) async fn serve(
         _ = copy(&mut server_reads, &mut client_writes) => "the server closed the connection",
         _ = copy(&mut client_reads, &mut server_writes) => "connection closed",
         () = drained(ctx, waker) => "drained",
+        () = ctx.shared.monitor.until(|snapshot| snapshot.tenure(node) != tenure) => "the server was lost",
     };
     ctx.wakers.borrow_mut().try_remove(waker);
     Ok(end)

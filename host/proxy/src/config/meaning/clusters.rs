@@ -2,9 +2,10 @@ use std::collections::BTreeMap;
 
 use super::passwords::Stated;
 use super::{ANY, Step};
+use crate::config::address::{self, PatroniUrl};
 use crate::config::parts::{Cluster, Monitor, Node};
 use crate::config::value::At;
-use crate::config::{address, written};
+use crate::config::written;
 
 impl Step<'_> {
     pub(super) fn clusters(
@@ -51,6 +52,7 @@ impl Step<'_> {
                 nodes,
                 databases: databases.into_iter().map(|database| database.value).collect(),
                 causal_reads: cluster.causal_reads,
+                patroni: cluster.patroni.into_iter().map(|PatroniUrl(target)| target).collect(),
                 monitor: self.monitor(name.at, monitor),
                 name: name.value,
             });

@@ -298,6 +298,27 @@ fn urls_of_redis() {
 }
 
 #[test]
+fn urls_of_patroni() {
+    let patroni = |url: &str| format!("{SOUND}patroni = [\"{url}\"]\n");
+    let wrong = [
+        ("a:8008", "http:// is missing"),
+        ("https://a", "TLS is not supported"),
+        ("ftp://a", "it must begin with http://"),
+        ("http://a:0", "the port must not be 0"),
+        ("http://a/cluster", "leave out everything but host and port"),
+    ];
+    for (url, why) in wrong {
+        let said = format!(
+            "3:12: cluster.main.patroni: \"{url}\" is not a URL such as \"http://10.0.0.1:8008\": {why}"
+        );
+        assert_mistakes(&patroni(url), &[&said]);
+    }
+    let secret = patroni("http://me:hunter2@a:8008");
+    let said = "3:12: cluster.main.patroni: leave user and password out of the URL: the cluster's state is for all to read";
+    assert_mistakes(&secret, &[said]);
+}
+
+#[test]
 fn certificates_and_keys_must_fit() {
     let directory = tempfile::tempdir().unwrap();
     let write = |name: &str, content: &str| {
