@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use howdah_cluster::{ClusterId, Evidence, NodeId, Snapshot};
 use howdah_e2e::{RawClient, Running, cluster, connect, on_replica, try_value, value, wait};
@@ -14,7 +15,7 @@ const MAIN: ClusterId = ClusterId(0);
 const SELDOM: &str = "monitor = { interval = \"10min\", timeout = \"10min\" }";
 
 /// Clients wait for the next primary.
-const PATIENT: &str = "[pool]\nwait_timeout = \"60s\"\n";
+const PATIENT: &str = "control = \"@DIR@/control\"\n[pool]\nwait_timeout = \"60s\"\n";
 
 fn snapshot(proxy: &Running) -> Arc<Snapshot> {
     proxy.proxy().shared.monitor.snapshot()
@@ -36,6 +37,19 @@ fn told(client: &mut RawClient) -> (Option<String>, u8) {
 fn run(client: &mut RawClient, sql: &str) -> (Option<String>, u8) {
     client.query(sql);
     told(client)
+}
+
+/// What `howdah failovers` prints.
+fn failovers(proxy: &Running) -> String {
+    let actions = howdah::cli::Actions {
+        run: |_, _| anyhow::bail!("nothing is to run"),
+        demo: |_| anyhow::bail!("nothing is to be shown"),
+    };
+    let socket = proxy.directory.path().join("control");
+    let mut out = Vec::new();
+    let typed = ["howdah", "failovers", "--socket", socket.to_str().unwrap()];
+    howdah::cli::execute_from(typed, &actions, &mut out).unwrap();
+    String::from_utf8(out).unwrap()
 }
 
 /// A cluster with a table, and a proxy in front of it.
@@ -78,6 +92,7 @@ async fn a_promoted_replica_takes_the_writes_of_a_killed_primary() {
     let mut writer = RawClient::login(proxy.port);
     assert_eq!(run(&mut writer, "INSERT INTO kept VALUES (1)"), (None, b'I'));
     cluster.wait_replayed().unwrap();
+    assert!(failovers(&proxy).starts_with("no primary has changed"));
     cluster.primary_mut().kill();
     writer.query("INSERT INTO kept VALUES (2)");
     cluster.replicas()[0].promote().unwrap();
@@ -92,6 +107,11 @@ async fn a_promoted_replica_takes_the_writes_of_a_killed_primary() {
     assert!(matches!(failover.to, Some((NodeId(1), 2, _))), "{failover:?}");
     let (lost, _) = failover.lost.unwrap();
     assert!(failover.doubted <= lost && lost <= failover.to.unwrap().2);
+    let [before, after] = [cluster.primary(), &cluster.replicas()[0]].map(|node| node.address());
+    let told = failovers(&proxy);
+    assert!(told.contains(&format!("the primary was {before}, on timeline 1\n")), "{told}");
+    assert!(told.contains(&format!(" ms  the primary is {after}, on timeline 2\n")), "{told}");
+    assert!(told.contains("  0 ms  in doubt: ") && told.contains(" ms  lost: "), "{told}");
     // A replica that has not followed is at no known distance; one that has is read from.
     cluster.replicas()[1].follow(&cluster.replicas()[0]).unwrap();
     wait("the other replica to follow", || {
@@ -175,6 +195,41 @@ async fn a_server_of_another_cluster_is_not_used() {
     for _ in 0..8 {
         assert_ne!(value(&client, "SELECT inet_server_port()").await, port);
     }
+}
+
+/// A replica is as old as what it has not replayed, whether it does not want to or gets nothing; an idle primary makes none
+/// old.
+#[tokio::test]
+async fn a_replica_that_stops_to_replay_grows_old() {
+    let (cluster, proxy) = prepared(1, "");
+    let (primary, replica) = (cluster.primary(), &cluster.replicas()[0]);
+    let lag = || {
+        let state = snapshot(&proxy).state(NodeId(1)).unwrap().clone();
+        (state.lag_bytes, state.lag)
+    };
+    let fresh = || wait("a fresh replica", || lag() == (Some(0), Some(Duration::ZERO)));
+    let grows_old = || {
+        primary.query("postgres", "INSERT INTO kept VALUES (1)").unwrap();
+        let old = Duration::from_millis(300);
+        wait("an old replica", || {
+            let (bytes, time) = lag();
+            bytes.is_some_and(|bytes| bytes > 0) && time.is_some_and(|time| time > old)
+        });
+    };
+    fresh();
+    replica.query("postgres", "SELECT pg_wal_replay_pause()").unwrap();
+    grows_old();
+    replica.query("postgres", "SELECT pg_wal_replay_resume()").unwrap();
+    fresh();
+    replica.query("postgres", "ALTER SYSTEM SET primary_conninfo = ''").unwrap();
+    replica.query("postgres", "SELECT pg_reload_conf()").unwrap();
+    wait("the end of streaming", || {
+        let sql = "SELECT count(*) FROM pg_stat_wal_receiver";
+        replica.value("postgres", sql).unwrap() == "0"
+    });
+    grows_old();
+    replica.follow(primary).unwrap();
+    fresh();
 }
 
 /// A backend that is terminated is a reason to look, and the look finds nothing.
