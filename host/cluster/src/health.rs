@@ -9,7 +9,7 @@ const FIRST_REST: Duration = Duration::from_millis(500);
 /// Longest such time: well below [`STEADY`], so that whoever rests long enough is forgiven.
 const LONGEST_REST: Duration = Duration::from_secs(20);
 
-/// How a node has come and gone.
+/// How a node has come and gone, and of which cluster it was.
 #[derive(Debug, Default)]
 pub(crate) struct Health {
     /// Since when it has been up.
@@ -18,6 +18,8 @@ pub(crate) struct Health {
     gone: bool,
     /// How often it has gone without having been up for long.
     flaps: u32,
+    /// Its system identifier, when it was last seen.
+    pub(crate) identifier: Option<u64>,
 }
 
 impl Health {

@@ -66,7 +66,7 @@ pub struct Observer {
 /// What is remembered of a cluster.
 #[derive(Default)]
 struct Group {
-    /// Its system identifier: the first node's that was seen.
+    /// Its system identifier: that of most of its nodes; of several, the one that was seen first.
     identity: Option<u64>,
     /// The primary on the highest timeline so far. Until that node itself is seen to have gone back, no other one on a
     /// lower timeline is a primary: it would not have what was written since.
@@ -115,13 +115,21 @@ impl Observer {
             return self.snapshot();
         };
         let tenure = place.tenure + u64::from(health.heard(at, result.as_ref().err()));
+        let resting = health.rests(at);
+        if let Ok(sample) = &result {
+            health.identifier = Some(sample.system_identifier);
+            let all = self.current.specs.iter().zip(&self.health);
+            let identifiers = all.filter(|(spec, _)| spec.cluster == cluster);
+            group.identify(identifiers.filter_map(|(_, health)| health.identifier));
+        }
         let how = result.as_ref().err().map(ToString::to_string);
         let state = match result {
             Ok(sample) => answered(group, node, at, &sample),
             // The role of a node that is down is not known: it may come back as anything.
             Err(_) => NodeState::unknown(),
         };
-        *place = NodeState { tenure, resting: health.rests(at), drained: place.drained, ..state };
+        *place = NodeState { tenure, resting, drained: place.drained, ..state };
+        refuse_foreign(&mut next, cluster, group, &self.health);
         settle_primaries(&mut next, cluster, group);
         end_tenures(&mut next, &self.current);
         set_lags(&mut next, cluster, &group.marks);
@@ -199,9 +207,37 @@ impl Observer {
     }
 }
 
+impl Group {
+    /// Takes in the system identifiers that its nodes had when they were last seen.
+    fn identify(&mut self, identifiers: impl Iterator<Item = u64>) {
+        let all: Vec<u64> = identifiers.collect();
+        let count = |one: u64| all.iter().filter(|other| **other == one).count();
+        let known = self.identity.map_or(0, count);
+        let most = |one: &u64| count(*one) > known.max(all.len() / 2);
+        let Some(new) = all.iter().copied().find(most) else { return };
+        if self.identity != Some(new) {
+            // What was known is of another cluster.
+            self.identity = Some(new);
+            (self.newest, self.marks) = (None, Marks::default());
+        }
+    }
+}
+
+/// Nodes of another cluster are not used.
+fn refuse_foreign(snapshot: &mut Snapshot, cluster: ClusterId, group: &Group, health: &[Health]) {
+    const FOREIGN: &str = "it belongs to another cluster (system identifier)";
+    let nodes = snapshot.states.iter_mut().zip(&snapshot.specs).zip(health);
+    for ((state, _), health) in nodes.filter(|((_, spec), _)| spec.cluster == cluster) {
+        if state.up && health.identifier != group.identity {
+            state.refused = Some(FOREIGN);
+        } else if state.refused == Some(FOREIGN) {
+            state.refused = None;
+        }
+    }
+}
+
 fn answered(group: &mut Group, node: NodeId, asked: Instant, sample: &Sample) -> NodeState {
-    let foreign =
-        *group.identity.get_or_insert(sample.system_identifier) != sample.system_identifier;
+    let foreign = group.identity != Some(sample.system_identifier);
     let gone_back = |(newest, timeline)| newest == node && sample.timeline < timeline;
     if !foreign && group.newest.is_some_and(gone_back) {
         group.newest = None;
@@ -216,7 +252,6 @@ fn answered(group: &mut Group, node: NodeId, asked: Instant, sample: &Sample) ->
         lsn: sample.lsn,
         lag: sample.replay_age,
         sampled: Some(asked),
-        refused: foreign.then_some("it belongs to another cluster (system identifier)"),
         ..NodeState::unknown()
     }
 }

@@ -69,6 +69,28 @@ fn a_stranger_is_not_used() {
     assert_eq!(snapshot.named("b"), None);
 }
 
+/// Whoever answers first may be the stranger.
+#[test]
+fn the_identity_of_a_cluster_is_that_of_most_nodes() {
+    let (mut observer, now) = (observer(), Instant::now());
+    let mut stranger = primary(9, 100).unwrap();
+    stranger.system_identifier = 8;
+    let refused = |observer: &Observer| {
+        let snapshot = observer.snapshot();
+        [0, 1, 2].map(|node| snapshot.state(NodeId(node)).unwrap().refused.is_some())
+    };
+    observer.observe(NodeId(2), now, Ok(stranger));
+    observer.observe(NodeId(0), now, primary(1, 100));
+    assert_eq!(refused(&observer), [true, false, false], "one against one: who was first");
+    let snapshot = observer.observe(NodeId(1), now, replica(100));
+    assert_eq!(refused(&observer), [false, false, true]);
+    assert_eq!(snapshot.primary(MAIN), Some(NodeId(0)), "the stranger's timeline does not count");
+    // Those that are away count as well.
+    observer.observe(NodeId(0), now, Err(Failure::Silent));
+    observer.observe(NodeId(1), now, Err(Failure::Silent));
+    assert_eq!(observer.observe(NodeId(2), now, Ok(stranger)).primary(MAIN), None);
+}
+
 #[test]
 fn reads_are_spread_over_replicas_that_qualify() {
     let (mut observer, now) = (observer(), Instant::now());
