@@ -56,6 +56,8 @@ pub(crate) enum Expect {
     Instead(Box<ErrorReport>),
     /// All up to ReadyForQuery, of the proxy's own question whether the session may leave its server.
     PinCheck,
+    /// All up to ReadyForQuery, of the proxy's own question in front of a COMMIT.
+    Proof,
 }
 
 impl Expect {
@@ -66,6 +68,7 @@ impl Expect {
             Expect::Discard
                 | Expect::Setup(_)
                 | Expect::PinCheck
+                | Expect::Proof
                 | Expect::Lend
                 | Expect::Refused
                 | Expect::Verify(_)
@@ -92,6 +95,7 @@ impl Expect {
                 | Expect::Discard
                 | Expect::Setup(_)
                 | Expect::PinCheck
+                | Expect::Proof
                 | Expect::Lend
                 | Expect::Refused
                 | Expect::Verify(_)

@@ -181,6 +181,7 @@ impl<A: AsRef<Decision>> Session<A> {
     fn sent_unseen(&mut self, server: &mut ServerState, expect: Expect) {
         if !self.skipping {
             server.sequences.drawn_by(self.id);
+            self.ending.runs_unseen();
             self.pending.push_back(expect);
             self.awaiting_ready = true;
         }
@@ -324,6 +325,7 @@ impl<A: AsRef<Decision>> Session<A> {
             return Ok(Passage::Replaced);
         }
         self.explain_bound(guide);
+        self.ask_before(io, server, guide, &statement);
         self.touches(server, &statement);
         self.tally_statement(io, guide, &statement);
         // A simple query drops the unnamed statement (postgres.c, exec_simple_query).
@@ -364,6 +366,7 @@ impl<A: AsRef<Decision>> Session<A> {
             self.refuse_statement(&not_here());
             return Ok(Passage::Replaced);
         }
+        self.ask_before(io, server, guide, &prepared.statement);
         if parse.name.is_empty() {
             return Ok(self.pass_unnamed(io, server, &parse, prepared));
         }
@@ -429,6 +432,7 @@ impl<A: AsRef<Decision>> Session<A> {
             self.refuse_outdated(io);
             return Ok(Passage::Replaced);
         }
+        self.ask_before(io, server, guide, named.statement());
         self.planned(named.statement());
         self.recall(io, server, bind.statement, &named);
         let name = self.provide(io, server, bind.statement, &named);
@@ -529,6 +533,9 @@ impl<A: AsRef<Decision>> Session<A> {
                 self.flush_run(io, run);
                 self.lend_names(io, server, statement, false);
             }
+        }
+        if statement.is_none() {
+            self.ending.runs_unseen();
         }
         self.pending.push_back(Expect::Execute(statement));
         Ok(Passage::Verbatim)

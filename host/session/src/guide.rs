@@ -67,6 +67,11 @@ pub trait Guide {
         Retry::NoOpinion
     }
 
+    /// Whether the session's server may be asked before COMMIT what identifies the transaction ([`crate::proof`]).
+    fn proves(&self) -> bool {
+        false
+    }
+
     /// Whether anybody wants to know what becomes of statements. Asked when a batch begins; nothing of the following is
     /// told otherwise.
     fn observes(&self) -> bool {

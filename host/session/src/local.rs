@@ -19,10 +19,10 @@ use crate::{Buffers, Guide, Told};
 const TEXT: u32 = 25;
 /// What a client gets for a Parse of a statement that the server has already.
 pub(crate) const PARSE_COMPLETE: &[u8] = b"1\0\0\0\x04";
-const BIND_COMPLETE: &[u8] = b"2\0\0\0\x04";
-const NO_DATA: &[u8] = b"n\0\0\0\x04";
+pub(crate) const BIND_COMPLETE: &[u8] = b"2\0\0\0\x04";
+pub(crate) const NO_DATA: &[u8] = b"n\0\0\0\x04";
 /// ParameterDescription of no parameters.
-const NO_PARAMETERS: &[u8] = b"t\0\0\0\x06\0\0";
+pub(crate) const NO_PARAMETERS: &[u8] = b"t\0\0\0\x06\0\0";
 /// What a client gets for a Close of a statement, which never reaches a server.
 pub(crate) const CLOSE_COMPLETE: &[u8] = b"3\0\0\0\x04";
 

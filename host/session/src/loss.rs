@@ -14,7 +14,6 @@ impl<A: AsRef<Decision>> Session<A> {
         self.tally_from(io);
         io.server_in.clear();
         io.server_out.clear();
-        let cut = self.server_stream.0 > 0 && self.server_stream.1;
         let report = self.last_words.take();
         let unsent = self.phase == Phase::Setup;
         let sqlstate = report.as_ref().map(|report| *report.sqlstate());
@@ -31,19 +30,37 @@ impl<A: AsRef<Decision>> Session<A> {
             self.phase = Phase::Server;
             return self.refuse(io, &report);
         }
-        let answered = self.answer_due();
-        let report = self.loss_report().caused_by(report);
-        let in_transaction =
-            self.status != TransactionStatus::Idle && report.sqlstate() == b"40001";
+        self.last_words = report;
+        if !self.ends_without_server(io, guide) {
+            self.lose(io);
+        }
+    }
+
+    /// The transaction, or whatever was under way, is lost.
+    pub(crate) fn lose(&mut self, io: &mut Buffers) {
+        let report = self.loss_report().caused_by(self.last_words.take());
+        let open = self.status != TransactionStatus::Idle && report.sqlstate() == b"40001";
+        let status = if open { TransactionStatus::Failed } else { TransactionStatus::Idle };
+        self.tell_loss(io, report, status);
+    }
+
+    /// The client gets this error, and goes on with this status.
+    pub(crate) fn tell_loss(
+        &mut self,
+        io: &mut Buffers,
+        report: ErrorReport,
+        status: TransactionStatus,
+    ) {
+        let (cut, answered) = (self.is_cut(), self.answer_due());
         let ready = self.pending.iter().any(Expect::ends_with_ready) || self.copying;
         self.forget_server();
         if cut {
             self.phase = Phase::End;
             return;
         }
-        self.status =
-            if in_transaction { TransactionStatus::Failed } else { TransactionStatus::Idle };
-        self.phase = if in_transaction { Phase::Rollback } else { Phase::Batch };
+        let open = status != TransactionStatus::Idle;
+        self.status = status;
+        self.phase = if open { Phase::Rollback } else { Phase::Batch };
         if !answered {
             self.owed = Some(report);
             return;
@@ -55,6 +72,11 @@ impl<A: AsRef<Decision>> Session<A> {
             true => self.write_ready(io),
             false => self.phase = Phase::Sync,
         }
+    }
+
+    /// Whether the client has got a part of a message.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.server_stream.0 > 0 && self.server_stream.1
     }
 
     /// Whether the client waits for an answer.
@@ -75,7 +97,7 @@ impl<A: AsRef<Decision>> Session<A> {
         // Without Sync nothing has been committed, as in an open transaction.
         let unsynced = self.unsynced && !self.awaiting_ready;
         let open = self.status != TransactionStatus::Idle || unsynced;
-        if open && !sent(ends) {
+        if open && !sent(ends) && !self.ending.is_over() {
             return ErrorReport::error(b"40001", "the server of this transaction was lost")
                 .detail("Nothing of the transaction has been committed.")
                 .hint("Roll back and run the transaction again.");

@@ -279,7 +279,14 @@ impl<A: AsRef<Decision>> Session<A> {
                 let complete = CommandComplete::read(body)
                     .map_err(|_| Fault::Server("malformed CommandComplete"))?;
                 self.completed(complete.tag, server);
-                Ok(drop_if(own))
+                let rolled_back = !own && complete.tag == b"ROLLBACK";
+                Ok(match rolled_back.then(|| self.ending.instead()).flatten() {
+                    Some(report) => {
+                        self.tally_error(Some(*report.sqlstate()));
+                        Fate::Instead(report)
+                    }
+                    None => drop_if(own),
+                })
             }
             tag::EMPTY_QUERY_RESPONSE | tag::PORTAL_SUSPENDED => {
                 if let Some(Expect::Execute(_)) = self.pending.front() {
@@ -288,8 +295,10 @@ impl<A: AsRef<Decision>> Session<A> {
                 Ok(drop_if(own))
             }
             tag::DATA_ROW if own => {
-                if let Some(Expect::PinCheck) = self.pending.front() {
-                    self.pin_checked(body)?;
+                match self.pending.front() {
+                    Some(Expect::PinCheck) => self.pin_checked(body)?,
+                    Some(Expect::Proof) => self.ending.answered(body),
+                    _ => {}
                 }
                 Ok(Fate::Drop)
             }
@@ -392,6 +401,7 @@ impl<A: AsRef<Decision>> Session<A> {
             self.stay(PinReason::Settings);
         }
         if *effect == Effect::End {
+            self.ending.completed(&statement);
             // Another transaction may follow at once (AND CHAIN), of which the server may be set free.
             self.carried.settle(server);
         }
@@ -430,6 +440,12 @@ impl<A: AsRef<Decision>> Session<A> {
         if ignored && !error.is_fatal() {
             // It cannot be told, so the session stays where it is; what names are missing will be said by the server;
             // the batch will be sent once more.
+            return Ok(Fate::Drop);
+        }
+        if let Some(Expect::Proof) = self.pending.front()
+            && !error.is_fatal()
+        {
+            self.ending.refused(ErrorReport::from_response(&error));
             return Ok(Fate::Drop);
         }
         let unasked = own && !matches!(self.pending.front(), Some(Expect::Verify(_)));
@@ -498,7 +514,13 @@ impl<A: AsRef<Decision>> Session<A> {
                 self.awaiting_ready = false;
                 return Ok(Fate::Drop);
             }
-            Some(Expect::Discard | Expect::Lend | Expect::Refused | Expect::Verify(_)) => {
+            Some(
+                Expect::Discard
+                | Expect::Lend
+                | Expect::Proof
+                | Expect::Refused
+                | Expect::Verify(_),
+            ) => {
                 return Ok(Fate::Drop);
             }
             Some(Expect::Sync(Reply::Swallow)) => {
@@ -517,12 +539,13 @@ impl<A: AsRef<Decision>> Session<A> {
         self.copying = false;
         self.skipping = false;
         self.status = ready.status;
+        self.ending.ready(ready.status);
         self.settle(server);
         Ok(fate)
     }
 
     /// Others see a change of the schema when its transaction has ended, the session itself at once.
-    fn schema_settled<G: Guide<Answer = A>>(&mut self, guide: &mut G) {
+    pub(crate) fn schema_settled<G: Guide<Answer = A>>(&mut self, guide: &mut G) {
         let (now, transaction) = self.altered;
         let ended = self.status == TransactionStatus::Idle;
         if now || (transaction && ended) {

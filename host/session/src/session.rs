@@ -9,13 +9,14 @@ use howdah_wire::frontend::Query;
 
 use crate::batch::{Batch, Gathered};
 use crate::carried::Carried;
+use crate::commit::Ending;
 use crate::expect::Expect;
 use crate::prepared::Named;
 use crate::release::{Disposition, reusable};
 use crate::reply::Replied;
 use crate::server::Sequences;
 use crate::tally::Tally;
-use crate::{Buffers, Guide, Parameters, Pin, ServerState, Settings};
+use crate::{Buffers, Guide, Parameters, Pin, Proof, ServerState, Settings};
 
 /// What a session needs next.
 #[derive(Debug, PartialEq, Eq)]
@@ -25,6 +26,8 @@ pub enum Step {
     /// A server that suits [`Session::decision`] and [`Session::target`]; then `advance` with it, or
     /// [`Session::refuse`].
     Lease,
+    /// The outcome of this transaction, whose server has gone; then [`Session::proven`].
+    Prove(Box<Proof>),
     /// So many milliseconds of waiting, before a batch is sent again; the server has been released. Then `advance`.
     Pause(u32),
     /// The server is not needed any more; it must not be passed to the next `advance`.
@@ -55,6 +58,8 @@ pub(crate) enum Phase {
     Answers,
     /// A Sync from the client: its batch has already got an error.
     Sync,
+    /// What has become of a transaction that was to be committed.
+    Proof(Box<Proof>),
     /// The end of a transaction that has lost its server.
     Rollback,
     /// Nothing any more.
@@ -95,6 +100,7 @@ pub struct Session<A> {
     pub(crate) armed: bool,
     /// Something that may end the transaction has been sent.
     pub(crate) commits: bool,
+    pub(crate) ending: Ending,
     /// Something that may write has come since [`Session::take_writes`] was asked last.
     pub(crate) wrote: bool,
     /// What was known when the present batch was looked at, or the first of its transaction ([`Guide::settled`]).
@@ -169,6 +175,7 @@ impl<A: AsRef<Decision>> Session<A> {
             altered: (false, false),
             armed: false,
             commits: false,
+            ending: Ending::default(),
             wrote: false,
             settled: None,
             temporary: false,
@@ -247,6 +254,7 @@ impl<A: AsRef<Decision>> Session<A> {
                     self.server_lost(io, guide);
                     Ok(None)
                 }
+                (Phase::Proof(proof), _) => Ok(Some(Step::Prove(proof.clone()))),
                 (Phase::Sync, _) => self.skip_to_sync(io),
                 (Phase::Rollback, _) => self.await_rollback(io, guide),
             };
@@ -334,6 +342,7 @@ impl<A: AsRef<Decision>> Session<A> {
         self.altered = (false, false);
         self.armed = false;
         self.commits = false;
+        self.ending = Ending::default();
         self.end_batch();
         self.server_stream = (0, true);
         if self.pin != Some(Pin::Mode) {
@@ -530,6 +539,7 @@ impl<A: AsRef<Decision>> Session<A> {
         self.altered = (false, false);
         self.armed = false;
         self.commits = false;
+        self.ending = Ending::default();
         self.carried.ended(false);
         self.portals.clear();
         self.server_stream = (0, true);

@@ -346,6 +346,7 @@ impl<A: AsRef<Decision>> Session<A> {
         if statement.kind == Kind::Ddl {
             self.alters();
         }
+        self.ending.runs(statement);
         self.armed |= statement.arms;
         self.commits |= statement.boundaries != 0;
         for effect in &statement.effects {

@@ -22,6 +22,7 @@ use crate::{
 };
 
 mod again;
+mod proof;
 mod seen;
 
 struct Answer(Decision);

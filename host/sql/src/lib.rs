@@ -33,7 +33,8 @@ use howdah_decision::{Facts, Kind};
 /// A longer text is not scanned: it is [`Kind::Unknown`]. A megabyte takes some milliseconds, for which a worker's other sessions wait.
 pub const MAX_SCAN_LEN: usize = 1 << 20;
 
-/// What ROLLBACK is in [`Statement::boundaries`].
+/// What COMMIT and ROLLBACK are in [`Statement::boundaries`].
+const COMMIT: u64 = 3;
 const ROLLBACK: u64 = 4;
 
 /// What a scan must know besides the text.
@@ -63,6 +64,8 @@ pub struct Statement {
     /// It defines something, or makes a definition come true, by which a session may leave something behind later. Others
     /// shall not use servers after it until the catalog knows.
     pub arms: bool,
+    /// It may have an effect when its transaction is committed although it has written nothing: a notification.
+    pub defers: bool,
     /// The greatest `$n`.
     pub parameters: u16,
     /// The transaction boundaries in it, in order: zero when there are none, equal for equal ones.
@@ -78,6 +81,7 @@ impl Statement {
             effects: Box::default(),
             statements: 0,
             arms: false,
+            defers: false,
             parameters: 0,
             boundaries: 0,
         }
@@ -92,6 +96,7 @@ impl Statement {
             digest,
             effects,
             statements: 1,
+            defers: true,
             ..Statement::empty()
         }
     }
@@ -122,16 +127,21 @@ impl Statement {
         })
     }
 
-    /// Whether it is ROLLBACK and nothing else.
+    /// Whether it is COMMIT and nothing else: no two-phase commit, no AND CHAIN.
+    pub fn commits(&self) -> bool {
+        self.statements == 1 && self.boundaries == COMMIT
+    }
+
+    /// Whether it is ROLLBACK and nothing else: not to a savepoint, no AND CHAIN.
     pub fn rolls_back(&self) -> bool {
         self.statements == 1 && self.boundaries == ROLLBACK
     }
 
-    /// `boundary` has three bits; more boundaries than fit are all the same.
+    /// `boundary` has four bits; more boundaries than fit are all the same.
     fn add_boundary(&mut self, boundary: u64) {
         if boundary != 0 {
-            let fits = self.boundaries.leading_zeros() > 3;
-            self.boundaries = if fits { self.boundaries << 3 | boundary } else { u64::MAX };
+            let fits = self.boundaries.leading_zeros() > 4;
+            self.boundaries = if fits { self.boundaries << 4 | boundary } else { u64::MAX };
         }
     }
 }

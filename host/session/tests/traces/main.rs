@@ -3,7 +3,8 @@
 //! A line of a trace: `F` what the client sends, `f` what goes to the server, `b` what the server sends, `B` what
 //! goes to the client, as in libpq's traces. Between them: `?` a question to the policies and its answer,
 //! `+` a server is lent, `-` it is given back, `!` something that happens (`lost`: the server goes away).
-//! `F`, `b` and `!` are what the test does, the others are what must follow.
+//! The server may be asked in front of COMMIT where a comment says `# proof`; `! committed`, `! not committed` and `! unknown`
+//! say then what has become of it. `F`, `b` and `!` are what the test does, the others are what must follow.
 //!
 //! `HOWDAH_BLESS=1` writes what follows into the files, to be read before it is committed.
 #![allow(clippy::unwrap_used)]
@@ -16,7 +17,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use howdah_decision::{Decision, Demands, Facts, Kind, PoolMode, Refusal, Rewrite, Table};
+use howdah_decision::{Decision, Demands, Facts, Kind, Outcome, PoolMode, Refusal, Rewrite, Table};
 use howdah_session::{
     Buffers, Disposition, Guide, Parameters, Prepared, ServerState, Session, Settings, StatementId,
     Step,
@@ -39,6 +40,7 @@ struct Policies {
     asked: Vec<String>,
     prepared: Vec<Rc<Prepared>>,
     edition: u64,
+    proves: bool,
 }
 
 impl Guide for Policies {
@@ -117,6 +119,10 @@ impl Guide for Policies {
         0
     }
 
+    fn proves(&self) -> bool {
+        self.proves
+    }
+
     fn learn_write(&mut self, statement: &Statement) {
         self.asked.push(format!("? learn that a {:?} writes", statement.kind).to_lowercase());
     }
@@ -169,6 +175,11 @@ impl Stage {
                 self.session.server_lost(&mut self.io, &mut self.policies);
                 self.run();
             }
+            ("!", outcome) => {
+                let outcome = Outcome::named(&outcome.replace(' ', "-")).unwrap();
+                self.session.proven(&mut self.io, &mut self.policies, outcome);
+                self.run();
+            }
             (_, message) => {
                 let bytes = text::encode(who == "F", message);
                 let mut rest = &bytes[..];
@@ -192,6 +203,10 @@ impl Stage {
             self.sent();
             match step {
                 Step::Wait => return,
+                Step::Prove(proof) => {
+                    self.log.push(format!("? {:?} behind {:X}", proof.xid, proof.lsn));
+                    return;
+                }
                 Step::Pause(ms) => self.log.push(format!("+ after {ms} ms")),
                 Step::End => {
                     self.log.push("- end".into());
@@ -253,6 +268,7 @@ fn replay(trace: &str, mut sizes: impl FnMut() -> usize) -> Vec<String> {
     let session = trace.lines().any(|line| line == "# pool mode: session");
     let mode = if session { PoolMode::Session } else { PoolMode::Transaction };
     let mut stage = Stage::new(mode);
+    stage.policies.proves = trace.lines().any(|line| line == "# proof");
     for line in trace.lines() {
         if line.starts_with(['F', 'b', '!']) {
             stage.happens(line, &mut sizes);

@@ -67,6 +67,7 @@ impl Scan<'_> {
         }
         found.kind = found.kind.max(kind);
         found.arms |= current.arms;
+        found.defers |= current.defers();
         found.add_boundary(current.boundary());
         if effect != Effect::None || !self.effects.is_empty() {
             self.add_effect(effect);

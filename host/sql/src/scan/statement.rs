@@ -1,10 +1,10 @@
 use howdah_decision::Kind;
 
 use super::level::Level;
-use crate::ROLLBACK;
 use crate::effect::PinReason;
 use crate::lex::{Lexer, Token, What};
 use crate::words::Word;
+use crate::{COMMIT, ROLLBACK};
 
 /// A statement while it is being scanned: what its keywords have said so far.
 pub(super) struct Current {
@@ -33,6 +33,8 @@ pub(super) struct Current {
     pub(super) atomic: u32,
     two_phase: bool,
     savepoint: bool,
+    /// COMMIT or ROLLBACK says more than that.
+    chains: bool,
     explained: Explained,
     copy_out: bool,
     /// A data-modifying query is part of it.
@@ -68,6 +70,7 @@ impl Current {
             atomic: 0,
             two_phase: false,
             savepoint: false,
+            chains: false,
             explained: Explained::No,
             copy_out: false,
             writes: false,
@@ -213,6 +216,9 @@ impl Current {
                 self.arms = true;
             }
             (Word::Rollback | Word::Abort, Word::To) => self.savepoint = true,
+            (Word::Commit | Word::End | Word::Rollback | Word::Abort, Word::And) => {
+                self.chains = true;
+            }
             _ => {}
         }
     }
@@ -248,6 +254,11 @@ impl Current {
         self.pin.filter(|reason| !planned || !reason.can_be_checked())
     }
 
+    /// See [`crate::Statement::defers`].
+    pub(super) fn defers(&self) -> bool {
+        self.volatile || matches!(self.verb, Word::Notify | Word::Call | Word::Do)
+    }
+
     /// Whether it is SAVEPOINT, RELEASE or ROLLBACK TO.
     pub(super) fn is_savepoint(&self) -> bool {
         self.savepoint && !self.two_phase
@@ -266,7 +277,9 @@ impl Current {
             _ if self.savepoint => 5,
             Word::Begin | Word::Start if self.read_only => 1,
             Word::Begin | Word::Start => 2,
-            Word::Commit | Word::End => 3,
+            Word::Commit | Word::End if self.chains => 7,
+            Word::Commit | Word::End => COMMIT,
+            Word::Rollback | Word::Abort if self.chains => 8,
             Word::Rollback | Word::Abort => ROLLBACK,
             _ => 0,
         }

@@ -170,6 +170,41 @@ fn rewrites_keep_their_shape() {
 }
 
 #[test]
+fn what_ends_a_transaction_is_known() {
+    for sql in ["COMMIT", "end work;", "/* a */ COMMIT TRANSACTION -- b"] {
+        assert!(look(sql).commits() && !look(sql).rolls_back(), "{sql}");
+    }
+    for sql in ["ROLLBACK", "abort work"] {
+        assert!(look(sql).rolls_back() && !look(sql).commits(), "{sql}");
+    }
+    for sql in [
+        "COMMIT AND CHAIN",
+        "ROLLBACK AND CHAIN",
+        "COMMIT PREPARED 'x'",
+        "PREPARE TRANSACTION 'x'",
+        "ROLLBACK TO a",
+        "RELEASE a",
+        "COMMIT; SELECT 1",
+        "SELECT 1; COMMIT",
+        "COMMIT; COMMIT",
+        "SELECT 'COMMIT'",
+    ] {
+        assert!(!look(sql).commits() && !look(sql).rolls_back(), "{sql}");
+    }
+    assert!(!same_shape(&look("COMMIT AND CHAIN"), &look("COMMIT")));
+    assert!(!same_shape(&look("COMMIT AND CHAIN"), &look("ROLLBACK AND CHAIN")));
+}
+
+/// What may have an effect at the end of its transaction although it writes nothing.
+#[test]
+fn what_may_notify_is_known() {
+    for sql in ["NOTIFY a", "SELECT pg_notify('a', 'b')", "CALL p()", "DO 'x'", "SELECT f()"] {
+        assert!(look(sql).defers, "{sql}");
+    }
+    assert!(!look("UPDATE t SET a = 1").defers);
+}
+
+#[test]
 fn tags_come_from_outer_comments() {
     let sql = b"/*app='web',route='%2Fa%20b'*/ SELECT /* app='inner' */ 1 /* action='x' */;";
     assert_eq!(tag(sql, "app").unwrap(), "web");
