@@ -21,6 +21,10 @@ pub struct Sample {
     pub lsn: u64,
     /// How long ago the last replayed transaction was committed; none on a primary.
     pub replay_age: Option<Duration>,
+    /// Where a primary's last recovery ended; none when it was started without one, and on a standby.
+    pub recovered: Option<u64>,
+    /// The first of a connection: the server may have been restarted since the sample before it.
+    pub first: bool,
 }
 
 /// Why a node did not answer.
@@ -124,7 +128,7 @@ impl Observer {
         }
         let how = result.as_ref().err().map(ToString::to_string);
         let state = match result {
-            Ok(sample) => answered(group, node, at, &sample),
+            Ok(sample) => following(answered(group, node, at, &sample), place, &sample),
             // The role of a node that is down is not known: it may come back as anything.
             Err(_) => NodeState::unknown(),
         };
@@ -252,7 +256,24 @@ fn answered(group: &mut Group, node: NodeId, asked: Instant, sample: &Sample) ->
         lsn: sample.lsn,
         lag: sample.replay_age,
         sampled: Some(asked),
+        system_identifier: sample.system_identifier,
         ..NodeState::unknown()
+    }
+}
+
+/// A node in the same life as when it was seen before, if it was: a standby never goes back to an older timeline, and a
+/// standby that has become the primary of the next one has left its own where its recovery ended.
+fn following(state: NodeState, before: &NodeState, sample: &Sample) -> NodeState {
+    match (before.role, state.role) {
+        _ if sample.first => state,
+        (Role::Replica, Role::Replica) => {
+            NodeState { timeline: state.timeline.max(before.timeline), ..state }
+        }
+        (Role::Replica, Role::Primary) if state.timeline == before.timeline + 1 => {
+            NodeState { forked: sample.recovered, ..state }
+        }
+        (Role::Primary, Role::Primary) => NodeState { forked: before.forked, ..state },
+        _ => state,
     }
 }
 

@@ -28,6 +28,8 @@ pub struct NodeState {
     pub role: Role,
     /// It answered the last probe.
     pub up: bool,
+    /// As in `pg_control_system()`, or 0. That of its cluster, unless it is refused.
+    pub system_identifier: u64,
     /// Its timeline, or 0.
     pub timeline: u32,
     /// WAL position: inserted on a primary, replayed on a standby.
@@ -40,6 +42,8 @@ pub struct NodeState {
     pub lag: Option<Duration>,
     /// When the sample behind this was asked for.
     pub sampled: Option<Instant>,
+    /// Of a primary that was seen to be promoted from the timeline before its own: where it left that.
+    pub forked: Option<u64>,
     /// Why it is not used although it answers.
     pub refused: Option<&'static str>,
     /// It has come and gone lately: no reads until it has been up for a while.
@@ -55,11 +59,13 @@ impl NodeState {
         NodeState {
             role: Role::Unknown,
             up: false,
+            system_identifier: 0,
             timeline: 0,
             lsn: 0,
             lag_bytes: None,
             lag: None,
             sampled: None,
+            forked: None,
             refused: None,
             resting: false,
             drained: false,

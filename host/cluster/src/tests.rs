@@ -22,12 +22,16 @@ fn observer() -> Observer {
 }
 
 fn primary(timeline: u32, lsn: u64) -> Result<Sample, Failure> {
-    Ok(Sample { in_recovery: false, timeline, system_identifier: 7, lsn, replay_age: None })
+    let (system_identifier, replay_age, recovered, first) = (7, None, Some(lsn), false);
+    let in_recovery = false;
+    Ok(Sample { in_recovery, timeline, system_identifier, lsn, replay_age, recovered, first })
 }
 
 fn replica(lsn: u64) -> Result<Sample, Failure> {
     let replay_age = Some(Duration::from_millis(900));
-    Ok(Sample { in_recovery: true, timeline: 1, system_identifier: 7, lsn, replay_age })
+    let (timeline, system_identifier, recovered, first) = (1, 7, None, false);
+    let in_recovery = true;
+    Ok(Sample { in_recovery, timeline, system_identifier, lsn, replay_age, recovered, first })
 }
 
 #[test]
@@ -56,6 +60,29 @@ fn of_two_primaries_the_higher_timeline_wins() {
     observer.observe(NodeId(0), now, Err(Failure::Silent));
     let back = observer.observe(NodeId(0), now, primary(1, 100));
     assert_eq!(back.primary(MAIN), Some(NodeId(1)));
+}
+
+/// Where a promoted standby left the old timeline is known when the same connection has seen both.
+#[test]
+fn a_promotion_is_followed_over_one_connection() {
+    let (mut observer, now) = (observer(), Instant::now());
+    let mut see = |sample| observer.observe(NodeId(1), now, sample).states[1].clone();
+    assert_eq!(see(replica(90)).forked, None);
+    assert_eq!(see(primary(2, 100)).forked, Some(100));
+    assert_eq!(see(primary(2, 150)).forked, Some(100));
+    // A standby whose receiver has gone tells of an older timeline that it was on.
+    let late = Sample { timeline: 3, ..replica(160).unwrap() };
+    assert_eq!(see(Ok(late)).timeline, 3);
+    assert_eq!(see(replica(170)).timeline, 3);
+    assert_eq!(see(primary(4, 180)).forked, Some(180));
+    // It was another life, or not seen at all.
+    see(replica(90));
+    assert_eq!(see(primary(3, 100)).forked, None);
+    for between in [Ok(Sample { first: true, ..primary(2, 100).unwrap() }), Err(Failure::Silent)] {
+        see(replica(90));
+        see(between);
+        assert_eq!(see(primary(2, 100)).forked, None);
+    }
 }
 
 #[test]
@@ -384,7 +411,7 @@ fn lag_is_what_the_primary_has_written_meanwhile() {
     let at = |ms: u64| begin + Duration::from_millis(ms);
     let standby = |timeline, lsn, age_ms| {
         let replay_age = Some(Duration::from_millis(age_ms));
-        Ok(Sample { in_recovery: true, timeline, system_identifier: 7, lsn, replay_age })
+        Ok(Sample { timeline, replay_age, ..replica(lsn).unwrap() })
     };
     let lag = |observer: &Observer| {
         let snapshot = observer.snapshot();

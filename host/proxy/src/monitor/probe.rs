@@ -18,7 +18,8 @@ const SAMPLE: &str = "SELECT r, (SELECT system_identifier FROM pg_catalog.pg_con
         (SELECT timeline_id FROM pg_catalog.pg_control_checkpoint())) \
       ELSE ('x' || pg_catalog.substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn()), 1, 8))::bit(32)::int END, \
     CASE WHEN r THEN pg_catalog.pg_last_wal_replay_lsn() ELSE pg_catalog.pg_current_wal_insert_lsn() END - '0/0'::pg_lsn, \
-    CASE WHEN r THEN (extract(epoch FROM pg_catalog.clock_timestamp() - pg_catalog.pg_last_xact_replay_timestamp()) * 1000)::bigint END \
+    CASE WHEN r THEN (extract(epoch FROM pg_catalog.clock_timestamp() - pg_catalog.pg_last_xact_replay_timestamp()) * 1000)::bigint END, \
+    CASE WHEN NOT r THEN pg_catalog.pg_last_wal_replay_lsn() - '0/0'::pg_lsn END \
     FROM (SELECT pg_catalog.pg_is_in_recovery() AS r) AS s";
 
 /// Time between two probes of a node whose cluster has no primary, or one in doubt: a promotion is seen within that.
@@ -92,7 +93,7 @@ impl Probe<'_> {
         let (target, login) = self.login;
         if let Some(client) = &mut self.client {
             match client.query(SAMPLE, deadline).await {
-                Ok(rows) => return parse(&rows),
+                Ok(rows) => return parse(&rows, false),
                 Err(QueryError::Timeout) => return Err(Failure::Silent),
                 Err(QueryError::Refused(report)) => return Err(unavailable(&report)),
                 // A backend that has ended is not a node that has: another connection tells.
@@ -102,7 +103,7 @@ impl Probe<'_> {
         let fresh = Client::connect(target, login, deadline, &self.monitor.keys).await;
         let client = self.client.insert(fresh.map_err(connect_failure)?);
         match client.query(SAMPLE, deadline).await {
-            Ok(rows) => parse(&rows),
+            Ok(rows) => parse(&rows, true),
             Err(QueryError::Timeout) => Err(Failure::Silent),
             Err(QueryError::Refused(report)) => Err(unavailable(&report)),
             Err(QueryError::Lost(why)) => Err(Failure::Unreachable(why)),
@@ -187,13 +188,15 @@ fn tell_failover(snapshot: &Snapshot, failover: &Failover) {
     );
 }
 
-fn parse(rows: &Rows) -> Result<Sample, Failure> {
+fn parse(rows: &Rows, first: bool) -> Result<Sample, Failure> {
     let senseless = || Failure::Unavailable("its answer to the probe makes no sense".into());
-    read(rows).ok_or_else(senseless)
+    read(rows, first).ok_or_else(senseless)
 }
 
-fn read(rows: &Rows) -> Option<Sample> {
-    let [recovery, identifier, timeline, lsn, age] = rows.first()?.as_slice() else { return None };
+fn read(rows: &Rows, first: bool) -> Option<Sample> {
+    let [recovery, identifier, timeline, lsn, age, recovered] = rows.first()?.as_slice() else {
+        return None;
+    };
     Some(Sample {
         in_recovery: recovery.as_deref()? == "t",
         system_identifier: identifier.as_deref()?.parse().ok()?,
@@ -203,6 +206,8 @@ fn read(rows: &Rows) -> Option<Sample> {
             .as_deref()
             .and_then(|ms| ms.parse::<i64>().ok())
             .map(|ms| Duration::from_millis(u64::try_from(ms).unwrap_or(0))),
+        recovered: recovered.as_deref().map(str::parse).transpose().ok()?,
+        first,
     })
 }
 
