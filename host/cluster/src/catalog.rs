@@ -123,6 +123,8 @@ pub struct Catalog {
     pins: HashMap<Box<str>, PinReason>,
     /// Some trigger, default or constraint reads what sequences have given to the session.
     writing_reads_sequences: bool,
+    /// Everybody may call the functions that are asked in front of a COMMIT.
+    pub proves: bool,
     /// Grows with every load; 0 before the first.
     pub epoch: u64,
 }

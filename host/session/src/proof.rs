@@ -91,8 +91,13 @@ impl Proof {
     /// From the row that [`QUERY`] gives; none from a standby.
     pub(crate) fn read(row: &[u8]) -> Option<Proof> {
         let row = DataRow::read(row).ok()?;
-        let mut values = row.values().map(|value| value.map(std::str::from_utf8).transpose());
-        let mut next = || values.next()?.ok();
+        let values = row.values().map(|value| value.map(std::str::from_utf8).transpose().ok());
+        Proof::of(values.map_while(|value| value))
+    }
+
+    /// The same, from its values.
+    pub fn of<'a>(mut values: impl Iterator<Item = Option<&'a str>>) -> Option<Proof> {
+        let mut next = || values.next();
         let (xid, at, file) = (next()?, next()??, next()??);
         let (recovered, started) = (next()?, next()??);
         Some(Proof {

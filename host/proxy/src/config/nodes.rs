@@ -30,6 +30,7 @@ pub(super) fn config(
         databases: vec![super::meaning::ANY.to_owned()],
         causal_reads: true,
         patroni: Vec::new(),
+        prove_commits: true,
         monitor: Monitor { user, password: None, database, interval, timeout },
     };
     Ok(Config {

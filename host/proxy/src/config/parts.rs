@@ -82,6 +82,8 @@ pub struct Cluster {
     pub causal_reads: bool,
     /// Where the REST API of Patroni is, if Patroni looks after the cluster.
     pub patroni: Vec<Target>,
+    /// Whether it is found out what became of a COMMIT whose answer was lost.
+    pub prove_commits: bool,
     /// How its nodes are watched.
     pub monitor: Monitor,
 }

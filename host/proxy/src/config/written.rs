@@ -122,6 +122,10 @@ section! {
         /// member. What it says of the leader is a hint which node to ask at once, and settles which of two primaries on
         /// one timeline counts; it is never believed against what a node says itself. TLS is not supported.
         patroni: Vec<PatroniUrl> = Vec::new();
+        /// When a server is lost between COMMIT and its answer, it is found out whether the transaction was committed, while
+        /// the client waits: see `failover.md`. It costs the server one small query in front of each COMMIT of a
+        /// transaction that may have written, and no round trip. False: the client gets 08007 (outcome unknown).
+        prove_commits: bool = true;
     }
 }
 

@@ -7,12 +7,13 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use howdah_cluster::catalog::{BODIES, FUNCTIONS, OPERATORS, USES, VIEWS};
 use howdah_cluster::{Catalog, ClusterId, NodeId, Snapshot};
+use howdah_session::proof;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::{self, Instant};
 
 use super::Monitor;
-use crate::upstream::{Client, KeyCache, Login, Target};
+use crate::upstream::{Client, KeyCache, Login, QueryError, Target};
 
 /// Catalogs are loaded again after this: DDL may have come past the proxy.
 const REFRESH: Duration = Duration::from_secs(60);
@@ -262,9 +263,10 @@ async fn load(
 ) -> Result<Catalog, Unloaded> {
     let snapshot = monitor.snapshot();
     let node = pick(&snapshot, cluster).ok_or(Unloaded::NoNode)?;
-    let Some((_, (target, login))) = monitor.login(node) else { return Err(Unloaded::NoNode) };
-    let login = Login { database: database.to_owned(), ..login.clone() };
-    fetch(target, &login, &monitor.keys, number).await.map_err(Unloaded::Failed)
+    let Some((target, login)) = monitor.login_to(node, database) else {
+        return Err(Unloaded::NoNode);
+    };
+    fetch(&target, &login, &monitor.keys, number).await.map_err(Unloaded::Failed)
 }
 
 /// Loads the catalog of the database that a login leads to.
@@ -285,6 +287,7 @@ pub async fn fetch(
     for sql in [FUNCTIONS, VIEWS, OPERATORS, BODIES, USES] {
         rows.push(client.query(sql, deadline).await.map_err(|error| failed(&error))?);
     }
+    let proves = may_prove(&mut client, deadline).await.map_err(|error| failed(&error))?;
     let mut tables = rows.into_iter().map(|rows| {
         rows.into_iter()
             .map(|row| row.into_iter().map(Option::unwrap_or_default).collect::<Vec<_>>())
@@ -301,7 +304,21 @@ pub async fn fetch(
     let (bodies, uses) = (tables.next(), tables.next());
     let bodies = bodies.into_iter().flatten().filter_map(pair);
     let uses = uses.into_iter().flatten().filter_map(pair);
-    Ok(Catalog::new(number, functions, views, operators).with_bodies(bodies, uses))
+    let mut catalog = Catalog::new(number, functions, views, operators).with_bodies(bodies, uses);
+    catalog.proves = proves;
+    Ok(catalog)
+}
+
+/// Whether everybody may call the functions that are asked in front of a COMMIT. PostgreSQL has them from version 13 on.
+async fn may_prove(client: &mut Client, deadline: Instant) -> Result<bool, QueryError> {
+    let functions = proof::FUNCTIONS.map(|function| format!("('{function}')")).join(", ");
+    let sql = format!(
+        "SELECT pg_catalog.has_schema_privilege('public', 'pg_catalog', 'USAGE') \
+            AND pg_catalog.bool_and(coalesce(pg_catalog.has_function_privilege('public', \
+                pg_catalog.to_regprocedure(f), 'EXECUTE'), false)) FROM (VALUES {functions}) AS v (f)"
+    );
+    let rows = client.query(&sql, deadline).await?;
+    Ok(rows.first().and_then(|row| row.first()?.as_deref()) == Some("t"))
 }
 
 /// The primary, else any node that is up.

@@ -159,6 +159,12 @@ impl Monitor {
         all.into_iter().nth(usize::from(node.0))
     }
 
+    /// How to reach a node, in this database.
+    pub(crate) fn login_to(&self, node: NodeId, database: &str) -> Option<(Target, Login)> {
+        let (_, (target, login)) = self.login(node)?;
+        Some((target.clone(), Login { database: database.to_owned(), ..login.clone() }))
+    }
+
     /// Probes nodes and loads catalogs, for ever.
     pub async fn run(self: Arc<Monitor>) {
         let nodes = self.snapshot().specs.len();

@@ -12,7 +12,7 @@ use howdah_cluster::{ClusterId, Evidence};
 use howdah_decision::{Admission, Client, Decision, PoolMode, SessionDecision, Target};
 use howdah_policy::{Answer, Who};
 use howdah_pool::Patience;
-use howdah_session::{Buffers, Disposition, Guide as _, Session, Settings, Step, Value};
+use howdah_session::{Buffers, Disposition, Guide as _, Proof, Session, Settings, Step, Value};
 use howdah_sql::{OWN, Own, OwnVerb};
 use howdah_wire::Version;
 use howdah_wire::backend::{BackendKeyData, ErrorReport, ReadyForQuery, TransactionStatus};
@@ -26,6 +26,7 @@ use super::explain::Explaining;
 use super::greeting::greeting;
 use super::guide::{Database, SessionGuide};
 use super::lease::Lessee;
+use super::prove::{Loss, prove};
 use super::replication;
 use super::server::Leased;
 use super::{Ctx, Message, Shared};
@@ -135,6 +136,8 @@ struct Guest {
     io: Buffers,
     place: Place,
     waker: usize,
+    /// The server that went away last.
+    lost: Option<Loss>,
 }
 
 /// A client whom the policies have let in.
@@ -323,6 +326,7 @@ impl Guest {
             io,
             place,
             waker,
+            lost: None,
         })
     }
 
@@ -354,10 +358,18 @@ impl Guest {
                         () = gone(client) => return "connection closed before another attempt",
                     }
                 }
+                Step::Prove(proof) => {
+                    if !self.prove(client, &proof).await {
+                        return "connection closed before its commit was proven";
+                    }
+                }
                 Step::Release(disposition) => {
                     self.place.uses(None);
                     self.guide.node = None;
                     if let Some(mut leased) = self.leased.take() {
+                        if disposition == Disposition::Close {
+                            self.lost = Some(Loss::of(leased.node()));
+                        }
                         self.note_write(&mut leased);
                         give_back(leased, disposition);
                     }
@@ -439,6 +451,18 @@ impl Guest {
         true
     }
 
+    /// Finds out what became of a commit. False: the client has gone meanwhile.
+    async fn prove(&mut self, client: &mut Stream, proof: &Proof) -> bool {
+        let Some(lost) = &self.lost else { return false };
+        let outcome = tokio::select! {
+            outcome = prove(&self.lessee, proof, lost) => outcome,
+            () = gone(client) => return false,
+        };
+        self.ctx.counters().proven(outcome);
+        self.session.proven(&mut self.io, &mut self.guide, outcome);
+        true
+    }
+
     /// Where the batch goes: as was decided, or as is wished now that it has failed somewhere.
     fn destination(&mut self) -> Decision {
         let decision = self.session.decision();
@@ -466,6 +490,7 @@ impl Guest {
         self.place.uses(None);
         if let Some(mut leased) = self.leased.take() {
             self.note_write(&mut leased);
+            self.lost = Some(Loss::of(leased.node()));
             self.ctx.shared.monitor.hint(leased.node(), Evidence::SessionLost);
         }
         self.session.server_lost(&mut self.io, &mut self.guide);

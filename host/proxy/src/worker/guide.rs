@@ -300,6 +300,16 @@ impl Guide for SessionGuide {
         self.ctx.policies.retry(&self.chain, &question, failure, &at)
     }
 
+    /// The catalog is of the session's own cluster; a policy may have sent it to another one.
+    fn proves(&self) -> bool {
+        let Database { cluster, schema, .. } = &*self.database;
+        let snapshot = self.ctx.shared.monitor.snapshot();
+        let spec = self.node.and_then(|node| snapshot.spec(node));
+        schema.catalog.load().proves
+            && self.ctx.shared.proves(*cluster)
+            && spec.is_some_and(|spec| spec.cluster == *cluster)
+    }
+
     fn observes(&self) -> bool {
         self.chain.observes(self.interest)
     }

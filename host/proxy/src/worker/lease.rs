@@ -189,7 +189,7 @@ impl Lessee {
         login.map(|login| login.user)
     }
 
-    fn longest_wait(&self, settings: &PoolConfig) -> Duration {
+    pub(super) fn longest_wait(&self, settings: &PoolConfig) -> Duration {
         self.patience.at_most.unwrap_or(settings.wait_timeout)
     }
 

@@ -14,6 +14,7 @@ mod greeting;
 mod guide;
 mod held;
 mod lease;
+mod prove;
 mod replication;
 mod server;
 mod shared;
@@ -29,7 +30,7 @@ use std::time::Duration;
 
 use howdah_cluster::{Balancer, NodeId};
 use slab::Slab;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::{LocalSet, spawn_local};
 
 pub use shared::{Counters, Shared};
@@ -69,6 +70,8 @@ pub(crate) struct Ctx {
     pub(crate) databases: RefCell<HashMap<(u16, String), Rc<guide::Database>>>,
     pub(crate) greetings: RefCell<HashMap<greeting::Key, Rc<greeting::Greeting>>>,
     pub(crate) draining: Cell<bool>,
+    /// How many sessions may ask at once what became of their commits.
+    pub(crate) proving: Semaphore,
     /// Sessions, to be woken when the worker drains, or nodes are lost.
     pub(crate) wakers: RefCell<Slab<Option<Waker>>>,
 }
@@ -130,6 +133,7 @@ pub fn run(index: usize, shared: Arc<Shared>, inbox: mpsc::UnboundedReceiver<Mes
         databases: RefCell::default(),
         greetings: RefCell::default(),
         draining: Cell::new(false),
+        proving: Semaphore::new(prove::MAX_AT_ONCE),
         wakers: RefCell::default(),
         shared,
     });

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
 use howdah_cluster::{ClusterId, NodeId};
+use howdah_decision::Outcome;
 use howdah_policy::Registry;
 use howdah_pool::{Limits, Pool};
 use parking_lot::Mutex;
@@ -65,6 +66,8 @@ pub struct Counters {
     pub(crate) others: Vec<AtomicU64>,
     /// Errors of the proxy's own.
     pub(crate) refused: AtomicU64,
+    /// Commits whose answer was lost, by what is proven of them.
+    proven: [AtomicU64; 3],
 }
 
 impl Counters {
@@ -77,6 +80,10 @@ impl Counters {
     /// Connected clients.
     pub fn clients(&self) -> usize {
         self.clients.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn proven(&self, outcome: Outcome) {
+        self.proven[outcome as usize].fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn batch(&self, node: NodeId, reads: bool) {
@@ -134,6 +141,11 @@ impl Shared {
         (sum(|c| &c.reads), sum(|c| &c.others))
     }
 
+    /// Commits whose answer was lost, and of which this was proven.
+    pub fn proven(&self, outcome: Outcome) -> u64 {
+        self.counters.iter().map(|c| c.proven[outcome as usize].load(Ordering::Relaxed)).sum()
+    }
+
     /// Gives a connection to the worker with the fewest.
     pub(crate) fn hand_out(&self, stream: Detached, peer: Option<IpAddr>) {
         let loads = self.counters.iter().zip(&self.workers);
@@ -152,6 +164,12 @@ impl Shared {
         let config = self.config.load();
         let cluster = config.clusters.get(usize::from(cluster.0));
         cluster.is_some_and(|cluster| cluster.causal_reads && cluster.nodes.len() > 1)
+    }
+
+    /// Whether it is found out what became of commits in a cluster.
+    pub(crate) fn proves(&self, cluster: ClusterId) -> bool {
+        let config = self.config.load();
+        config.clusters.get(usize::from(cluster.0)).is_some_and(|cluster| cluster.prove_commits)
     }
 
     /// The pool for a key, made when it is first wanted.

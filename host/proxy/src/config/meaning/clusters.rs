@@ -53,6 +53,7 @@ impl Step<'_> {
                 databases: databases.into_iter().map(|database| database.value).collect(),
                 causal_reads: cluster.causal_reads,
                 patroni: cluster.patroni.into_iter().map(|PatroniUrl(target)| target).collect(),
+                prove_commits: cluster.prove_commits,
                 monitor: self.monitor(name.at, monitor),
                 name: name.value,
             });
