@@ -130,14 +130,19 @@ impl Server {
         self.child.is_some()
     }
 
-    /// Ends it as a crash would: SIGKILL to all its processes.
+    /// Ends it as a crash would: SIGKILL to all its processes. Returns when none is left, so that it can be started again.
     pub fn kill(&mut self) {
         let Some(mut child) = self.child.take() else { return };
-        for pid in family(child.id()) {
-            // It may have ended by itself.
-            let _ = kill_process(pid, Signal::KILL);
+        // It shall not have more children meanwhile. Any of them may have ended by itself.
+        let _ = signal(child.id(), Signal::STOP);
+        let family = family(child.id());
+        for pid in &family {
+            let _ = kill_process(*pid, Signal::KILL);
         }
         let _ = child.wait();
+        while family.iter().any(|pid| runs(*pid)) {
+            std::thread::sleep(PAUSE);
+        }
         let _ = std::fs::remove_file(self.data.join("postmaster.pid"));
     }
 
@@ -211,6 +216,14 @@ fn signal(pid: u32, signal: Signal) -> Result<()> {
     let pid =
         i32::try_from(pid).ok().and_then(Pid::from_raw).context("an impossible process id")?;
     Ok(kill_process(pid, signal)?)
+}
+
+/// Whether a process has not ended. One that nobody has waited for yet has.
+fn runs(pid: Pid) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
+    stat.is_ok_and(|stat| {
+        !stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z'))
+    })
 }
 
 /// A process and its children.

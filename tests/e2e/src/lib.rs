@@ -4,6 +4,7 @@
 pub mod house;
 pub mod languages;
 mod raw;
+pub mod relay;
 pub mod tls;
 
 use std::path::{Path, PathBuf};

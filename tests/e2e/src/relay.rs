@@ -1,0 +1,199 @@
+//! A relay between the proxy and a server, which loses what it is told to.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, Mutex};
+
+use howdah_wire::backend;
+
+/// What is lost of the next COMMIT, after which the proxy's connection is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Lose {
+    /// Nothing.
+    Nothing,
+    /// Its answer.
+    Answer,
+    /// COMMIT itself. The server's connection stays open until [`Relay::let_go`].
+    Commit,
+}
+
+impl Lose {
+    fn from(code: u8) -> Lose {
+        [Lose::Nothing, Lose::Answer, Lose::Commit][usize::from(code)]
+    }
+}
+
+#[derive(Debug, Default)]
+struct State {
+    lose: AtomicU8,
+    /// Once something has been lost nobody gets through any more.
+    blocks: AtomicBool,
+    blocked: AtomicBool,
+    lost: AtomicBool,
+    /// All connections to the proxy, and those to the server that outlast them.
+    clients: Mutex<Vec<TcpStream>>,
+    kept: Mutex<Vec<TcpStream>>,
+}
+
+/// A relay in front of a server on 127.0.0.1.
+#[derive(Debug)]
+pub struct Relay {
+    /// Where it listens.
+    pub port: u16,
+    state: Arc<State>,
+}
+
+impl Relay {
+    /// Starts one. It ends with the process.
+    pub fn start(server: u16) -> Relay {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let relay = Relay {
+            port: listener.local_addr().unwrap().port(),
+            state: Arc::new(State::default()),
+        };
+        let state = Arc::clone(&relay.state);
+        std::thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                serve(&state, client, server);
+            }
+        });
+        relay
+    }
+
+    /// What is lost next. With `and_block` the server is out of reach from then on.
+    pub fn lose(&self, what: Lose, and_block: bool) {
+        self.state.lost.store(false, Ordering::SeqCst);
+        self.state.blocks.store(and_block, Ordering::SeqCst);
+        self.state.lose.store(what as u8, Ordering::SeqCst);
+    }
+
+    /// Whether it has been lost.
+    pub fn has_lost(&self) -> bool {
+        self.state.lost.load(Ordering::SeqCst)
+    }
+
+    /// Closes the connections to the server that were kept.
+    pub fn let_go(&self) {
+        for server in self.state.kept.lock().unwrap().drain(..) {
+            // It may have gone by itself.
+            let _ = server.shutdown(Shutdown::Both);
+        }
+    }
+
+    /// Lets everybody through again.
+    pub fn unblock(&self) {
+        self.state.blocked.store(false, Ordering::SeqCst);
+    }
+}
+
+/// One connection of the proxy.
+struct Link {
+    state: Arc<State>,
+    client: TcpStream,
+    server: TcpStream,
+    lose: AtomicU8,
+    /// The proxy has asked something in front of its COMMIT.
+    asked: AtomicBool,
+}
+
+fn serve(state: &Arc<State>, client: TcpStream, server: u16) {
+    if state.blocked.load(Ordering::SeqCst) {
+        return;
+    }
+    let Ok(server) = TcpStream::connect(("127.0.0.1", server)) else { return };
+    state.clients.lock().unwrap().push(client.try_clone().unwrap());
+    let (lose, asked) = (AtomicU8::new(Lose::Nothing as u8), AtomicBool::new(false));
+    let link = Arc::new(Link { state: Arc::clone(state), client, server, lose, asked });
+    let other = Arc::clone(&link);
+    std::thread::spawn(move || link.up());
+    std::thread::spawn(move || other.down());
+}
+
+impl Link {
+    /// From the proxy to the server.
+    fn up(&self) {
+        let (mut tagged, mut dropping) = (false, false);
+        while let Some(message) = message(&self.client, tagged) {
+            tagged = true;
+            let asks = has(&message, "pg_current_xact_id_if_assigned()");
+            let commits = has(&message, "COMMIT\0");
+            if asks || commits {
+                self.asked.fetch_or(asks, Ordering::SeqCst);
+                let next = self.state.lose.swap(Lose::Nothing as u8, Ordering::SeqCst);
+                self.lose.fetch_or(next, Ordering::SeqCst);
+            }
+            if commits && self.lose() == Lose::Commit {
+                dropping = true;
+                self.state.kept.lock().unwrap().push(self.server.try_clone().unwrap());
+                if !self.asked.load(Ordering::SeqCst) {
+                    self.cut();
+                }
+            }
+            if !dropping && (&self.server).write_all(&message).is_err() {
+                break;
+            }
+        }
+        if !dropping {
+            let _ = self.server.shutdown(Shutdown::Both);
+        }
+    }
+
+    /// From the server to the proxy.
+    fn down(&self) {
+        let mut passed = false;
+        while let Some(message) = message(&self.server, true) {
+            let ready = message[0] == backend::tag::READY_FOR_QUERY;
+            let due = passed || !self.asked.load(Ordering::SeqCst);
+            match self.lose() {
+                Lose::Answer if due && ready => break,
+                Lose::Answer if due => continue,
+                _ => {}
+            }
+            if (&self.client).write_all(&message).is_err() {
+                return;
+            }
+            passed |= ready && self.lose() != Lose::Nothing;
+            if passed && self.lose() == Lose::Commit {
+                break;
+            }
+        }
+        self.cut();
+    }
+
+    fn lose(&self) -> Lose {
+        Lose::from(self.lose.load(Ordering::SeqCst))
+    }
+
+    fn cut(&self) {
+        let mut clients = self.state.clients.lock().unwrap();
+        // They may have gone by themselves.
+        let _ = self.client.shutdown(Shutdown::Both);
+        if self.lose() == Lose::Nothing {
+            return;
+        }
+        if self.state.blocks.load(Ordering::SeqCst) {
+            self.state.blocked.store(true, Ordering::SeqCst);
+            for client in clients.drain(..) {
+                let _ = client.shutdown(Shutdown::Both);
+            }
+        }
+        self.state.lost.store(true, Ordering::SeqCst);
+    }
+}
+
+/// The next message; the first one of a client has no tag. None at the end.
+fn message(mut from: &TcpStream, tagged: bool) -> Option<Vec<u8>> {
+    let tag = usize::from(tagged);
+    let mut bytes = vec![0; tag + 4];
+    from.read_exact(&mut bytes).ok()?;
+    let len = u32::from_be_bytes(bytes[tag..].try_into().ok()?) as usize;
+    bytes.resize(tag + len, 0);
+    from.read_exact(&mut bytes[tag + 4..]).ok()?;
+    Some(bytes)
+}
+
+fn has(message: &[u8], text: &str) -> bool {
+    message.windows(text.len()).any(|window| window == text.as_bytes())
+}
