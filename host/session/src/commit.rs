@@ -3,12 +3,14 @@
 
 use howdah_decision::{Decision, Kind, Outcome};
 use howdah_sql::Statement;
-use howdah_wire::backend::{CommandComplete, ErrorReport, TransactionStatus};
+use howdah_wire::backend::{CommandComplete, ErrorReport, TransactionStatus, tag};
 use howdah_wire::frontend::Query;
 
 use crate::batch::may_draw;
 use crate::expect::{Expect, Reply};
-use crate::local::{BIND_COMPLETE, CLOSE_COMPLETE, NO_DATA, NO_PARAMETERS, PARSE_COMPLETE};
+use crate::local::{
+    BIND_COMPLETE, CLOSE_COMPLETE, NO_DATA, NO_PARAMETERS, PARSE_COMPLETE, next_frame,
+};
 use crate::proof::QUERY;
 use crate::session::{Phase, Session};
 use crate::{Buffers, Guide, Proof, ServerState};
@@ -130,6 +132,22 @@ impl<A: AsRef<Decision>> Session<A> {
         server.unnamed = None;
         self.ending.proof = Asked::No;
         self.pending.push_back(Expect::Proof);
+    }
+
+    /// The answer to the question may have come before the server had gone.
+    pub(crate) fn hear_proof(&mut self, io: &Buffers) {
+        let next = self.pending.iter().find(|expect| expect.local().is_none());
+        if !matches!(next, Some(Expect::Proof)) {
+            return;
+        }
+        let mut rest = &io.server_in[..];
+        while let Some((tag, body)) = next_frame(&mut rest) {
+            match tag {
+                tag::DATA_ROW => self.ending.answered(body),
+                tag::READY_FOR_QUERY => return,
+                _ => {}
+            }
+        }
     }
 
     /// The server has gone: true when what became of the transaction is known, or will be ([`Session::proven`]).

@@ -291,7 +291,7 @@ fn execute(out: &mut BytesMut, produce: &Produce<'_>) {
 }
 
 /// Takes the first frame off a run of whole frames.
-fn next_frame<'a>(rest: &mut &'a [u8]) -> Option<(u8, &'a [u8])> {
+pub(crate) fn next_frame<'a>(rest: &mut &'a [u8]) -> Option<(u8, &'a [u8])> {
     let head = frame::peek(rest, usize::MAX).ok()??;
     let (first, others) = rest.split_at_checked(head.len)?;
     *rest = others;

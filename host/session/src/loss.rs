@@ -9,9 +9,11 @@ use crate::session::{Phase, Session};
 use crate::{Buffers, Guide};
 
 impl<A: AsRef<Decision>> Session<A> {
-    /// The leased server's connection has ended. Call without the server, then `advance` without it.
+    /// The leased server's connection has ended, or is given up; what has been read from it is of no use but for one thing
+    /// ([`Session::hear_proof`]). Call without the server, then `advance` without it.
     pub fn server_lost<G: Guide<Answer = A>>(&mut self, io: &mut Buffers, guide: &mut G) {
         self.tally_from(io);
+        self.hear_proof(io);
         io.server_in.clear();
         io.server_out.clear();
         let report = self.last_words.take();

@@ -47,6 +47,8 @@ struct Policy {
     observes: bool,
     begun: usize,
     seen: Vec<String>,
+    /// Servers may be asked in front of COMMIT.
+    proves: bool,
     /// `howdah.explain` is on.
     explains: bool,
 }
@@ -119,6 +121,10 @@ impl Guide for Policy {
     fn retry(&mut self, text: &[u8], _: &Statement, _: Facts, failure: &Failure) -> Retry {
         self.failures.push((String::from_utf8_lossy(text).into_owned(), *failure));
         self.retry.unwrap_or_default()
+    }
+
+    fn proves(&self) -> bool {
+        self.proves
     }
 
     fn observes(&self) -> bool {

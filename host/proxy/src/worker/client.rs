@@ -490,6 +490,9 @@ impl Guest {
         self.place.uses(None);
         if let Some(mut leased) = self.leased.take() {
             self.note_write(&mut leased);
+            if let Some(conn) = leased.conn() {
+                exchange::read_rest(&self.ctx, &mut conn.stream, &mut self.io.server_in);
+            }
             self.lost = Some(Loss::of(leased.node()));
             self.ctx.shared.monitor.hint(leased.node(), Evidence::SessionLost);
         }

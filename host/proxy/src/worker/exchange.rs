@@ -68,6 +68,13 @@ pub(crate) fn poll(
     news
 }
 
+/// Reads what a server has said that is given up.
+pub(crate) fn read_rest(ctx: &Ctx, server: &mut Stream, buffer: &mut BytesMut) {
+    let mut cx = Context::from_waker(std::task::Waker::noop());
+    // It may have ended.
+    let _ = read(ctx, server, buffer, &mut cx);
+}
+
 /// Reads once. A buffer is taken only when there is something to read.
 fn read(
     ctx: &Ctx,

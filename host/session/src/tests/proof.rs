@@ -3,6 +3,7 @@
 
 use howdah_decision::Outcome::{Committed, NotCommitted, Unknown};
 
+use super::*;
 use crate::proof::{Judgement, Life, Proof, Status, Survivor, lsn};
 
 fn life(timeline: u32, recovered: Option<u64>, started: &str) -> Life {
@@ -110,4 +111,34 @@ fn positions_are_read_as_they_are_written() {
     for nonsense in ["", "1", "/1", "1/", "G/1", "100000000/0", "1/2/3"] {
         assert_eq!(lsn(nonsense), None, "{nonsense}");
     }
+}
+
+/// A server is given up while what it has said is still unread: that counts only as far as it identifies the transaction.
+#[test]
+fn an_answer_that_came_before_the_loss_counts() {
+    let (mut bench, mut primary) = (Bench::new(), server(false));
+    bench.guide.proves = true;
+    for sql in ["BEGIN", "INSERT INTO t VALUES (1)"] {
+        bench.query(sql);
+        while bench.step(Some(&mut primary)) == Step::Lease {}
+        bench.completed(TransactionStatus::InTransaction);
+        bench.step(Some(&mut primary));
+    }
+    bench.query("COMMIT");
+    bench.step(Some(&mut primary));
+    assert_eq!(bench.sent_up(), b"QQQQ");
+    bench.sent_down();
+    let row = ["9", "0/A", "000000020000000000000001", "0/5", "20260101"];
+    let values = row.iter().map(|value| Some(value.as_bytes()));
+    backend::DataRow::write(values, &mut bench.io.server_in);
+    bench.completed(TransactionStatus::InTransaction);
+    bench.completed(TransactionStatus::Idle);
+    bench.session.server_lost(&mut bench.io, &mut bench.guide);
+    let life = life(2, Some(5), "20260101");
+    let expected = Proof { xid: Some(9), lsn: 10, life };
+    assert_eq!(bench.step(None), Step::Prove(Box::new(expected)));
+    assert_eq!(bench.sent_down(), b"");
+    bench.session.proven(&mut bench.io, &mut bench.guide, Committed);
+    assert_eq!(bench.sent_down(), b"CZ");
+    assert!(bench.session.is_idle());
 }
