@@ -43,6 +43,7 @@ fn shared(registry: &Arc<Registry>) -> Arc<Shared> {
         logins: Vec::new(),
         interval: Duration::from_secs(1),
         timeout: Duration::from_secs(1),
+        patroni: Vec::new(),
     };
     let monitor = Monitor::new(vec![watch], specs, Arc::default());
     let peers = Peers::find(&[], &[]).unwrap();
