@@ -11,6 +11,29 @@ pub struct Token {
     pub lsn: u64,
 }
 
+impl std::fmt::Display for Token {
+    /// As in the name of a WAL file and in `pg_lsn`: `00000001:0/3000090`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (high, low) = (self.lsn >> 32, self.lsn & u64::from(u32::MAX));
+        write!(f, "{:08X}:{high:X}/{low:X}", self.timeline)
+    }
+}
+
+impl std::str::FromStr for Token {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Token, ()> {
+        let (timeline, lsn) = text.split_once(':').ok_or(())?;
+        let (high, low) = lsn.split_once('/').ok_or(())?;
+        let number = |digits: &str| match digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            true => u32::from_str_radix(digits, 16).map_err(|_| ()),
+            false => Err(()),
+        };
+        let lsn = u64::from(number(high)?) << 32 | u64::from(number(low)?);
+        Ok(Token { timeline: number(timeline)?, lsn })
+    }
+}
+
 /// What a node must have seen for a session to read from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MustHaveSeen {
@@ -35,7 +58,7 @@ impl MustHaveSeen {
     }
 }
 
-/// What a session's reads must see of its own writes.
+/// What a session's reads must see: its own writes, and what it was told to follow.
 #[derive(Debug, Default)]
 pub struct Causality {
     written: Option<Written>,
@@ -53,6 +76,19 @@ impl Causality {
     /// A write has been answered, or may have taken effect.
     pub fn wrote(&mut self, at: Instant) {
         self.written = Some(Written { at, token: None });
+    }
+
+    /// Another session has come to this point, and what it saw shall be seen here too.
+    pub fn follow(&mut self, token: Token, at: Instant) {
+        let token = match self.written.as_ref().map(|written| written.token) {
+            None => Some(token),
+            Some(Some(own)) if own.timeline == token.timeline => {
+                Some(Token { lsn: own.lsn.max(token.lsn), ..token })
+            }
+            // Only a sample that is still to come is behind both.
+            Some(_) => None,
+        };
+        self.written = Some(Written { at, token });
     }
 
     /// What a node must have seen. A sample of the primary that was asked for after the write is not before it; until there

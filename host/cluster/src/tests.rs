@@ -515,3 +515,36 @@ fn orders_of_operators_outlast_probes() {
     assert_eq!(reads(&snapshot, &demands), Pick::Node(NodeId(2)));
     assert_eq!(reads(&observer.drain(NodeId(2), true), &demands), Pick::Wait);
 }
+
+#[test]
+fn a_session_follows_another_one_by_its_token() {
+    let (mut observer, began) = (observer(), Instant::now());
+    let at = |ms| began + Duration::from_millis(ms);
+    let token = |timeline, lsn| Token { timeline, lsn };
+    let all = |timeline, lsn| MustHaveSeen::All(token(timeline, lsn));
+    let snapshot = observer.observe(NodeId(0), at(1), primary(1, 100));
+    let mut session = Causality::default();
+    session.follow(token(1, 70), at(2));
+    assert_eq!(session.demand(&snapshot, MAIN), all(1, 70));
+    session.follow(token(1, 60), at(3));
+    assert_eq!(session.demand(&snapshot, MAIN), all(1, 70), "it never goes back");
+    session.wrote(at(4));
+    session.follow(token(1, 90), at(5));
+    assert_eq!(session.demand(&snapshot, MAIN), MustHaveSeen::Everything);
+    let snapshot = observer.observe(NodeId(0), at(6), primary(1, 110));
+    assert_eq!(session.demand(&snapshot, MAIN), all(1, 110));
+    session.follow(token(2, 50), at(7));
+    assert_eq!(session.demand(&snapshot, MAIN), MustHaveSeen::Everything, "another timeline");
+}
+
+#[test]
+fn a_token_is_written_as_it_is_read() {
+    let token = Token { timeline: 26, lsn: 0xAB_0300_0090 };
+    assert_eq!(token.to_string(), "0000001A:AB/3000090");
+    assert_eq!("0000001A:AB/3000090".parse(), Ok(token));
+    for bad in
+        ["", "1", "1:", "1:/", "1:0", "1:+1/0", "1:0/1/2", "1:0/100000000", "x:0/0", "-1:0/0"]
+    {
+        assert_eq!(bad.parse::<Token>(), Err(()), "{bad}");
+    }
+}

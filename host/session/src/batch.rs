@@ -13,7 +13,7 @@ use howdah_wire::frame::{self, Head};
 use howdah_wire::frontend::{Bind, Close, Describe, Parse, Query, Target, tag};
 
 use crate::limits::{MAX_BATCH, MAX_CLIENT_STATEMENTS, MAX_STATEMENT};
-use crate::own::OwnBatch;
+use crate::own::{OwnBatch, asked_of_servers};
 use crate::prepared::Named;
 use crate::session::{Fault, Phase, Session};
 use crate::{Buffers, Guide, Prepared};
@@ -507,6 +507,9 @@ impl<A: AsRef<Decision>> Session<A> {
         guide: &mut G,
     ) -> Result<(Rc<Statement>, Option<Box<str>>), Refused> {
         let statement = guide.scan(text);
+        if let Some(sql) = asked_of_servers(&statement) {
+            return Ok((guide.scan(sql.as_bytes()), Some(sql.into())));
+        }
         if statement.own().is_some() {
             return Ok((statement, None));
         }
@@ -531,6 +534,9 @@ impl<A: AsRef<Decision>> Session<A> {
             ));
         }
         let prepared = guide.prepare(parse.query, parse.types);
+        if let Some(sql) = asked_of_servers(&prepared.statement) {
+            return Ok(guide.prepare(sql.as_bytes(), parse.types));
+        }
         if prepared.statement.own().is_some() {
             return Ok(prepared);
         }

@@ -14,6 +14,19 @@ use crate::{Buffers, Explained, Guide, Pin, Told};
 /// Shows why the session stays on its server; empty when it does not.
 const PIN: &str = "pin";
 
+/// Shows to which point in the cluster's history what the session has written and seen belongs, for another session to
+/// follow it. The primary is asked: what it has inserted now is not before any of it.
+const TOKEN: &str = "causal_token";
+const TOKEN_SQL: &str = "SELECT pg_catalog.substr(pg_catalog.pg_walfile_name(lsn), 1, 8) \
+    OPERATOR(pg_catalog.||) ':' OPERATOR(pg_catalog.||) lsn::pg_catalog.text AS \"howdah.causal_token\" \
+    FROM pg_catalog.pg_current_wal_insert_lsn() AS lsn";
+
+/// The text that a server is asked for the value of such a setting.
+pub(crate) fn asked_of_servers(statement: &Statement) -> Option<&'static str> {
+    let own = statement.own().filter(|_| statement.statements == 1)?;
+    (&*own.name == TOKEN && own.verb == OwnVerb::Show).then_some(TOKEN_SQL)
+}
+
 /// What a batch has to do with settings of the proxy itself.
 #[derive(Default, PartialEq, Eq)]
 pub(crate) enum OwnBatch {

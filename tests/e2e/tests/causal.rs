@@ -1,7 +1,7 @@
 //! Sessions see their own writes, wherever they read.
 #![allow(clippy::unwrap_used)]
 
-use howdah_e2e::{Running, cluster, connect, on_replica, value};
+use howdah_e2e::{Running, cluster, connect, on_replica, try_connect, try_value, value};
 use howdah_pgcluster::Auth;
 
 const COUNT: &str = "SELECT count(*) FROM seen";
@@ -77,4 +77,48 @@ async fn every_kind_of_write_is_seen() {
     }
     until_on_replica(&client).await;
     assert_eq!(value(&client, COUNT).await, written.to_string());
+}
+
+/// One session hands on what it has seen, in either protocol, also where sessions see their own writes only if they ask.
+#[tokio::test]
+async fn another_session_sees_what_it_was_told_of() {
+    let cluster = cluster(1, Auth::Trust);
+    cluster.primary().query("postgres", "CREATE TABLE seen (n int)").unwrap();
+    cluster.wait_replayed().unwrap();
+    for more in ["", "causal_reads = false"] {
+        let proxy = Running::start_with(&cluster.nodes(), "", more);
+        proxy.wait_up(2).wait_split().await;
+        cluster.primary().query("postgres", "TRUNCATE seen").unwrap();
+        cluster.wait_replayed().unwrap();
+        let (writer, reader) =
+            (connect(proxy.port, "postgres").await, connect(proxy.port, "postgres").await);
+        until_on_replica(&reader).await;
+        cluster.replicas()[0].query("postgres", "SELECT pg_wal_replay_pause()").unwrap();
+        writer.batch_execute("INSERT INTO seen VALUES (1)").await.unwrap();
+        assert_eq!(value(&reader, COUNT).await, "0");
+        let row = writer.query_one("SHOW howdah.causal_token", &[]).await.unwrap();
+        assert_eq!(row.columns()[0].name(), "howdah.causal_token");
+        let token = value(&writer, "SHOW howdah.causal_token").await;
+        assert!(row.get::<_, String>(0) <= token, "it goes on");
+        reader.batch_execute(&format!("SET howdah.causal_token = '{token}'")).await.unwrap();
+        assert_eq!(value(&reader, COUNT).await, "1");
+        assert!(!on_replica(&reader).await);
+        let dsn = format!(
+            "host=127.0.0.1 port={} user=postgres dbname=postgres options='-c howdah.causal_token={token}'",
+            proxy.port
+        );
+        let late = try_connect(&dsn).await.unwrap();
+        assert_eq!(value(&late, COUNT).await, "1");
+        cluster.replicas()[0].query("postgres", "SELECT pg_wal_replay_resume()").unwrap();
+        until_on_replica(&reader).await;
+        assert_eq!(value(&reader, COUNT).await, "1");
+        for (sql, state) in [
+            ("SET howdah.causal_token = 'nonsense'", "22023"),
+            ("SET LOCAL howdah.causal_token = '00000001:0/1'", "0A000"),
+            ("RESET howdah.causal_token", "0A000"),
+        ] {
+            let error = try_value(&reader, sql).await.unwrap_err();
+            assert_eq!(error.code().unwrap().code(), state, "{sql}");
+        }
+    }
 }

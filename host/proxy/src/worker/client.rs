@@ -226,10 +226,14 @@ async fn admit(
         began: None,
         waited: Duration::ZERO,
         explaining: Explaining::default(),
+        follows: None,
     };
     take_own(Arc::make_mut(&mut settings), &mut guide)?;
     ctx.shared.monitor.catalogs.ready(cluster, &database).await;
     let mut lessee = Lessee::new(ctx, cluster, user, database);
+    if let Some(token) = guide.follows.take() {
+        lessee.follow(token);
+    }
     lessee.patience = Patience {
         priority: admission.priority,
         at_most: admission.max_wait_ms.map(|ms| Duration::from_millis(ms.into())),
@@ -335,6 +339,9 @@ impl Guest {
         loop {
             let server = self.leased.as_mut().and_then(Leased::conn).map(|conn| &mut conn.state);
             let step = self.session.advance(&mut self.io, server, &mut self.guide);
+            if let Some(token) = self.guide.follows.take() {
+                self.lessee.follow(token);
+            }
             self.heed_refusal();
             match step {
                 Step::Wait => match self.news(client).await {

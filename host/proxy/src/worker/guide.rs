@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
-use howdah_cluster::{ClusterId, NodeId};
+use howdah_cluster::{ClusterId, NodeId, Token};
 use howdah_decision::{Facts, Failure, Observation, Parameter, Refusal, Retry, Rewrite, Source};
 use howdah_policy::{Answer, Background, Chain, FailedAt, Interest, Question, Who};
 use howdah_session::{Explained, Guide, Parameters, Prepared, Seen, StatementId, Told};
@@ -16,6 +16,7 @@ use std::hash::BuildHasher;
 use std::time::{Duration, Instant};
 
 use super::Ctx;
+use super::causal;
 use super::explain::Explaining;
 use crate::monitor::{Arming, Schema};
 
@@ -118,6 +119,8 @@ pub(crate) struct SessionGuide {
     pub(crate) waited: Duration,
     /// What `howdah.explain` needs.
     pub(crate) explaining: Explaining,
+    /// What the session has just been told to follow.
+    pub(crate) follows: Option<Token>,
 }
 
 impl SessionGuide {
@@ -347,6 +350,10 @@ impl Guide for SessionGuide {
     }
 
     fn own_setting(&mut self, own: &Own) -> Result<Told, Refusal> {
+        if &*own.name == causal::TOKEN {
+            self.follows = Some(causal::token(own)?);
+            return Ok(Told::Done("SET"));
+        }
         self.explaining.setting(own)
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use howdah_cluster::{
-    Causality, ClusterId, Evidence, MustHaveSeen, NodeId, NodeState, Pick, Snapshot,
+    Causality, ClusterId, Evidence, MustHaveSeen, NodeId, NodeState, Pick, Snapshot, Token,
 };
 use howdah_decision::{Decision, Demands};
 use howdah_pool::{AcquireError, Grant, Lease, Patience, Permit, Pool};
@@ -125,6 +125,11 @@ impl Lessee {
         if let Some(causality) = &mut self.causality {
             causality.wrote(std::time::Instant::now());
         }
+    }
+
+    /// What another session has seen shall be seen, whether or not the cluster keeps order otherwise.
+    pub(crate) fn follow(&mut self, token: Token) {
+        self.causality.get_or_insert_default().follow(token, std::time::Instant::now());
     }
 
     fn place(&mut self, decision: &Decision) -> Place {

@@ -6,6 +6,7 @@
 mod beside;
 mod buffers;
 mod cancel;
+mod causal;
 mod clean;
 mod client;
 mod exchange;
