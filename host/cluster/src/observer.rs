@@ -222,8 +222,13 @@ impl Group {
         if self.identity != Some(new) {
             // What was known is of another cluster.
             self.identity = Some(new);
-            (self.newest, self.marks) = (None, Marks::default());
+            self.forget();
         }
+    }
+
+    /// What was known of its history does not count any more.
+    fn forget(&mut self) {
+        (self.newest, self.marks) = (None, Marks::default());
     }
 }
 
@@ -244,7 +249,7 @@ fn answered(group: &mut Group, node: NodeId, asked: Instant, sample: &Sample) ->
     let foreign = group.identity != Some(sample.system_identifier);
     let gone_back = |(newest, timeline)| newest == node && sample.timeline < timeline;
     if !foreign && group.newest.is_some_and(gone_back) {
-        group.newest = None;
+        group.forget();
     }
     if !foreign && !sample.in_recovery {
         group.marks.add(asked, sample.timeline, sample.lsn);

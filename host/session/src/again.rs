@@ -20,7 +20,7 @@ impl<A: AsRef<Decision>> Session<A> {
     pub(crate) fn safety(&self, sqlstate: Option<[u8; 5]>) -> Safety {
         if self.on_standby {
             Safety::OnStandby
-        } else if self.batch.replayable {
+        } else if self.batch.repeats() {
             Safety::Read
         } else if sqlstate.is_some_and(|state| REFUSED.contains(&state)) {
             Safety::Refused

@@ -69,6 +69,8 @@ pub(crate) struct Batch<A> {
     pub(crate) partial: bool,
     /// It does something, or begins to.
     pub(crate) executes: bool,
+    /// It calls a function by its OID (FunctionCall).
+    pub(crate) calls: bool,
     /// It cannot be answered without a server.
     pub(crate) needs_server: bool,
     /// Flush ended it, and it only defines things: the proxy adds the Sync that sets the server free.
@@ -93,6 +95,7 @@ impl<A> Default for Batch<A> {
             reads_sequences: false,
             partial: false,
             executes: false,
+            calls: false,
             needs_server: false,
             synced_by_us: false,
         }
@@ -120,6 +123,11 @@ impl<A> Batch<A> {
     pub(crate) fn uses_prepared(&self) -> bool {
         let named = |entry: &Entry| matches!(entry, Entry::Parse(name, _) if !name.is_empty());
         !self.bound.is_empty() || self.entries.iter().any(named)
+    }
+
+    /// Whether it may be sent again as long as nothing of its result was delivered: it only reads, or only defines.
+    pub(crate) fn repeats(&self) -> bool {
+        self.replayable || !(self.executes() || self.calls)
     }
 
     /// Whether it does something, or begins to.
@@ -434,6 +442,7 @@ impl<A: AsRef<Decision>> Session<A> {
                 self.batch.needs_server = true;
             }
             tag::FUNCTION_CALL => {
+                self.batch.calls = true;
                 self.batch.replayable = false;
                 self.batch.reads = false;
                 self.wrote = true;

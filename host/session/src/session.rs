@@ -408,7 +408,7 @@ impl<A: AsRef<Decision>> Session<A> {
         self.unsent = self.batch.len;
         self.reused = false;
         self.on_standby = server.standby;
-        self.resendable = server.standby || self.batch.replayable;
+        self.resendable = server.standby || self.batch.repeats();
         let again = self.resendable || self.batch.uses_prepared() || self.retries;
         if again && self.batch.synced {
             self.retained = io.client_in.get(..self.batch.len).map(BytesMut::from);

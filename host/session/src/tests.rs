@@ -425,6 +425,19 @@ fn a_lost_write_is_of_unknown_outcome_and_a_lost_read_runs_again() {
     }
 }
 
+/// To prepare a write is not to write.
+#[test]
+fn what_is_lost_while_it_is_prepared_is_prepared_elsewhere() {
+    let (mut bench, mut primary) = (Bench::new(), server(false));
+    Parse { name: b"", query: b"INSERT INTO t VALUES (1)", types: b"\0\0" }
+        .write(&mut bench.io.client_in);
+    Sync.write(&mut bench.io.client_in);
+    bench.step(None);
+    bench.step(Some(&mut primary));
+    bench.session.server_lost(&mut bench.io, &mut bench.guide);
+    assert_eq!((bench.sent_down(), bench.step(None)), (Vec::new(), Step::Lease));
+}
+
 #[test]
 fn a_refused_statement_never_gets_a_server() {
     let mut bench = Bench::new();

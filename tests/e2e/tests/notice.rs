@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use howdah_cluster::{ClusterId, Evidence, NodeId, Snapshot};
-use howdah_e2e::{RawClient, Running, cluster, connect, on_replica, try_value, value, wait};
+use howdah_e2e::{
+    RawClient, Running, cluster, connect, on_replica, try_connect, try_value, value, wait,
+};
 use howdah_pgcluster::{Auth, Cluster};
 use howdah_wire::backend::tag;
 
@@ -141,6 +143,10 @@ async fn nothing_of_a_frozen_primary_is_acknowledged_after_a_promotion() {
     cluster.primary().freeze();
     committing.query("COMMIT");
     writing.query("INSERT INTO kept VALUES (2)");
+    // One who comes now waits for another server, and is let in.
+    let dsn = format!("host=127.0.0.1 port={} user=postgres dbname=postgres", proxy.port);
+    let late = try_connect(&format!("{dsn} application_name=late")).await.unwrap();
+    assert!(on_replica(&late).await);
     wait("the silence to be noticed", || primary(&proxy).is_none());
     assert_eq!(told(&mut committing), (Some("08007".into()), b'I'));
     assert_eq!(told(&mut writing), (Some("08007".into()), b'I'));

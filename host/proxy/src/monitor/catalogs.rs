@@ -250,7 +250,7 @@ pub(super) async fn keep_loaded(monitor: Arc<Monitor>) {
 }
 
 enum Unloaded {
-    /// No node is up; a new epoch will tell.
+    /// No node is up, or the one that was asked has been lost; a new epoch will tell.
     NoNode,
     Failed(String),
 }
@@ -266,7 +266,10 @@ async fn load(
     let Some((target, login)) = monitor.login_to(node, database) else {
         return Err(Unloaded::NoNode);
     };
-    fetch(&target, &login, &monitor.keys, number).await.map_err(Unloaded::Failed)
+    tokio::select! {
+        catalog = fetch(&target, &login, &monitor.keys, number) => catalog.map_err(Unloaded::Failed),
+        () = monitor.over(node, snapshot.tenure(node)) => Err(Unloaded::NoNode),
+    }
 }
 
 /// Loads the catalog of the database that a login leads to.

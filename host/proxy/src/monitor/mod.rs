@@ -88,6 +88,11 @@ impl Monitor {
         }
     }
 
+    /// Returns when this tenure of a node has ended.
+    pub(crate) async fn over(&self, node: NodeId, tenure: u64) {
+        self.until(|snapshot| snapshot.tenure(node) != tenure).await;
+    }
+
     /// Something about this node looks wrong: it is probed at once, and all of its cluster if that has no other primary.
     pub fn hint(&self, node: NodeId, evidence: Evidence) {
         if self.observer.lock().doubt(node, Instant::now(), evidence)

@@ -39,13 +39,17 @@ pub(crate) fn give_back(mut leased: Leased, disposition: Disposition) {
     });
 }
 
+/// The server has gone meanwhile.
+pub(crate) fn lost() -> ErrorReport {
+    ErrorReport::error(b"08006", "the server was lost")
+}
+
 /// Runs a query whose rows nobody wants. Parameters that the server reports are noted.
 pub(crate) async fn run(
     conn: &mut ServerConn,
     sql: &str,
     deadline: Instant,
 ) -> Result<(), ErrorReport> {
-    let lost = || ErrorReport::error(b"08006", "the server was lost");
     let exchange = async {
         let mut bytes = BytesMut::new();
         Query { text: sql.as_bytes() }.write(&mut bytes);

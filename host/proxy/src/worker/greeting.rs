@@ -11,7 +11,7 @@ use howdah_wire::backend::ErrorReport;
 use tokio::time::Instant;
 
 use super::Ctx;
-use super::clean::{give_back, run};
+use super::clean::{give_back, lost, run};
 use super::lease::Lessee;
 
 /// A greeting is asked for again after this: servers are upgraded, and their defaults changed.
@@ -20,6 +20,9 @@ const FRESH: Duration = Duration::from_secs(60);
 const MAX_KEPT: usize = 1_000;
 /// Longest time to ask a server.
 const DEADLINE: Duration = Duration::from_secs(10);
+
+/// Servers that a client may lose while they are asked: it has to wait for others, and nothing worse.
+const ATTEMPTS: usize = 5;
 
 /// Whom a greeting is for: cluster, user, database, and the SQL that makes the settings.
 pub(crate) type Key = (u16, String, String, String);
@@ -45,22 +48,17 @@ pub(crate) async fn greeting(
     {
         return Ok(Rc::clone(known));
     }
-    let primary = ctx.shared.monitor.snapshot().primary(lessee.cluster).is_some();
-    // Without a primary a replica tells as well; without any node, whichever comes up first.
-    let decision = if primary { Decision::Primary } else { Decision::Replica(Demands::default()) };
-    let mut leased = lessee.lease(&decision, 0).await?;
-    let Some(conn) = leased.conn() else {
-        return Err(ErrorReport::error(b"08006", "the server was lost"));
-    };
-    let change = settings.difference(conn.state.settings());
-    if !change.is_empty() {
-        run(conn, &change, Instant::now() + DEADLINE).await?;
-        conn.state.now_has(Arc::clone(settings));
+    let mut parameters = Err(lost());
+    for _ in 0..ATTEMPTS {
+        parameters = ask(ctx, lessee, settings).await;
+        match &parameters {
+            Err(report) if report.sqlstate() == lost().sqlstate() => {}
+            _ => break,
+        }
     }
+    let parameters = parameters?;
     let mut messages = BytesMut::new();
-    let parameters = conn.state.parameters.clone();
     parameters.greet(&mut messages);
-    give_back(leased, howdah_session::Disposition::Reuse);
     let greeting =
         Rc::new(Greeting { messages: messages.to_vec(), parameters, made: Instant::now() });
     let mut kept = ctx.greetings.borrow_mut();
@@ -69,4 +67,35 @@ pub(crate) async fn greeting(
     }
     kept.insert(key, Rc::clone(&greeting));
     Ok(greeting)
+}
+
+/// What a server reports when it has the settings.
+async fn ask(
+    ctx: &Rc<Ctx>,
+    lessee: &mut Lessee,
+    settings: &Arc<Settings>,
+) -> Result<Parameters, ErrorReport> {
+    let (monitor, cluster) = (&ctx.shared.monitor, lessee.cluster);
+    let mut leased = if monitor.snapshot().primary(cluster).is_some() {
+        tokio::select! {
+            leased = lessee.lease(&Decision::Primary, 0) => leased?,
+            () = monitor.until(|snapshot| snapshot.primary(cluster).is_none()) => return Err(lost()),
+        }
+    } else {
+        // Without a primary a replica tells as well; without any node, whichever comes up first.
+        lessee.lease(&Decision::Replica(Demands::default()), 0).await?
+    };
+    let over = leased.over();
+    let conn = leased.conn().ok_or_else(lost)?;
+    let change = settings.difference(conn.state.settings());
+    if !change.is_empty() {
+        tokio::select! {
+            done = run(conn, &change, Instant::now() + DEADLINE) => done?,
+            () = over => return Err(lost()),
+        }
+        conn.state.now_has(Arc::clone(settings));
+    }
+    let parameters = conn.state.parameters.clone();
+    give_back(leased, howdah_session::Disposition::Reuse);
+    Ok(parameters)
 }

@@ -55,7 +55,7 @@ pub(super) async fn serve(
         _ = copy(&mut server_reads, &mut client_writes) => "the server closed the connection",
         _ = copy(&mut client_reads, &mut server_writes) => "connection closed",
         () = drained(ctx, waker) => "drained",
-        () = ctx.shared.monitor.until(|snapshot| snapshot.tenure(node) != tenure) => "the server was lost",
+        () = ctx.shared.monitor.over(node, tenure) => "the server was lost",
     };
     ctx.wakers.borrow_mut().try_remove(waker);
     Ok(end)

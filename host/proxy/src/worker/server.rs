@@ -65,6 +65,18 @@ impl Leased {
         self.lease.as_deref().is_some_and(|conn| conn.is_over(&self.ctx.shared.monitor))
     }
 
+    /// Returns when that has come true.
+    pub(crate) fn over(&self) -> impl Future<Output = ()> + use<> {
+        let monitor = Arc::clone(&self.ctx.shared.monitor);
+        let conn = self.lease.as_deref().map(|conn| (conn.node, conn.tenure));
+        async move {
+            match conn {
+                Some((node, tenure)) => monitor.over(node, tenure).await,
+                None => std::future::pending().await,
+            }
+        }
+    }
+
     /// Gives the connection back, once no cancel request is on its way to it.
     pub(crate) fn release(mut self) {
         let Some(lease) = self.lease.take() else { return };
