@@ -262,7 +262,7 @@ async fn a_killed_backend_is_no_dead_node() {
     let snapshot = snapshot(&proxy);
     assert_eq!(snapshot.epoch, epoch, "no node was ever down");
     assert_eq!(snapshot.tenure(NodeId(0)), 0);
-    assert_eq!(proxy.proxy().shared.monitor.failovers(MAIN), []);
+    wait("the doubt to pass", || proxy.proxy().shared.monitor.failovers(MAIN).is_empty());
 }
 
 /// A primary that refuses to write, in the middle of a transaction too, is looked at, and all others with it.
