@@ -156,10 +156,10 @@ section! {
         /// Database in which it asks.
         database: String = "postgres".to_owned();
         /// Most time between two questions. Whatever looks like a failure is a reason to ask at once, and nodes are asked
-        /// after half of `timeout` in any case.
+        /// after a third of `timeout` in any case.
         interval: Duration = SECOND, in MIN_PROBE..=MAX_PROBE;
-        /// A node that has not answered for so long is down (see docs/failover.md). A question must be answered within half
-        /// of it.
+        /// A node that has not answered for so long is down (see docs/failover.md). A question must be answered within two
+        /// thirds of it.
         timeout: Duration = SECOND * 3 / 2, in MIN_PROBE..=MAX_PROBE;
     }
 }

@@ -63,14 +63,14 @@ struct Probe<'a> {
 }
 
 impl Probe<'_> {
-    /// Half of the time after which silence counts as down: a question is sent when the last answer is so old, and is
-    /// answered within the same time.
-    fn half(&self) -> Duration {
-        self.watch.timeout / 2
+    /// A question is sent when the last answer is as old as a third of the time after which silence counts as down, and
+    /// must be answered within the rest of it.
+    fn third(&self) -> Duration {
+        self.watch.timeout / 3
     }
 
     async fn ask(&mut self, asked: Instant) -> Result<Sample, Failure> {
-        let patience = if self.client.is_some() { self.half() } else { self.watch.timeout };
+        let patience = if self.client.is_some() { 2 * self.third() } else { self.watch.timeout };
         let deadline = time::Instant::from_std(asked + patience);
         let (monitor, node) = (self.monitor, self.node);
         let result = {
@@ -132,7 +132,7 @@ impl Probe<'_> {
         let in_doubt = self.monitor.observer.lock().in_doubt(self.cluster);
         let due = match &self.client {
             _ if in_doubt => jittered(EAGER),
-            Some(_) => self.watch.interval.min(self.half()),
+            Some(_) => self.watch.interval.min(self.third()),
             None => jittered(RETRY),
         };
         let Some(hint) = self.monitor.hints.get(usize::from(self.node.0)) else { return };
