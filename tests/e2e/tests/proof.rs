@@ -1,6 +1,8 @@
 //! What becomes of a COMMIT whose answer is lost: the client is told the truth, and its session goes on.
 #![allow(clippy::unwrap_used)]
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use howdah_decision::Outcome;
@@ -150,7 +152,7 @@ async fn a_promoted_replica_tells_what_it_has_got() {
             stage.cluster.wait_replayed().unwrap();
         }
         stage.cluster.primary_mut().kill();
-        stage.cluster.replicas()[0].query("postgres", "SELECT pg_promote()").unwrap();
+        stage.cluster.replicas()[0].promote().unwrap();
         assert_eq!(commit.told().await, told);
         // The id may belong to another transaction by now.
         let client = connect(stage.proxy.port, "postgres").await;
@@ -189,5 +191,123 @@ async fn nothing_is_asked_where_that_is_not_wanted_or_not_allowed() {
         assert_eq!(stage.commit(1, Lose::Answer, false).await.told().await, refused("08007", true));
         let proven = [Outcome::Unknown, Outcome::Committed, Outcome::NotCommitted];
         assert_eq!(proven.map(|outcome| stage.proven(outcome)), [0; 3]);
+    }
+}
+
+/// What clients have been told of the rows that they have inserted.
+#[derive(Default)]
+struct Ledger {
+    committed: Vec<i32>,
+    refused: Vec<i32>,
+    unknown: Vec<i32>,
+}
+
+/// Inserts rows, each in a transaction, with one session and whatever comes between.
+async fn keep_inserting(
+    client: Client,
+    first: i32,
+    stop: Arc<AtomicBool>,
+    done: Arc<AtomicUsize>,
+) -> Ledger {
+    let mut ledger = Ledger::default();
+    for key in first.. {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        let insert = format!("INSERT INTO ledger VALUES ({key})");
+        let mut state = None;
+        for sql in ["BEGIN", &insert, "COMMIT"] {
+            if let Err(error) = client.batch_execute(sql).await {
+                state = Some(error.code().expect("the session has ended").code().to_owned());
+                break;
+            }
+        }
+        let told = match state.as_deref() {
+            None => &mut ledger.committed,
+            Some("08007") => &mut ledger.unknown,
+            Some(_) => &mut ledger.refused,
+        };
+        told.push(key);
+        if state.is_some() {
+            client.batch_execute("ROLLBACK").await.unwrap();
+        }
+        done.fetch_add(1, Ordering::Relaxed);
+    }
+    ledger
+}
+
+async fn more_rows(done: &AtomicUsize) {
+    let enough = done.load(Ordering::Relaxed) + 300;
+    let give_up = Instant::now() + 3 * PATIENCE;
+    while done.load(Ordering::Relaxed) < enough {
+        assert!(Instant::now() < give_up, "waited in vain for more rows");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Nobody is told what is not so: the primary dies under load, and comes back or is replaced.
+#[tokio::test]
+async fn the_ledger_agrees_when_the_primary_dies_under_load() {
+    for promotes in [false, true] {
+        let mut cluster = cluster(1, Auth::Trust);
+        let primary = cluster.primary();
+        primary.query("postgres", "CREATE TABLE ledger (key int)").unwrap();
+        // What is acknowledged is on the replica too.
+        let wait_for_it = "ALTER SYSTEM SET synchronous_standby_names = '*'";
+        primary.query("postgres", wait_for_it).unwrap();
+        primary.query("postgres", "SELECT pg_reload_conf()").unwrap();
+        cluster.wait_replayed().unwrap();
+        let proxy = Running::start(&cluster.nodes(), "");
+        proxy.wait_up(2).wait_split().await;
+        let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let mut clients = Vec::new();
+        for number in 0..16 {
+            let client = connect(proxy.port, "postgres").await;
+            let (stop, done) = (Arc::clone(&stop), Arc::clone(&done));
+            clients.push(tokio::spawn(keep_inserting(client, number * 1_000_000, stop, done)));
+        }
+        for _ in 0..if promotes { 1 } else { 4 } {
+            more_rows(&done).await;
+            // Beside the clients, which go on meanwhile.
+            let dies = move || {
+                cluster.primary_mut().kill();
+                match promotes {
+                    true => {
+                        let replica = &cluster.replicas()[0];
+                        let alone = "ALTER SYSTEM SET synchronous_standby_names = ''";
+                        replica.query("postgres", alone).unwrap();
+                        replica.promote().unwrap();
+                    }
+                    false => cluster.primary_mut().start().unwrap(),
+                }
+                cluster
+            };
+            cluster = tokio::task::spawn_blocking(dies).await.unwrap();
+        }
+        more_rows(&done).await;
+        stop.store(true, Ordering::Relaxed);
+        let survivor = if promotes { &cluster.replicas()[0] } else { cluster.primary() };
+        let mut unknown = 0;
+        for client in clients {
+            let ledger = client.await.unwrap();
+            let there = |keys: &[i32], times: &str| {
+                let keys = keys.iter().map(|key| format!("({key})")).collect::<Vec<_>>().join(",");
+                let sql = format!(
+                    "SELECT count(*) FROM (VALUES {keys}) AS k (key) WHERE \
+                        (SELECT count(*) FROM ledger WHERE ledger.key = k.key) {times}"
+                );
+                if keys.is_empty() { "0".into() } else { survivor.value("postgres", &sql).unwrap() }
+            };
+            assert_eq!(there(&ledger.committed, "<> 1"), "0", "a row is lost or doubled");
+            assert_eq!(there(&ledger.refused, "<> 0"), "0", "a row is there that was refused");
+            assert_eq!(there(&ledger.unknown, "> 1"), "0", "a row is doubled");
+            unknown += ledger.unknown.len();
+        }
+        let proven = [Outcome::Committed, Outcome::NotCommitted, Outcome::Unknown]
+            .map(|outcome| proxy.proxy().shared.proven(outcome));
+        println!(
+            "{} transactions; proven committed, not committed, unknown: {proven:?}; told unknown: {unknown}",
+            done.load(Ordering::Relaxed)
+        );
     }
 }
