@@ -218,7 +218,9 @@ pub(crate) fn may_draw(statement: &Statement) -> bool {
 pub(crate) fn is_replayable(statement: &Statement) -> bool {
     const NEVER: Facts =
         Facts::VOLATILE.with(Facts::LOCKS_ROWS).with(Facts::STICKY).with(Facts::COPY);
-    matches!(statement.kind, Kind::Read | Kind::Empty) && !statement.facts.any(NEVER)
+    // A transaction that has only begun is lost without a trace.
+    let begins = matches!(statement.only_effect(), Effect::Begin { .. });
+    (begins || matches!(statement.kind, Kind::Read | Kind::Empty)) && !statement.facts.any(NEVER)
 }
 
 /// The head of the next client message, when its tag is one that PostgreSQL knows
