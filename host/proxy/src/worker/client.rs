@@ -347,7 +347,7 @@ impl Guest {
                 Step::Wait => match self.news(client).await {
                     News::Bytes => {}
                     News::ClientGone => return "connection closed",
-                    News::ServerGone => self.server_gone(),
+                    News::ServerGone => self.server_gone().await,
                     News::Drain => {
                         self.farewell(client, &shutting_down()).await;
                         return "drained";
@@ -493,10 +493,12 @@ impl Guest {
         }
     }
 
-    fn server_gone(&mut self) {
+    async fn server_gone(&mut self) {
         self.place.uses(None);
         if let Some(mut leased) = self.leased.take() {
             self.note_write(&mut leased);
+            // What has arrived is known to the reactor when it has had its turn.
+            tokio::task::yield_now().await;
             if let Some(conn) = leased.conn() {
                 exchange::read_rest(&self.ctx, &mut conn.stream, &mut self.io.server_in);
             }
