@@ -1,7 +1,7 @@
 # The build's output stays outside of the checkout, so that checkouts share it.
 export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/howdah/target
 
-.PHONY: demo test lint unit drivers regress fuzz bench languages setup
+.PHONY: demo test lint unit drivers regress fuzz chaos bench languages setup
 
 ## Show the main job working: a primary, two replicas, the proxy, a policy swapped under load.
 demo: setup
@@ -36,6 +36,13 @@ regress: setup
 fuzz: SECONDS ?= 60
 fuzz: setup
 	tests/fuzz/run $(SECONDS)
+
+## FAULTS faults of clusters under load, with asynchronous replicas and then with synchronous ones, and 5,000 idle clients;
+## prints what became of clients and of each row. SEED=… repeats one.
+chaos: FAULTS ?= 200
+chaos: setup
+	CHAOS_FAULTS=$(FAULTS) CHAOS_IDLE=5000 $(if $(SEED),CHAOS_SEED=$(SEED)) \
+		cargo test --locked --package howdah-e2e --test chaos -- --nocapture --test-threads 1
 
 ## CPU per query and throughput beside a direct connection and PgBouncer; what a policy and its swapping cost.
 bench: setup

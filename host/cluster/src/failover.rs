@@ -88,6 +88,8 @@ impl History {
             // It was well all the time.
             return;
         }
+        // It may have been asked before the loss was certain.
+        let at = open.lost.as_ref().map_or(at, |(lost, _)| at.max(*lost));
         self.kept.push_back(Failover { to: Some((node, timeline, at)), ..open });
         if self.kept.len() > MAX_FAILOVERS {
             self.kept.pop_front();

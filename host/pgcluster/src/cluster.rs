@@ -101,6 +101,11 @@ impl Cluster {
         &mut self.servers[1..]
     }
 
+    /// All servers, in the order of [`Cluster::nodes`], whatever each is by now.
+    pub fn servers_mut(&mut self) -> &mut [Server] {
+        &mut self.servers
+    }
+
     /// Addresses, the primary's first.
     pub fn nodes(&self) -> Vec<String> {
         self.servers.iter().map(Server::address).collect()

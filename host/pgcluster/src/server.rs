@@ -1,3 +1,4 @@
+use std::io::Write as _;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
@@ -179,12 +180,46 @@ impl Server {
     /// # Errors
     /// It is not there.
     pub fn follow(&self, other: &Server) -> Result<()> {
-        let (host, port) = (other.sockets.display(), other.port);
-        let name = self.data.file_name().unwrap_or_default().display();
-        let from = format!("host={host} port={port} user=postgres application_name={name}");
+        let from = self.from(other);
         self.query("postgres", &format!("ALTER SYSTEM SET primary_conninfo = '{from}'"))?;
         self.query("postgres", "SELECT pg_reload_conf()")?;
         Ok(())
+    }
+
+    /// Ends it, and starts it again as a fresh replica of another server.
+    ///
+    /// # Errors
+    /// The other server cannot be copied, or the copy does not start.
+    pub fn become_replica_of(&mut self, other: &Server) -> Result<()> {
+        self.thaw();
+        self.kill();
+        std::fs::remove_dir_all(&self.data)?;
+        let output = self
+            .user
+            .command(self.installation.bin.join("pg_basebackup"), &self.sockets)
+            .args(["-U", "postgres", "-c", "fast", "--no-sync", "-X", "stream", "-h"])
+            .arg(&other.sockets)
+            .args(["-p", &other.port.to_string(), "-D"])
+            .arg(&self.data)
+            .stdin(Stdio::null())
+            .output()?;
+        if !output.status.success() {
+            bail!("pg_basebackup failed: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        let mut conf = std::fs::OpenOptions::new()
+            .append(true)
+            .open(self.data.join("postgresql.auto.conf"))?;
+        writeln!(conf, "primary_conninfo = '{}'", self.from(other))?;
+        std::fs::write(self.data.join("standby.signal"), "")?;
+        self.user.own(&self.data.join("standby.signal"))?;
+        self.start()
+    }
+
+    /// How this server, as a replica, reaches another one.
+    fn from(&self, other: &Server) -> String {
+        let (host, port) = (other.sockets.display(), other.port);
+        let name = self.data.file_name().unwrap_or_default().display();
+        format!("host={host} port={port} user=postgres application_name={name}")
     }
 
     /// Freezes all its processes: connections stay open, nothing answers.

@@ -305,7 +305,7 @@ async fn the_ledger_agrees_when_the_primary_dies_under_load() {
         }
         let proven = [Outcome::Committed, Outcome::NotCommitted, Outcome::Unknown]
             .map(|outcome| proxy.proxy().shared.proven(outcome));
-        println!(
+        eprintln!(
             "{} transactions; proven committed, not committed, unknown: {proven:?}; told unknown: {unknown}",
             done.load(Ordering::Relaxed)
         );
