@@ -1,5 +1,5 @@
 //! What becomes of a COMMIT whose answer is lost: the client is told the truth, and its session goes on.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
