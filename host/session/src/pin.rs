@@ -42,6 +42,17 @@ impl Pin {
         }
     }
 
+    /// Whether settings and names still mean what they are known to mean.
+    pub(crate) fn leaves_meaning(&self) -> bool {
+        use PinReason::{AdvisoryLock, HoldCursor, Listen, Sequence, SqlPrepare};
+        match self {
+            Pin::State(reason) => {
+                matches!(reason, Listen | AdvisoryLock | HoldCursor | SqlPrepare | Sequence)
+            }
+            Pin::Mode | Pin::Policy(_) => true,
+        }
+    }
+
     /// Whether DISCARD ALL takes the cause away. A library stays loaded, and so may what a function keeps; what was not seen is not known.
     pub(crate) fn is_discarded(&self) -> bool {
         match self {

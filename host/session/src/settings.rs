@@ -135,7 +135,9 @@ impl Settings {
         if self == have {
             return;
         }
-        for name in IDENTITY.iter().rev().filter(|name| have.map.contains_key(**name)) {
+        // What everybody may set needs no other identity meanwhile.
+        let identity = if self.differs_surely(have) { &[] } else { &IDENTITY[..] };
+        for name in identity.iter().rev().filter(|name| have.map.contains_key(**name)) {
             step(format_args!("RESET {}", quote_name(name)));
         }
         let plain = |name: &str| !IDENTITY.contains(&name);
@@ -150,8 +152,8 @@ impl Settings {
                 assign(name, value, &mut step);
             }
         }
-        for name in IDENTITY {
-            if let Some(value) = self.map.get(name) {
+        for name in identity {
+            if let Some(value) = self.map.get(*name) {
                 assign(name, value, &mut step);
             }
         }
@@ -163,7 +165,7 @@ impl Settings {
         let changed = self.iter().filter(|(name, value)| have.map.get(*name) != Some(value));
         let gone = have.iter().filter(|(name, _)| !self.map.contains_key(*name));
         changed.chain(gone).all(|(name, _)| SURE.contains(&name))
-            && IDENTITY.iter().all(|name| !self.map.contains_key(*name))
+            && IDENTITY.iter().all(|name| self.map.get(*name) == have.map.get(*name))
     }
 }
 

@@ -162,7 +162,9 @@ impl<A: AsRef<Decision>> Session<A> {
         {
             return;
         }
-        let possible = self.means_to_itself().is_none()
+        let known = self.pin.as_ref().is_none_or(Pin::leaves_meaning);
+        let possible = known
+            && self.own_meaning.is_none()
             && self.carried.is_there()
             && self.status != TransactionStatus::Failed
             && !self.unsynced

@@ -340,13 +340,39 @@ fn what_went_wrong_once_goes_right() {
             (2, query(&["DISCARD PLANS"])),
             (0, Act::Execute(1)),
         ],
+        // Prepared under other settings, and not known where a lock has kept the client since.
+        vec![
+            (0, Act::Prepare(1, 4)),
+            (0, query(&["SET datestyle = german"])),
+            (2, query(&["SELECT 1"])),
+            (0, query(&["SELECT pg_advisory_lock(1)"])),
+            (0, Act::Execute(1)),
+        ],
+        // The same, by another role.
+        vec![
+            (0, query(&["SET ROLE one"])),
+            (0, Act::Prepare(1, 4)),
+            (0, query(&["SET datestyle = german"])),
+            (2, query(&["SELECT 1"])),
+            (0, Act::Execute(1)),
+        ],
         // What the protocol has prepared is named in a text of several statements.
         vec![(1, Act::Prepare(0, 0)), (1, query(&["SET work_mem = '1MB'", "DEALLOCATE p"]))],
     ];
     let (cluster, more) = setting_up();
-    for acts in sequences {
-        same(&cluster, &more, &acts).unwrap();
+    for key in ["", ALWAYS] {
+        for acts in &sequences {
+            same(&cluster, &with_key(&more, key), acts).unwrap();
+        }
     }
+}
+
+/// Connections are reset whenever they go to another client.
+const ALWAYS: &str = "reset_always = true\n";
+
+/// A configuration with this key of the pools.
+fn with_key(more: &str, key: &str) -> String {
+    more.replacen("[pool]\n", &format!("[pool]\n{key}"), 1)
 }
 
 /// A server, and the configuration of a proxy that shares a few connections to it.
@@ -366,13 +392,13 @@ fn nobody_sees_that_servers_are_shared() {
 
 #[test]
 fn nobody_sees_that_servers_are_shared_and_always_reset() {
-    random("reset_always = true\n");
+    random(ALWAYS);
 }
 
 /// Random sessions, with this key of the pools.
 fn random(key: &str) {
     let (cluster, more) = setting_up();
-    let more = more.replacen("[pool]\n", &format!("[pool]\n{key}"), 1);
+    let more = with_key(&more, key);
     let config =
         Config { max_shrink_iters: shrink(), failure_persistence: None, ..Config::default() };
     let cases = std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(60);

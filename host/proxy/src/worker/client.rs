@@ -9,7 +9,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use howdah_cluster::{ClusterId, Evidence};
-use howdah_decision::{Admission, Client, Decision, PoolMode, SessionDecision, Target};
+use howdah_decision::{Admission, Client, Decision, Outcome, PoolMode, SessionDecision, Target};
 use howdah_policy::{Answer, Who};
 use howdah_pool::Patience;
 use howdah_session::{Buffers, Disposition, Guide as _, Proof, Session, Settings, Step, Value};
@@ -466,6 +466,10 @@ impl Guest {
             () = gone(client) => return false,
         };
         self.ctx.counters().proven(outcome);
+        if outcome != Outcome::NotCommitted {
+            // The server may have done it after it was lost.
+            self.lessee.wrote();
+        }
         self.session.proven(&mut self.io, &mut self.guide, outcome);
         true
     }
