@@ -7,7 +7,7 @@ use howdah_decision::{Decision, Facts, Kind};
 use howdah_sql::Statement;
 use howdah_wire::frontend::Bind;
 
-use crate::batch::{is_replayable, may_read_sequences, may_write};
+use crate::batch::{is_replayable, may_read_sequences};
 use crate::session::Session;
 use crate::{Guide, Prepared};
 
@@ -89,7 +89,6 @@ impl<A: AsRef<Decision>> Session<A> {
         self.batch.replayable &= is_replayable(statement);
         self.batch.reads &= matches!(statement.kind, Kind::Read | Kind::Empty);
         self.batch.reads_sequences |= may_read_sequences(statement);
-        self.wrote |= may_write(statement);
     }
 
     /// Takes a routing answer into account.

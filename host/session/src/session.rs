@@ -101,7 +101,7 @@ pub struct Session<A> {
     /// Something that may end the transaction has been sent.
     pub(crate) commits: bool,
     pub(crate) ending: Ending,
-    /// Something that may write has come since [`Session::take_writes`] was asked last.
+    /// Something that may write has been sent since [`Session::take_writes`] was asked last.
     pub(crate) wrote: bool,
     /// What was known when the present batch was looked at, or the first of its transaction ([`Guide::settled`]).
     pub(crate) settled: Option<u64>,

@@ -11,7 +11,7 @@ use howdah_sql::{Effect, PinReason, Statement};
 use howdah_wire::backend::{ErrorReport, TransactionStatus};
 use howdah_wire::frontend::{Bind, Close, Describe, Execute, Parse, Sync, Target};
 
-use crate::batch::may_draw;
+use crate::batch::{may_draw, may_write};
 use crate::expect::{Expect, Reply};
 use crate::prepared::{Named, Told, own_meaning};
 use crate::session::Session;
@@ -342,6 +342,7 @@ impl<A: AsRef<Decision>> Session<A> {
     /// A statement is about to run: what cannot follow the session pins it. Whether it really has left something
     /// behind is asked when it is done.
     pub(crate) fn touches(&mut self, server: &mut ServerState, statement: &Statement) {
+        self.wrote |= may_write(statement);
         if may_draw(statement) {
             server.sequences.drawn_by(self.id);
         }

@@ -358,6 +358,26 @@ fn what_others_have_left_is_discarded() {
     }
 }
 
+/// Whoever is told of writes when a server goes is told of those that follow on the next one too.
+#[test]
+fn writes_after_a_lost_begin_are_told_of() {
+    let (mut bench, mut primary) = (Bench::new(), server(false));
+    bench.query("BEGIN");
+    bench.step(None);
+    assert_eq!(bench.step(Some(&mut primary)), Step::Wait);
+    bench.session.take_writes();
+    bench.session.server_lost(&mut bench.io, &mut bench.guide);
+    assert_eq!(bench.step(None), Step::Lease);
+    let mut primary = server(false);
+    assert_eq!(bench.step(Some(&mut primary)), Step::Wait);
+    bench.completed(TransactionStatus::InTransaction);
+    assert_eq!(bench.step(Some(&mut primary)), Step::Wait);
+    bench.session.take_writes();
+    bench.query("INSERT INTO t VALUES (1)");
+    assert_eq!(bench.step(Some(&mut primary)), Step::Wait);
+    assert!(bench.session.take_writes());
+}
+
 #[test]
 fn a_lost_transaction_is_over_until_it_is_rolled_back() {
     let (mut bench, mut primary) = (Bench::new(), server(false));

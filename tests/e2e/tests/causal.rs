@@ -39,6 +39,7 @@ async fn a_session_that_has_written_reads_where_that_has_arrived() {
             assert_eq!(value(&reader, COUNT).await, "0");
         }
         cluster.replicas()[0].query("postgres", "SELECT pg_wal_replay_resume()").unwrap();
+        cluster.wait_replayed().unwrap();
         until_on_replica(&writer).await;
         assert_eq!(value(&writer, COUNT).await, "3");
     }

@@ -41,7 +41,7 @@ pub(crate) struct Seen {
     pub(crate) errors: Mutex<BTreeMap<String, u64>>,
     pub(crate) dropped: AtomicU64,
     /// Rows that were not there for the session that had just been told of them.
-    pub(crate) unseen: AtomicU64,
+    pub(crate) unseen: Mutex<Vec<String>>,
     /// Odd while a promotion is under way that may lose what was acknowledged.
     pub(crate) promotions: AtomicU64,
     pub(crate) commits: Progress,
@@ -117,7 +117,7 @@ impl Clients {
             entries: Mutex::default(),
             errors: Mutex::default(),
             dropped: AtomicU64::new(0),
-            unseen: AtomicU64::new(0),
+            unseen: Mutex::default(),
             promotions: AtomicU64::new(0),
             commits: Progress::new(),
             reads: Progress::new(),
@@ -158,12 +158,16 @@ fn write(seen: &Seen, port: u16) {
         let at = Instant::now();
         if told == Told::Committed {
             seen.commits.step();
-            let sql = format!("SELECT count(*) FROM ledger WHERE key = {key}");
-            let found = seen.noted(client.ask(&sql));
+            let found = seen.noted(client.ask(&format!(
+                "SELECT count(*) || ' at ' || current_setting('port') FROM ledger WHERE key = {key}"
+            )));
             // What was acknowledged may be lost by a promotion of an asynchronous replica.
             let quiet = promotions % 2 == 0 && promotions == seen.promotions.load(Ordering::SeqCst);
-            if quiet && found.is_ok_and(|value| value.as_deref() != Some("1")) {
-                seen.unseen.fetch_add(1, Ordering::SeqCst);
+            if let Ok(found) = found
+                && quiet
+                && !found.as_ref().is_some_and(|found| found.starts_with("1 at "))
+            {
+                seen.unseen.lock().unwrap().push(format!("{key}: {found:?} at {at:?}"));
             }
         }
         seen.entries.lock().unwrap().push(Entry { key, told, at });
