@@ -21,9 +21,11 @@ pub(crate) struct Ending {
     /// A statement of it may have written.
     writes: bool,
     /// Its end may have an effect even if nothing is written.
-    defers: bool,
+    pub(crate) defers: bool,
     /// The answer to what was asked in front of its COMMIT.
-    proof: Asked,
+    pub(crate) proof: Asked,
+    /// The command tag of a write by itself, which the client gets when it is committed.
+    pub(crate) held: Option<Box<[u8]>>,
     /// COMMIT or ROLLBACK has been answered.
     told: bool,
     /// Something that may have ended it has been answered.
@@ -32,13 +34,15 @@ pub(crate) struct Ending {
 
 /// What has become of the question.
 #[derive(Default)]
-enum Asked {
+pub(crate) enum Asked {
     /// It has not been asked, or something has run since.
     #[default]
     No,
     Answered(Box<Proof>),
     /// The server refused it, which has aborted the transaction.
     Refused(Box<ErrorReport>),
+    /// The server has ended the session before it got to it, and so before COMMIT.
+    Never,
 }
 
 /// What ends a transaction.
@@ -128,8 +132,13 @@ impl<A: AsRef<Decision>> Session<A> {
         if !due || !first || server.standby || temporary || !guide.proves() {
             return;
         }
-        Query { text: QUERY.as_bytes() }.write(&mut io.server_out);
         server.unnamed = None;
+        self.ask_proof(io);
+    }
+
+    /// Asks what identifies the transaction.
+    pub(crate) fn ask_proof(&mut self, io: &mut Buffers) {
+        Query { text: QUERY.as_bytes() }.write(&mut io.server_out);
         self.ending.proof = Asked::No;
         self.pending.push_back(Expect::Proof);
     }
@@ -156,6 +165,9 @@ impl<A: AsRef<Decision>> Session<A> {
         io: &mut Buffers,
         guide: &mut G,
     ) -> bool {
+        if self.is_wrapped() {
+            return self.wrapped_without_server(io, guide);
+        }
         let open = self.status == TransactionStatus::InTransaction;
         match self.owed_end() {
             _ if self.status == TransactionStatus::Idle => return false,
@@ -165,7 +177,7 @@ impl<A: AsRef<Decision>> Session<A> {
                 Asked::Answered(proof) if proof.xid.is_some() => {
                     self.phase = Phase::Proof(proof.clone());
                 }
-                Asked::No if self.ending.writes => return false,
+                Asked::No | Asked::Never if self.ending.writes => return false,
                 _ if self.ending.defers => return false,
                 // There was nothing to commit.
                 _ => self.ended(io, guide, b"COMMIT"),
@@ -186,6 +198,7 @@ impl<A: AsRef<Decision>> Session<A> {
         self.tally_from(io);
         match outcome {
             Outcome::Committed => self.ended(io, guide, b"COMMIT"),
+            Outcome::NotCommitted if self.goes_again() => self.go_again(io),
             Outcome::NotCommitted => self.not_committed(io),
             Outcome::Unknown => self.lose(io),
         }
@@ -218,7 +231,12 @@ impl<A: AsRef<Decision>> Session<A> {
     }
 
     /// The transaction has ended, and the client is told so in the server's place.
-    fn ended<G: Guide<Answer = A>>(&mut self, io: &mut Buffers, guide: &mut G, tag: &[u8]) {
+    pub(crate) fn ended<G: Guide<Answer = A>>(
+        &mut self,
+        io: &mut Buffers,
+        guide: &mut G,
+        tag: &[u8],
+    ) {
         let told = self.ending.told;
         let committed = told || tag == b"COMMIT";
         self.status = TransactionStatus::Idle;
@@ -237,6 +255,11 @@ impl<A: AsRef<Decision>> Session<A> {
                 }
                 Expect::Query(_) | Expect::Execute(_) if !told => {
                     CommandComplete { tag }.write(out);
+                }
+                Expect::Commit => {
+                    if let Some(tag) = self.ending.held.take() {
+                        CommandComplete { tag: &tag }.write(out);
+                    }
                 }
                 _ => out.extend_from_slice(expect.local().unwrap_or_default()),
             }
@@ -257,7 +280,7 @@ impl<A: AsRef<Decision>> Session<A> {
         self.phase = Phase::Batch;
     }
 
-    fn not_committed(&mut self, io: &mut Buffers) {
+    pub(crate) fn not_committed(&mut self, io: &mut Buffers) {
         let report = ErrorReport::error(b"40001", "the server was lost before it committed")
             .detail("Nothing of the transaction has been committed.")
             .hint("Run the transaction again.")
@@ -277,7 +300,7 @@ impl End {
 }
 
 /// A session that stays on its server has lost it between two transactions.
-fn lost_with_state() -> ErrorReport {
+pub(crate) fn lost_with_state() -> ErrorReport {
     ErrorReport::error(b"08006", "the server that this session stayed on was lost")
         .detail("The last transaction has ended as it was told.")
         .hint("Make again what the session had there: temporary tables, LISTEN, advisory locks.")

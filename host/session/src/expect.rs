@@ -58,6 +58,11 @@ pub(crate) enum Expect {
     PinCheck,
     /// All up to ReadyForQuery, of the proxy's own question in front of a COMMIT.
     Proof,
+    /// All up to ReadyForQuery, of the proxy's own BEGIN in front of a write by itself.
+    Begin,
+    /// All up to ReadyForQuery, of the proxy's own COMMIT behind it. The client gets the end of its write in the place of
+    /// the end of this.
+    Commit,
 }
 
 impl Expect {
@@ -69,6 +74,7 @@ impl Expect {
                 | Expect::Setup(_)
                 | Expect::PinCheck
                 | Expect::Proof
+                | Expect::Begin
                 | Expect::Lend
                 | Expect::Refused
                 | Expect::Verify(_)
@@ -96,6 +102,8 @@ impl Expect {
                 | Expect::Setup(_)
                 | Expect::PinCheck
                 | Expect::Proof
+                | Expect::Begin
+                | Expect::Commit
                 | Expect::Lend
                 | Expect::Refused
                 | Expect::Verify(_)

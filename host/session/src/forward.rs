@@ -332,8 +332,12 @@ impl<A: AsRef<Decision>> Session<A> {
         server.unnamed = None;
         self.unnamed = None;
         self.lend_names(io, server, &statement, true);
-        self.pending.push_back(Expect::Query(Some(statement)));
         self.awaiting_ready = true;
+        if self.can_wrap(server, guide, &statement, query.text) {
+            self.wrap(io, statement, query.text, text.as_deref());
+            return Ok(Passage::Replaced);
+        }
+        self.pending.push_back(Expect::Query(Some(statement)));
         match text.as_deref() {
             None => Ok(Passage::Verbatim),
             Some(text) => {

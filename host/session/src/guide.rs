@@ -72,6 +72,11 @@ pub trait Guide {
         false
     }
 
+    /// Whether a write by itself is put into a transaction there, so that what became of it can be found out too.
+    fn wraps(&self) -> bool {
+        false
+    }
+
     /// Whether anybody wants to know what becomes of statements. Asked when a batch begins; nothing of the following is
     /// told otherwise.
     fn observes(&self) -> bool {

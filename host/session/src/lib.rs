@@ -9,6 +9,7 @@
 
 mod again;
 mod ask;
+mod autocommit;
 mod batch;
 mod buffers;
 mod carried;

@@ -13,6 +13,9 @@ impl<A: AsRef<Decision>> Session<A> {
     /// ([`Session::hear_proof`]). Call without the server, then `advance` without it.
     pub fn server_lost<G: Guide<Answer = A>>(&mut self, io: &mut Buffers, guide: &mut G) {
         self.tally_from(io);
+        if self.is_wrapped() && self.hear_rest(io, guide) {
+            return;
+        }
         self.hear_proof(io);
         io.server_in.clear();
         io.server_out.clear();
@@ -91,7 +94,7 @@ impl<A: AsRef<Decision>> Session<A> {
         let sent = |pick: fn(&Statement) -> bool| {
             self.pending.iter().any(|e| match e {
                 Expect::Query(Some(s)) | Expect::Execute(Some(s)) => pick(s),
-                Expect::Query(None) | Expect::FunctionCall => true,
+                Expect::Query(None) | Expect::FunctionCall | Expect::Commit => true,
                 _ => false,
             })
         };

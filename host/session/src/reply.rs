@@ -30,11 +30,15 @@ pub(crate) enum Replied {
 
 /// What becomes of a message.
 #[derive(PartialEq, Eq)]
-enum Fate {
+pub(crate) enum Fate {
     Forward,
     Drop,
     /// The client gets this in its place.
     Instead(Box<ErrorReport>),
+    /// It gets this command tag in its place.
+    Tag(Box<[u8]>),
+    /// It is told before of the parameters that have changed.
+    Last,
 }
 
 impl<A: AsRef<Decision>> Session<A> {
@@ -92,8 +96,18 @@ impl<A: AsRef<Decision>> Session<A> {
                     io.server_in.advance(head.len);
                     report.write(&mut io.client_out);
                 }
+                Fate::Tag(tag) => {
+                    move_bytes(&mut io.server_in, &mut io.client_out, std::mem::take(&mut run));
+                    io.server_in.advance(head.len);
+                    CommandComplete { tag: &tag }.write(&mut io.client_out);
+                }
+                Fate::Last => {
+                    move_bytes(&mut io.server_in, &mut io.client_out, std::mem::take(&mut run));
+                    server.parameters.tell(&mut self.told, &mut io.client_out);
+                    run = head.len;
+                }
             }
-            if ready && !own {
+            if ready && !own && !self.is_wrapped() {
                 self.schema_settled(guide);
                 self.tally_done();
             }
@@ -143,6 +157,7 @@ impl<A: AsRef<Decision>> Session<A> {
                 self.prepare_again(io, server, guide, what);
                 None
             }
+            Verdict::Deliver if self.holds_back(&io.server_in) => None,
             Verdict::Deliver | Verdict::Unprepared(..) => {
                 self.retained = None;
                 None
@@ -201,8 +216,8 @@ impl<A: AsRef<Decision>> Session<A> {
             self.last_words = Some(report);
             return Err(Fault::Server("it refused settings that it had accepted before"));
         }
-        if self.awaits_own() {
-            // The server is not yet as the client wants it.
+        if self.awaits_own() || self.awaits_commit() {
+            // The server is not yet as the client wants it, or the client has not yet got all of what came before.
             return Ok(None);
         }
         server.parameters.tell(&mut self.told, &mut io.client_out);
@@ -279,6 +294,9 @@ impl<A: AsRef<Decision>> Session<A> {
                 let complete = CommandComplete::read(body)
                     .map_err(|_| Fault::Server("malformed CommandComplete"))?;
                 self.completed(complete.tag, server);
+                if !own && self.is_wrapped() {
+                    return Ok(self.wrapped_completed(complete.tag));
+                }
                 let rolled_back = !own && complete.tag == b"ROLLBACK";
                 Ok(match rolled_back.then(|| self.ending.instead()).flatten() {
                     Some(report) => {
@@ -312,7 +330,7 @@ impl<A: AsRef<Decision>> Session<A> {
                 let status = ParameterStatus::read(body)
                     .map_err(|_| Fault::Server("malformed ParameterStatus"))?;
                 let told = server.parameters.report(status.name, status.value);
-                if own || !told {
+                if own || !told || self.ending.held.is_some() || self.awaits_commit() {
                     return Ok(Fate::Drop);
                 }
                 self.told = server.parameters.clone();
@@ -445,9 +463,13 @@ impl<A: AsRef<Decision>> Session<A> {
         if let Some(Expect::Proof) = self.pending.front()
             && !error.is_fatal()
         {
-            self.ending.refused(ErrorReport::from_response(&error));
+            // After an error of its own a transaction refuses whatever is asked.
+            if !self.failed {
+                self.ending.refused(ErrorReport::from_response(&error));
+            }
             return Ok(Fate::Drop);
         }
+        self.may_never_commit(&error);
         let unasked = own && !matches!(self.pending.front(), Some(Expect::Verify(_)));
         if unasked || error.is_fatal() || self.pending.is_empty() {
             // Last words: the end of the connection follows, and the client is told then.
@@ -458,7 +480,11 @@ impl<A: AsRef<Decision>> Session<A> {
         self.failed = true;
         server.refused_write |= !server.standby && error.sqlstate() == Some(READ_ONLY);
         self.tally_error(error.sqlstate());
-        if matches!(self.pending.front(), Some(Expect::Query(_) | Expect::FunctionCall)) {
+        let whole = matches!(
+            self.pending.front(),
+            Some(Expect::Query(_) | Expect::FunctionCall | Expect::Commit)
+        );
+        if whole {
             return Ok(Fate::Forward);
         }
         self.retained = None;
@@ -517,11 +543,17 @@ impl<A: AsRef<Decision>> Session<A> {
             Some(
                 Expect::Discard
                 | Expect::Lend
+                | Expect::Begin
                 | Expect::Proof
                 | Expect::Refused
                 | Expect::Verify(_),
             ) => {
                 return Ok(Fate::Drop);
+            }
+            Some(Expect::Query(_)) if self.is_wrapped() => return Ok(Fate::Drop),
+            Some(Expect::Commit) => {
+                self.retained = None;
+                Fate::Last
             }
             Some(Expect::Sync(Reply::Swallow)) => {
                 if self.failed {

@@ -66,6 +66,9 @@ pub struct Statement {
     pub arms: bool,
     /// It may have an effect when its transaction is committed although it has written nothing: a notification.
     pub defers: bool,
+    /// It is one statement that reads or changes rows, which any transaction block takes: SELECT, VALUES, TABLE, WITH,
+    /// INSERT, UPDATE, DELETE or MERGE.
+    pub query: bool,
     /// The greatest `$n`.
     pub parameters: u16,
     /// The transaction boundaries in it, in order: zero when there are none, equal for equal ones.
@@ -82,6 +85,7 @@ impl Statement {
             statements: 0,
             arms: false,
             defers: false,
+            query: false,
             parameters: 0,
             boundaries: 0,
         }

@@ -31,6 +31,7 @@ pub(super) fn config(
         causal_reads: true,
         patroni: Vec::new(),
         prove_commits: true,
+        prove_autocommit: false,
         monitor: Monitor { user, password: None, database, interval, timeout },
     };
     Ok(Config {

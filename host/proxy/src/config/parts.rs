@@ -84,6 +84,8 @@ pub struct Cluster {
     pub patroni: Vec<Target>,
     /// Whether it is found out what became of a COMMIT whose answer was lost.
     pub prove_commits: bool,
+    /// Whether the same holds for a write by itself.
+    pub prove_autocommit: bool,
     /// How its nodes are watched.
     pub monitor: Monitor,
 }

@@ -126,6 +126,11 @@ section! {
         /// the client waits: see `failover.md`. It costs the server one small query in front of each COMMIT of a
         /// transaction that may have written, and no round trip. False: the client gets 08007 (outcome unknown).
         prove_commits: bool = true;
+        /// The same for a write by itself: one INSERT, UPDATE, DELETE or MERGE outside of a transaction, or one SELECT that
+        /// may write, as a simple query. It is put into a transaction of its own, in the same packet, and sent again when
+        /// it is proven that nothing of it was committed and the client has got nothing of its result. The server has three
+        /// small queries more for each. Without `prove_commits` it does nothing.
+        prove_autocommit: bool = false;
     }
 }
 

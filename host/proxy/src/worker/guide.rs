@@ -303,6 +303,10 @@ impl Guide for SessionGuide {
         self.ctx.policies.retry(&self.chain, &question, failure, &at)
     }
 
+    fn wraps(&self) -> bool {
+        self.ctx.shared.wraps(self.database.cluster)
+    }
+
     /// The catalog is of the session's own cluster; a policy may have sent it to another one.
     fn proves(&self) -> bool {
         let Database { cluster, schema, .. } = &*self.database;

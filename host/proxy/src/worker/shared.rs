@@ -172,6 +172,12 @@ impl Shared {
         config.clusters.get(usize::from(cluster.0)).is_some_and(|cluster| cluster.prove_commits)
     }
 
+    /// Whether writes by themselves are put into transactions in a cluster, to find out the same of them.
+    pub(crate) fn wraps(&self, cluster: ClusterId) -> bool {
+        let config = self.config.load();
+        config.clusters.get(usize::from(cluster.0)).is_some_and(|cluster| cluster.prove_autocommit)
+    }
+
     /// The pool for a key, made when it is first wanted.
     pub(crate) fn pool(&self, key: &PoolKey, settings: &PoolConfig) -> Pool<ServerConn> {
         let mut pools = self.pools.lock();

@@ -3,7 +3,8 @@
 //! A line of a trace: `F` what the client sends, `f` what goes to the server, `b` what the server sends, `B` what
 //! goes to the client, as in libpq's traces. Between them: `?` a question to the policies and its answer,
 //! `+` a server is lent, `-` it is given back, `!` something that happens (`lost`: the server goes away).
-//! The server may be asked in front of COMMIT where a comment says `# proof`; `! committed`, `! not committed` and `! unknown`
+//! The server may be asked in front of COMMIT where a comment says `# proof`, and be sent writes by themselves in
+//! transactions where one says `# proof of writes by themselves`; `! committed`, `! not committed` and `! unknown`
 //! say then what has become of it. `F`, `b` and `!` are what the test does, the others are what must follow.
 //!
 //! `HOWDAH_BLESS=1` writes what follows into the files, to be read before it is committed.
@@ -41,6 +42,7 @@ struct Policies {
     prepared: Vec<Rc<Prepared>>,
     edition: u64,
     proves: bool,
+    wraps: bool,
 }
 
 impl Guide for Policies {
@@ -121,6 +123,10 @@ impl Guide for Policies {
 
     fn proves(&self) -> bool {
         self.proves
+    }
+
+    fn wraps(&self) -> bool {
+        self.wraps
     }
 
     fn learn_write(&mut self, statement: &Statement) {
@@ -268,7 +274,9 @@ fn replay(trace: &str, mut sizes: impl FnMut() -> usize) -> Vec<String> {
     let session = trace.lines().any(|line| line == "# pool mode: session");
     let mode = if session { PoolMode::Session } else { PoolMode::Transaction };
     let mut stage = Stage::new(mode);
-    stage.policies.proves = trace.lines().any(|line| line == "# proof");
+    let says = |comment| trace.lines().any(|line| line == comment);
+    stage.policies.wraps = says("# proof of writes by themselves");
+    stage.policies.proves = stage.policies.wraps || says("# proof");
     for line in trace.lines() {
         if line.starts_with(['F', 'b', '!']) {
             stage.happens(line, &mut sizes);

@@ -68,6 +68,7 @@ impl Scan<'_> {
         found.kind = found.kind.max(kind);
         found.arms |= current.arms;
         found.defers |= current.defers();
+        found.query = found.statements == 0 && current.only_queries();
         found.add_boundary(current.boundary());
         if effect != Effect::None || !self.effects.is_empty() {
             self.add_effect(effect);

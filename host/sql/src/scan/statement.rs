@@ -88,6 +88,11 @@ impl Current {
             || matches!(self.verb, Word::Insert | Word::Update | Word::Delete | Word::Merge)
     }
 
+    /// See [`crate::Statement::query`].
+    pub(super) fn only_queries(&self) -> bool {
+        self.is_query() && self.explained == Explained::No
+    }
+
     /// Whether functions in it are called when it runs, rather than stored or not meant at all.
     pub(super) fn runs_functions(&self) -> bool {
         !matches!(self.kind, Kind::Ddl | Kind::Utility)

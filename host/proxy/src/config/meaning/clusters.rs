@@ -54,6 +54,7 @@ impl Step<'_> {
                 causal_reads: cluster.causal_reads,
                 patroni: cluster.patroni.into_iter().map(|PatroniUrl(target)| target).collect(),
                 prove_commits: cluster.prove_commits,
+                prove_autocommit: cluster.prove_autocommit,
                 monitor: self.monitor(name.at, monitor),
                 name: name.value,
             });
