@@ -100,10 +100,9 @@ impl<A: AsRef<Decision>> Session<A> {
     }
 
     /// A server that ends the session says so in the order of its answers: what has not been answered then, it has not
-    /// done. Others who may stand between say nothing of this class.
+    /// done.
     pub(crate) fn may_never_commit(&mut self, error: &ErrorResponse<'_>) {
-        let ends =
-            error.is_fatal() && error.sqlstate().is_some_and(|state| state.starts_with(b"57P"));
+        let ends = error.is_fatal() && error.sqlstate().is_some_and(|state| ends_session(&state));
         if ends && self.is_wrapped() && !self.awaits_commit() {
             self.ending.proof = Asked::Never;
         }
@@ -185,4 +184,10 @@ impl<A: AsRef<Decision>> Session<A> {
         self.restore_batch(io);
         self.phase = Phase::Server;
     }
+}
+
+/// Whether it is the server itself that ends a session with this error (class 57, operator intervention), and nobody who
+/// stands between.
+pub(crate) fn ends_session(sqlstate: &[u8; 5]) -> bool {
+    sqlstate.starts_with(b"57P")
 }

@@ -10,6 +10,7 @@ use howdah_wire::backend::{
 };
 use howdah_wire::frame::{self, Head};
 
+use crate::autocommit::ends_session;
 use crate::buffers::move_bytes;
 use crate::expect::{Expect, Reply};
 use crate::hold::{self, GivenUp, READ_ONLY, Unprepared, Verdict};
@@ -150,7 +151,9 @@ impl<A: AsRef<Decision>> Session<A> {
                 if self.shall_go_again(io, guide, Some(state), safety, usual) {
                     return Some(self.reroute(server));
                 }
-                self.retained = None;
+                if !self.is_wrapped() || !ends_session(&state) {
+                    self.retained = None;
+                }
                 None
             }
             Verdict::Unprepared(what, answered) if self.can_prepare_again(what, answered) => {
