@@ -2,10 +2,10 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use howdah_wire::backend;
+use howdah_wire::{backend, frontend};
 
 /// What is lost of the next COMMIT, after which the proxy's connection is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,8 +94,8 @@ struct Link {
     client: TcpStream,
     server: TcpStream,
     lose: AtomicU8,
-    /// The proxy has asked something in front of its COMMIT.
-    asked: AtomicBool,
+    /// How many ReadyForQuery come up to the answer to what the proxy has asked in front of its COMMIT; zero before it has.
+    asked: AtomicUsize,
 }
 
 fn serve(state: &Arc<State>, client: TcpStream, server: u16) {
@@ -104,7 +104,7 @@ fn serve(state: &Arc<State>, client: TcpStream, server: u16) {
     }
     let Ok(server) = TcpStream::connect(("127.0.0.1", server)) else { return };
     state.clients.lock().unwrap().push(client.try_clone().unwrap());
-    let (lose, asked) = (AtomicU8::new(Lose::Nothing as u8), AtomicBool::new(false));
+    let (lose, asked) = (AtomicU8::new(Lose::Nothing as u8), AtomicUsize::new(0));
     let link = Arc::new(Link { state: Arc::clone(state), client, server, lose, asked });
     let other = Arc::clone(&link);
     std::thread::spawn(move || link.up());
@@ -114,20 +114,24 @@ fn serve(state: &Arc<State>, client: TcpStream, server: u16) {
 impl Link {
     /// From the proxy to the server.
     fn up(&self) {
-        let (mut tagged, mut dropping) = (false, false);
+        let (mut tagged, mut dropping, mut readies) = (false, false, 0);
         while let Some(message) = message(&self.client, tagged) {
+            let answered = [frontend::tag::QUERY, frontend::tag::SYNC].contains(&message[0]);
+            readies += usize::from(answered || !tagged);
             tagged = true;
             let asks = has(&message, "pg_current_xact_id_if_assigned()");
             let commits = has(&message, "COMMIT\0");
+            if asks {
+                self.asked.store(readies, Ordering::SeqCst);
+            }
             if asks || commits {
-                self.asked.fetch_or(asks, Ordering::SeqCst);
                 let next = self.state.lose.swap(Lose::Nothing as u8, Ordering::SeqCst);
                 self.lose.fetch_or(next, Ordering::SeqCst);
             }
             if commits && self.lose() == Lose::Commit {
                 dropping = true;
                 self.state.kept.lock().unwrap().push(self.server.try_clone().unwrap());
-                if !self.asked.load(Ordering::SeqCst) {
+                if self.asked.load(Ordering::SeqCst) == 0 {
                     self.cut();
                 }
             }
@@ -142,10 +146,11 @@ impl Link {
 
     /// From the server to the proxy.
     fn down(&self) {
-        let mut passed = false;
+        let mut readies = 0;
         while let Some(message) = message(&self.server, true) {
             let ready = message[0] == backend::tag::READY_FOR_QUERY;
-            let due = passed || !self.asked.load(Ordering::SeqCst);
+            let asked = self.asked.load(Ordering::SeqCst);
+            let due = readies >= asked;
             match self.lose() {
                 Lose::Answer if due && ready => break,
                 Lose::Answer if due => continue,
@@ -154,8 +159,8 @@ impl Link {
             if (&self.client).write_all(&message).is_err() {
                 return;
             }
-            passed |= ready && self.lose() != Lose::Nothing;
-            if passed && self.lose() == Lose::Commit {
+            readies += usize::from(ready);
+            if self.lose() == Lose::Commit && readies >= asked && asked > 0 {
                 break;
             }
         }

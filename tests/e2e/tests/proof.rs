@@ -43,9 +43,27 @@ impl Stage {
         let client = connect(self.proxy.port, "postgres").await;
         client.batch_execute("BEGIN").await.unwrap();
         client.batch_execute(&format!("INSERT INTO ledger VALUES ({key})")).await.unwrap();
+        self.sends(client, "COMMIT".to_owned(), key, what, and_block).await
+    }
+
+    /// A client that inserts a row by itself; `more` is the rest of its statement.
+    async fn insert(&self, key: i32, more: &str, what: Lose, and_block: bool) -> Commit {
+        let client = connect(self.proxy.port, "postgres").await;
+        let sql = format!("INSERT INTO ledger VALUES ({key}) {more}");
+        self.sends(client, sql, key, what, and_block).await
+    }
+
+    async fn sends(
+        &self,
+        client: Client,
+        sql: String,
+        key: i32,
+        what: Lose,
+        and_block: bool,
+    ) -> Commit {
         self.relay.lose(what, and_block);
         let commit = tokio::spawn(async move {
-            let result = client.batch_execute("COMMIT").await;
+            let result = client.batch_execute(&sql).await;
             (client, result)
         });
         let give_up = Instant::now() + PATIENCE;
@@ -54,6 +72,15 @@ impl Stage {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         Commit { key, commit }
+    }
+
+    /// The server of a transaction notices that nobody is there any more.
+    fn let_go(&self) {
+        let open = "SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction'";
+        howdah_e2e::wait("an open transaction", || {
+            self.cluster.primary().value("postgres", open).unwrap() == "1"
+        });
+        self.relay.let_go();
     }
 
     /// The primary dies and comes back.
@@ -102,12 +129,7 @@ async fn a_server_that_lives_on_is_asked() {
     assert_eq!(stage.proven(Outcome::Committed), 1);
     // The transaction is open until its server notices that nobody is there any more.
     let commit = stage.commit(2, Lose::Commit, false).await;
-    let give_up = Instant::now() + PATIENCE;
-    let open = "SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction'";
-    while stage.cluster.primary().value("postgres", open).unwrap() != "1" {
-        assert!(Instant::now() < give_up, "the transaction is not open");
-    }
-    stage.relay.let_go();
+    stage.let_go();
     assert_eq!(commit.told().await, refused("40001", false));
     assert_eq!(stage.proven(Outcome::NotCommitted), 1);
 }
@@ -192,6 +214,46 @@ async fn nothing_is_asked_where_that_is_not_wanted_or_not_allowed() {
         let proven = [Outcome::Unknown, Outcome::Committed, Outcome::NotCommitted];
         assert_eq!(proven.map(|outcome| stage.proven(outcome)), [0; 3]);
     }
+}
+
+#[tokio::test]
+async fn a_write_by_itself_is_proven_and_sent_again() {
+    let mut stage = Stage::with(0, "", "prove_autocommit = true").await;
+    let told = stage.insert(1, "", Lose::Answer, false).await.told().await;
+    assert_eq!(told, COMMITTED);
+    assert_eq!(stage.proven(Outcome::Committed), 1);
+    let insert = stage.insert(2, "", Lose::Commit, false).await;
+    stage.let_go();
+    assert_eq!(insert.told().await, COMMITTED);
+    assert_eq!(stage.proven(Outcome::NotCommitted), 1);
+    // The client has got its row: nothing is sent again.
+    let insert = stage.insert(3, "RETURNING key", Lose::Commit, false).await;
+    stage.let_go();
+    assert_eq!(insert.told().await, refused("40001", false));
+    for (key, what) in [(4, Lose::Answer), (5, Lose::Commit)] {
+        let insert = stage.insert(key, "", what, true).await;
+        stage.crash();
+        assert_eq!(insert.told().await, COMMITTED, "{what:?}");
+    }
+    assert_eq!(stage.proven(Outcome::Committed), 2);
+    assert_eq!(stage.proven(Outcome::NotCommitted), 3);
+    assert_eq!(stage.proven(Outcome::Unknown), 0);
+}
+
+#[tokio::test]
+async fn a_write_by_itself_fails_as_it_would_without_a_transaction() {
+    let rule = "CREATE TABLE kept (key int UNIQUE DEFERRABLE INITIALLY DEFERRED)";
+    let stage = Stage::with(0, rule, "prove_autocommit = true").await;
+    let client = connect(stage.proxy.port, "postgres").await;
+    let fails = async |sql: &str| {
+        client.batch_execute(sql).await.unwrap_err().code().unwrap().code().to_owned()
+    };
+    assert_eq!(fails("INSERT INTO kept VALUES (1), (1)").await, "23505");
+    assert_eq!(fails("INSERT INTO ledger VALUES (1), (1)").await, "23505");
+    assert_eq!(fails("INSERT INTO nowhere VALUES (1)").await, "42P01");
+    client.batch_execute("INSERT INTO kept VALUES (1)").await.unwrap();
+    assert_eq!(value(&client, "SELECT count(*) FROM kept").await, "1");
+    client.batch_execute("VACUUM kept").await.unwrap();
 }
 
 /// What clients have been told of the rows that they have inserted.

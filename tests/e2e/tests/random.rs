@@ -13,6 +13,9 @@ use proptest::test_runner::{Config, TestRunner};
 /// Clients that take turns.
 const CLIENTS: usize = 3;
 
+/// Of the cluster: what becomes of writes by themselves can be proven.
+const PROVEN: &str = "prove_autocommit = true";
+
 /// What a client does.
 #[derive(Clone, Debug)]
 enum Act {
@@ -108,6 +111,11 @@ fn statement() -> impl Strategy<Value = String> {
         "SELEC",
         "",
         "INSERT INTO mine VALUES (1)",
+        "INSERT INTO mine VALUES (2) RETURNING a, 6 / a",
+        "INSERT INTO mine VALUES (0) RETURNING a, 6 / a",
+        "UPDATE mine SET a = a + 1 RETURNING set_config('work_mem', '5MB', false)",
+        "INSERT INTO mine SELECT 3 WHERE set_config('datestyle', 'german', false) IS NOT NULL",
+        "INSERT INTO kept VALUES (1), (1)",
         "SELECT count(*) FROM mine",
         "DELETE FROM mine",
         "ALTER TABLE mine ADD b int DEFAULT 3",
@@ -274,16 +282,24 @@ fn prepare(cluster: &Cluster) {
             let sql = format!("CREATE TABLE {table} (a int); GRANT ALL ON {table} TO PUBLIC");
             cluster.primary().query(database, &sql).unwrap();
         }
+        // COMMIT refuses what breaks its rule.
+        let sql = "CREATE TABLE kept (a int UNIQUE DEFERRABLE INITIALLY DEFERRED); GRANT ALL ON kept TO PUBLIC";
+        cluster.primary().query(database, sql).unwrap();
     }
 }
 
 /// Does the same with servers of their own for all, and with shared ones.
-fn same(cluster: &Cluster, more: &str, acts: &[(usize, Act)]) -> Result<(), TestCaseError> {
+fn same(
+    cluster: &Cluster,
+    more: &str,
+    keys: &str,
+    acts: &[(usize, Act)],
+) -> Result<(), TestCaseError> {
     for database in ["direct", "pooled"] {
         let sql = format!("TRUNCATE {}", tables().join(", "));
         cluster.primary().query(database, &sql).unwrap();
     }
-    let proxy = Running::start(&cluster.nodes(), more);
+    let proxy = Running::start_with(&cluster.nodes(), more, keys);
     proxy.wait_up(1);
     let mut direct = World::new(cluster, cluster.primary().port, "direct");
     let mut pooled = World::new(cluster, proxy.port, "pooled");
@@ -360,9 +376,9 @@ fn what_went_wrong_once_goes_right() {
         vec![(1, Act::Prepare(0, 0)), (1, query(&["SET work_mem = '1MB'", "DEALLOCATE p"]))],
     ];
     let (cluster, more) = setting_up();
-    for key in ["", ALWAYS] {
+    for (key, keys) in [("", ""), (ALWAYS, ""), ("", PROVEN)] {
         for acts in &sequences {
-            same(&cluster, &with_key(&more, key), acts).unwrap();
+            same(&cluster, &with_key(&more, key), keys, acts).unwrap();
         }
     }
 }
@@ -387,16 +403,21 @@ fn setting_up() -> (Cluster, String) {
 
 #[test]
 fn nobody_sees_that_servers_are_shared() {
-    random("");
+    random("", "");
 }
 
 #[test]
 fn nobody_sees_that_servers_are_shared_and_always_reset() {
-    random(ALWAYS);
+    random(ALWAYS, "");
 }
 
-/// Random sessions, with this key of the pools.
-fn random(key: &str) {
+#[test]
+fn nobody_sees_that_writes_are_put_into_transactions() {
+    random("", PROVEN);
+}
+
+/// Random sessions, with these keys of the pools and of the cluster.
+fn random(key: &str, keys: &str) {
     let (cluster, more) = setting_up();
     let more = with_key(&more, key);
     let config =
@@ -404,7 +425,7 @@ fn random(key: &str) {
     let cases = std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(60);
     let mut runner = TestRunner::new(Config { cases, ..config });
     let acts = prop::collection::vec((0..CLIENTS, act()), 1..60);
-    let outcome = runner.run(&acts, |acts| same(&cluster, &more, &acts));
+    let outcome = runner.run(&acts, |acts| same(&cluster, &more, keys, &acts));
     if let Err(error) = outcome {
         panic!("{error}");
     }

@@ -108,7 +108,7 @@ fn proxy(stage: &Stage) -> Running {
     std::fs::copy(policy("read-write-split"), &path).unwrap();
     let text = format!(
         "listen = [\"127.0.0.1:0\"]\nworkers = 2\n{PATIENT}[[policy]]\nname = \"split\"\npath = {path:?}\n\
-         [cluster.main]\nnodes = {:?}\nmonitor = {{ interval = \"200ms\", timeout = \"1s\" }}\n",
+         [cluster.main]\nnodes = {:?}\nprove_autocommit = true\nmonitor = {{ interval = \"200ms\", timeout = \"1s\" }}\n",
         stage.nodes()
     );
     let proxy = Running::with_file(directory, &text);
