@@ -29,7 +29,8 @@ impl<A: AsRef<Decision>> Session<A> {
         }
     }
 
-    /// Whether the batch is to be sent again: as the policies say, else as is usual, a few times. What a session keeps
+    /// Whether the batch is to be sent again: as the policies say, else as is usual, a few times. Of a commit
+    /// ([`Safety::Commit`]) only when it is proven that there was none. What a session keeps
     /// on a server that still lives is not given up for that.
     pub(crate) fn shall_go_again<G: Guide<Answer = A>>(
         &mut self,
@@ -41,7 +42,8 @@ impl<A: AsRef<Decision>> Session<A> {
     ) -> bool {
         (self.target, self.pause_ms) = (None, 0);
         let usual = usual && self.reroutes < MAX_REROUTES;
-        if !self.retries || self.pin.is_some() || !safety.allows_again() {
+        let allowed = safety.allows_again() || safety == Safety::Commit;
+        if !self.retries || self.pin.is_some() || !allowed {
             return usual;
         }
         match self.ask(io, guide, sqlstate, safety) {
@@ -66,7 +68,9 @@ impl<A: AsRef<Decision>> Session<A> {
         sqlstate: Option<[u8; 5]>,
         safety: Safety,
     ) -> Retry {
-        let (outcome, replayable) = (Outcome::Unknown, false);
+        let proven = safety == Safety::Commit;
+        let outcome = if proven { Outcome::NotCommitted } else { Outcome::Unknown };
+        let replayable = false;
         let attempt = u32::from(self.reroutes) + 1;
         let failure = Failure { sqlstate, safety, outcome, replayable, attempt };
         if let Some(Entry::Query(statement, text)) = self.batch.first_entry() {

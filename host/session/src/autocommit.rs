@@ -7,7 +7,7 @@
 use std::rc::Rc;
 
 use bytes::BytesMut;
-use howdah_decision::{Decision, Kind};
+use howdah_decision::{Decision, Kind, Safety};
 use howdah_sql::Statement;
 use howdah_wire::backend::{ErrorResponse, TransactionStatus, tag};
 use howdah_wire::frame;
@@ -16,7 +16,6 @@ use howdah_wire::frontend::Query;
 use crate::batch::is_replayable;
 use crate::commit::{Asked, lost_with_state};
 use crate::expect::Expect;
-use crate::limits::MAX_REROUTES;
 use crate::reply::{Fate, Replied};
 use crate::session::{Phase, Session};
 use crate::{Buffers, Guide, Pin, ServerState};
@@ -154,12 +153,14 @@ impl<A: AsRef<Decision>> Session<A> {
             }
             // There was nothing to commit.
             Asked::Answered(_) if !self.ending.defers => {}
-            Asked::Never if self.goes_again() => {
-                self.go_again(io);
+            Asked::Refused(_) => {
+                self.not_committed(io);
                 return true;
             }
-            Asked::Refused(_) | Asked::Never => {
-                self.not_committed(io);
+            Asked::Never => {
+                if !self.goes_again(io, guide) {
+                    self.not_committed(io);
+                }
                 return true;
             }
             Asked::Answered(_) | Asked::No => return false,
@@ -170,19 +171,24 @@ impl<A: AsRef<Decision>> Session<A> {
         true
     }
 
-    /// Whether a write by itself that is known not to have been committed can be sent again: the client has got nothing
-    /// of it, and the session has lost nothing else with its server.
-    pub(crate) fn goes_again(&self) -> bool {
+    /// Whether a write by itself of which it is known that it was not committed is sent again: when the client has got
+    /// nothing of it, and the session has lost nothing else with its server.
+    pub(crate) fn goes_again<G: Guide<Answer = A>>(
+        &mut self,
+        io: &mut Buffers,
+        guide: &mut G,
+    ) -> bool {
         let free = self.pin.as_ref().is_none_or(|pin| *pin == Pin::Mode);
-        self.is_wrapped() && self.retained.is_some() && free && self.reroutes < MAX_REROUTES
-    }
-
-    /// It is sent again.
-    pub(crate) fn go_again(&mut self, io: &mut Buffers) {
-        self.reroutes += 1;
-        self.last_words = None;
-        self.restore_batch(io);
-        self.phase = Phase::Server;
+        let possible = self.is_wrapped() && self.retained.is_some() && free;
+        let sqlstate = self.last_words.as_ref().map(|report| *report.sqlstate());
+        let again = possible && self.shall_go_again(io, guide, sqlstate, Safety::Commit, true);
+        if again {
+            self.reroutes += 1;
+            self.last_words = None;
+            self.restore_batch(io);
+            self.phase = Phase::Server;
+        }
+        again
     }
 }
 

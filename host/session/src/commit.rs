@@ -198,7 +198,7 @@ impl<A: AsRef<Decision>> Session<A> {
         self.tally_from(io);
         match outcome {
             Outcome::Committed => self.ended(io, guide, b"COMMIT"),
-            Outcome::NotCommitted if self.goes_again() => self.go_again(io),
+            Outcome::NotCommitted if self.goes_again(io, guide) => {}
             Outcome::NotCommitted => self.not_committed(io),
             Outcome::Unknown => self.lose(io),
         }
