@@ -22,6 +22,7 @@ use crate::{
 };
 
 mod again;
+mod autocommit;
 mod proof;
 mod seen;
 
@@ -49,6 +50,8 @@ struct Policy {
     seen: Vec<String>,
     /// Servers may be asked in front of COMMIT.
     proves: bool,
+    /// Writes by themselves may be put into transactions.
+    wraps: bool,
     /// `howdah.explain` is on.
     explains: bool,
 }
@@ -125,6 +128,10 @@ impl Guide for Policy {
 
     fn proves(&self) -> bool {
         self.proves
+    }
+
+    fn wraps(&self) -> bool {
+        self.wraps
     }
 
     fn observes(&self) -> bool {

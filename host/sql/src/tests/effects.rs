@@ -204,6 +204,38 @@ fn what_may_notify_is_known() {
     assert!(!look("UPDATE t SET a = 1").defers);
 }
 
+/// What any transaction block takes, and what it may not.
+#[test]
+fn a_single_query_is_known() {
+    for sql in [
+        "SELECT f()",
+        "WITH a AS (INSERT INTO t VALUES (1) RETURNING b) TABLE a;",
+        "/* x */ INSERT INTO t VALUES (1)",
+        "UPDATE t SET a = 1",
+        "DELETE FROM t",
+        "MERGE INTO t USING u ON true WHEN MATCHED THEN DELETE",
+        "(VALUES (1))",
+    ] {
+        assert!(look(sql).query, "{sql}");
+    }
+    for sql in [
+        "",
+        "VACUUM",
+        "CALL p()",
+        "DO 'x'",
+        "COPY t FROM STDIN",
+        "CREATE DATABASE d",
+        "NOTIFY a",
+        "BEGIN",
+        "EXECUTE s",
+        "EXPLAIN ANALYZE INSERT INTO t VALUES (1)",
+        "INSERT INTO t VALUES (1); COMMIT",
+        "COMMIT; INSERT INTO t VALUES (1)",
+    ] {
+        assert!(!look(sql).query, "{sql}");
+    }
+}
+
 #[test]
 fn tags_come_from_outer_comments() {
     let sql = b"/*app='web',route='%2Fa%20b'*/ SELECT /* app='inner' */ 1 /* action='x' */;";
