@@ -77,10 +77,15 @@ impl<A: AsRef<Decision>> Session<A> {
         matches!(self.pending.front(), Some(Expect::Commit))
     }
 
-    /// Whether the client gets nothing of this, for the time being.
-    pub(crate) fn holds_back(&self, reply: &[u8]) -> bool {
-        let end = matches!(reply.first(), Some(&(tag::COMMAND_COMPLETE | tag::READY_FOR_QUERY)));
-        end && self.is_wrapped()
+    /// Whether the next answer is an error. Of the end of a query the client gets nothing for the time being; all else is
+    /// delivered at once.
+    pub(crate) fn wrapped_fails(&mut self, reply: &[u8]) -> bool {
+        match reply.first() {
+            Some(&tag::ERROR_RESPONSE) => return true,
+            Some(&(tag::COMMAND_COMPLETE | tag::READY_FOR_QUERY)) | None => {}
+            Some(_) => self.retained = None,
+        }
+        false
     }
 
     /// The query has been completed, or COMMIT.
@@ -107,12 +112,15 @@ impl<A: AsRef<Decision>> Session<A> {
         }
     }
 
-    /// The server has gone; what it has said before counts. True: that was all.
+    /// The server has gone; what it has said before counts, unless it has said already that it ends. True: that was all.
     pub(crate) fn hear_rest<G: Guide<Answer = A>>(
         &mut self,
         io: &mut Buffers,
         guide: &mut G,
     ) -> bool {
+        if self.last_words.is_some() {
+            return false;
+        }
         let mut gone = ServerState::new(Vec::new());
         gone.parameters = self.told.clone();
         match self.replies(io, &mut gone, guide) {

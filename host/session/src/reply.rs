@@ -138,6 +138,9 @@ impl<A: AsRef<Decision>> Session<A> {
         server: &mut ServerState,
         guide: &mut G,
     ) -> Option<Replied> {
+        if self.is_wrapped() && !self.wrapped_fails(&io.server_in) {
+            return None;
+        }
         match hold::judge(&io.server_in, server.standby) {
             Verdict::More => Some(Replied::More),
             Verdict::Writes => {
@@ -160,7 +163,6 @@ impl<A: AsRef<Decision>> Session<A> {
                 self.prepare_again(io, server, guide, what);
                 None
             }
-            Verdict::Deliver if self.holds_back(&io.server_in) => None,
             Verdict::Deliver | Verdict::Unprepared(..) => {
                 self.retained = None;
                 None
