@@ -162,7 +162,8 @@ fn write(seen: &Seen, port: u16) {
                 "SELECT count(*) || ' at ' || current_setting('port') FROM ledger WHERE key = {key}"
             )));
             // What was acknowledged may be lost by a promotion of an asynchronous replica.
-            let quiet = promotions % 2 == 0 && promotions == seen.promotions.load(Ordering::SeqCst);
+            let quiet = promotions.is_multiple_of(2)
+                && promotions == seen.promotions.load(Ordering::SeqCst);
             if let Ok(found) = found
                 && quiet
                 && !found.as_ref().is_some_and(|found| found.starts_with("1 at "))

@@ -76,7 +76,8 @@ fn run(synchronous: bool) {
     for number in 0..faults {
         let fault = stage.next(number);
         let before = (seen.dropped.load(Ordering::SeqCst), seen.errors.lock().unwrap().clone());
-        (seen.commits.longest(), seen.reads.longest());
+        seen.commits.longest();
+        seen.reads.longest();
         let promoted = stage.happens(fault, &seen, proxy.directory.path());
         seen.commits.wait_for(10 * WRITERS as u64);
         let row = table.entry(fault).or_default();
