@@ -43,9 +43,23 @@ impl<A: AsRef<Decision>> Session<A> {
         (self.target, self.pause_ms) = (None, 0);
         let usual = usual && self.reroutes < MAX_REROUTES;
         let allowed = safety.allows_again() || safety == Safety::Commit;
-        if !self.retries || self.pin.is_some() || !allowed {
-            return usual;
-        }
+        let again = if !self.retries || self.pin.is_some() || !allowed {
+            usual
+        } else {
+            self.as_policies_wish(io, guide, sqlstate, safety, usual)
+        };
+        // What has never been sent is no repetition.
+        again && (safety == Safety::Unsent || guide.affords_another())
+    }
+
+    fn as_policies_wish<G: Guide<Answer = A>>(
+        &mut self,
+        io: &Buffers,
+        guide: &mut G,
+        sqlstate: Option<[u8; 5]>,
+        safety: Safety,
+        usual: bool,
+    ) -> bool {
         match self.ask(io, guide, sqlstate, safety) {
             Retry::NoOpinion => usual,
             Retry::GiveUp | Retry::Replay => false,

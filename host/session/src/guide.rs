@@ -67,6 +67,12 @@ pub trait Guide {
         Retry::NoOpinion
     }
 
+    /// Whether a batch that has been sent already may be sent once more: too much of that would multiply the load when
+    /// servers fail.
+    fn affords_another(&mut self) -> bool {
+        true
+    }
+
     /// Whether the session's server may be asked before COMMIT what identifies the transaction ([`crate::proof`]).
     fn proves(&self) -> bool {
         false

@@ -48,6 +48,8 @@ struct Policy {
     observes: bool,
     begun: usize,
     seen: Vec<String>,
+    /// Nothing may be sent again.
+    poor: bool,
     /// Servers may be asked in front of COMMIT.
     proves: bool,
     /// Writes by themselves may be put into transactions.
@@ -161,6 +163,10 @@ impl Guide for Policy {
             _ => self.explains = matches!(own.verb, OwnVerb::Set(_)),
         }
         Ok(Told::Done("SET"))
+    }
+
+    fn affords_another(&mut self) -> bool {
+        !self.poor
     }
 
     fn explain(&mut self, _: &Explained<'_, Answer>) -> Option<ErrorReport> {
@@ -592,4 +598,18 @@ fn explanations_stand_before_results() {
     bench.query("forbidden");
     bench.step(None);
     assert_eq!(bench.sent_down(), b"NEZ");
+}
+
+#[test]
+fn nothing_is_sent_again_beyond_the_budget() {
+    for (poor, step) in [(false, Step::Lease), (true, Step::Wait)] {
+        let (mut bench, mut replica) = (Bench::new(), server(true));
+        bench.guide.poor = poor;
+        bench.query("SELECT 1");
+        bench.step(None);
+        bench.step(Some(&mut replica));
+        bench.session.server_lost(&mut bench.io, &mut bench.guide);
+        assert_eq!(bench.step(None), step);
+        assert_eq!(bench.sent_down(), if poor { b"EZ".to_vec() } else { Vec::new() });
+    }
 }

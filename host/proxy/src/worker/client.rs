@@ -444,6 +444,7 @@ impl Guest {
             Ok(mut leased) => {
                 self.guide.node = Some(leased.node());
                 if self.session.attempts() == 0 {
+                    self.ctx.budget.earn();
                     self.guide.sent = self.guide.retries().then(std::time::Instant::now);
                 }
                 self.ctx.counters().batch(leased.node(), self.session.reads());

@@ -303,6 +303,14 @@ impl Guide for SessionGuide {
         self.ctx.policies.retry(&self.chain, &question, failure, &at)
     }
 
+    fn affords_another(&mut self) -> bool {
+        let affords = self.ctx.budget.spend(Instant::now());
+        if !affords {
+            tracing::debug!(client = self.id, "too much is sent again already");
+        }
+        affords
+    }
+
     fn wraps(&self) -> bool {
         self.ctx.shared.wraps(self.database.cluster)
     }

@@ -4,6 +4,7 @@
 //! the hot path (policies, idle servers, buffers, caches) belongs to that worker.
 
 mod beside;
+mod budget;
 mod buffers;
 mod cancel;
 mod causal;
@@ -64,6 +65,7 @@ pub(crate) struct Ctx {
     /// Policies have a whole batch of observations to be told.
     pub(crate) observed: Notify,
     pub(crate) spare: buffers::Spare,
+    pub(crate) budget: budget::Budget,
     pub(crate) slots: Rc<cancel::Slots>,
     pub(crate) balancer: RefCell<Balancer>,
     /// Connections that this worker's sessions have leased, by node.
@@ -127,6 +129,7 @@ pub fn run(index: usize, shared: Arc<Shared>, inbox: mpsc::UnboundedReceiver<Mes
         policies: shared.registry.worker(index),
         observed: Notify::new(),
         spare: buffers::Spare::default(),
+        budget: budget::Budget::new(std::time::Instant::now()),
         slots: cancel::Slots::new(shared.peers.own(), index),
         balancer: RefCell::default(),
         in_use: names.iter().map(|_| Cell::new(0)).collect(),
