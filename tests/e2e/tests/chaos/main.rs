@@ -2,7 +2,7 @@
 //! dropped.
 //!
 //! `CHAOS_FAULTS` says how many (8), `CHAOS_SEED` which (random; it is printed), `CHAOS_IDLE` how many idle clients there
-//! are besides (200). A table is printed: `make chaos`.
+//! are besides (50). A table is printed: `make chaos`.
 #![allow(clippy::unwrap_used)]
 
 mod faults;
@@ -67,7 +67,7 @@ fn run(synchronous: bool) {
     cluster.primary().query("postgres", "CREATE TABLE ledger (key bigint)").unwrap();
     let mut stage = Stage::new(cluster, seed);
     let proxy = proxy(&stage);
-    let idle = number("CHAOS_IDLE").unwrap_or(200);
+    let idle = number("CHAOS_IDLE").unwrap_or(50);
     let mut idle: Vec<Client> = (0..idle).map(|_| Client::login(proxy.port).unwrap()).collect();
     let clients = Clients::start(proxy.port, WRITERS, READERS);
     let seen = std::sync::Arc::clone(&clients.seen);
