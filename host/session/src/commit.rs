@@ -199,6 +199,7 @@ impl<A: AsRef<Decision>> Session<A> {
         match outcome {
             Outcome::Committed => self.ended(io, guide, b"COMMIT"),
             Outcome::NotCommitted if self.goes_again(io, guide) => {}
+            Outcome::NotCommitted if self.replays(io, guide, outcome) => {}
             Outcome::NotCommitted => self.not_committed(io),
             Outcome::Unknown => self.lose(io),
         }

@@ -63,6 +63,10 @@ pub(crate) enum Expect {
     /// All up to ReadyForQuery, of the proxy's own COMMIT behind it. The client gets the end of its write in the place of
     /// the end of this.
     Commit,
+    /// All up to ReadyForQuery, of the proxy's own question for the isolation of a transaction.
+    Isolation,
+    /// All up to ReadyForQuery, of a simple query that is run again; none for the question.
+    Again(Option<Rc<Statement>>),
 }
 
 impl Expect {
@@ -75,6 +79,8 @@ impl Expect {
                 | Expect::PinCheck
                 | Expect::Proof
                 | Expect::Begin
+                | Expect::Isolation
+                | Expect::Again(_)
                 | Expect::Lend
                 | Expect::Refused
                 | Expect::Verify(_)
@@ -104,6 +110,8 @@ impl Expect {
                 | Expect::Proof
                 | Expect::Begin
                 | Expect::Commit
+                | Expect::Isolation
+                | Expect::Again(_)
                 | Expect::Lend
                 | Expect::Refused
                 | Expect::Verify(_)

@@ -128,6 +128,11 @@ impl<A: AsRef<Decision>> Session<A> {
         guide: &mut G,
         head: Head,
     ) -> Result<bool, Fault> {
+        if matches!(head.tag, tag::QUERY | tag::FUNCTION_CALL | tag::BIND | tag::PARSE)
+            && self.is_large(head)
+        {
+            self.replay = None;
+        }
         match head.tag {
             tag::COPY_DATA | tag::COPY_FAIL => {}
             tag::FUNCTION_CALL if self.is_large(head) => {
@@ -239,6 +244,9 @@ impl<A: AsRef<Decision>> Session<A> {
         head: Head,
         run: &mut usize,
     ) -> Result<Passage, Fault> {
+        if head.tag != tag::QUERY {
+            self.replay = None;
+        }
         if self.skipping && head.tag != tag::SYNC {
             self.flush_run(io, run);
             return Ok(Passage::Replaced);
@@ -326,6 +334,8 @@ impl<A: AsRef<Decision>> Session<A> {
         }
         self.explain_bound(guide);
         self.ask_before(io, server, guide, &statement);
+        let sent = text.as_deref().map_or(query.text, str::as_bytes);
+        self.keep_query(io, server, guide, &statement, (query.text, sent));
         self.touches(server, &statement);
         self.tally_statement(io, guide, &statement);
         // A simple query drops the unnamed statement (postgres.c, exec_simple_query).

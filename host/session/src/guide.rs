@@ -83,6 +83,11 @@ pub trait Guide {
         false
     }
 
+    /// Whether transactions that begin on the session's server are kept, to be run again when that is lost.
+    fn replays(&self) -> bool {
+        false
+    }
+
     /// Whether anybody wants to know what becomes of statements. Asked when a batch begins; nothing of the following is
     /// told otherwise.
     fn observes(&self) -> bool {

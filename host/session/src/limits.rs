@@ -28,6 +28,15 @@ pub const MAX_RETRIES: u8 = 100;
 /// Longest wait before a batch is sent again, in milliseconds: as long as a client waits for a server by default.
 pub const MAX_RETRY_DELAY_MS: u32 = 30_000;
 
+/// Most bytes of statements that are kept of an open transaction to run it again: as much as one statement may have.
+pub const MAX_REPLAY_BYTES: usize = MAX_STATEMENT;
+
+/// Most statements of it: to run so many again takes about as long as a client waits for a server.
+pub const MAX_REPLAY_STATEMENTS: usize = 1_000;
+
+/// How often one transaction is run again. A statement may be what has brought the server down.
+pub const MAX_REPLAYS: u8 = 2;
+
 /// Prepared statements that one client may hold.
 pub const MAX_CLIENT_STATEMENTS: usize = 10_000;
 

@@ -1,6 +1,6 @@
 //! What becomes of a batch, or a transaction, whose server has gone.
 
-use howdah_decision::{Decision, Safety};
+use howdah_decision::{Decision, Outcome, Safety};
 use howdah_sql::{Effect, Statement};
 use howdah_wire::backend::{ErrorReport, TransactionStatus};
 
@@ -20,6 +20,13 @@ impl<A: AsRef<Decision>> Session<A> {
         io.server_in.clear();
         io.server_out.clear();
         let report = self.last_words.take();
+        if self.is_replaying() {
+            self.last_words = report;
+            if !self.replays(io, guide, Outcome::Unknown) {
+                self.replay_failed();
+            }
+            return;
+        }
         let unsent = self.phase == Phase::Setup;
         let sqlstate = report.as_ref().map(|report| *report.sqlstate());
         let safety = if unsent { Safety::Unsent } else { self.safety(sqlstate) };
@@ -36,7 +43,7 @@ impl<A: AsRef<Decision>> Session<A> {
             return self.refuse(io, &report);
         }
         self.last_words = report;
-        if !self.ends_without_server(io, guide) {
+        if !self.ends_without_server(io, guide) && !self.replays(io, guide, Outcome::Unknown) {
             self.lose(io);
         }
     }

@@ -70,13 +70,18 @@ impl<A: AsRef<Decision>> Session<A> {
             let Some(head) = peek_server(rest)? else { break };
             let row = head.tag == tag::DATA_ROW || head.tag == tag::COPY_DATA;
             let Some(frame) = rest.get(..head.len) else {
-                if !must_be_whole(head)? && !self.awaits_own() {
-                    self.rows += u64::from(row);
-                    self.server_stream = (head.len, true);
+                let again = matches!(self.pending.front(), Some(Expect::Again(_)));
+                if !must_be_whole(head)? && (again || !self.awaits_own()) {
+                    self.rows += u64::from(row && !again);
+                    self.server_stream = (head.len, !again);
+                    self.hear_stream(row);
                     continue;
                 }
                 break;
             };
+            if self.replay.is_some() {
+                self.hear(head.tag, frame);
+            }
             // The hot path: rows pass by the thousand.
             if row && !self.awaits_own() {
                 self.rows += 1;
@@ -225,7 +230,9 @@ impl<A: AsRef<Decision>> Session<A> {
             // The server is not yet as the client wants it, or the client has not yet got all of what came before.
             return Ok(None);
         }
-        server.parameters.tell(&mut self.told, &mut io.client_out);
+        if !self.is_replaying() {
+            server.parameters.tell(&mut self.told, &mut io.client_out);
+        }
         if self.phase == Phase::Setup {
             self.start_batch(io, server);
         }
@@ -250,6 +257,7 @@ impl<A: AsRef<Decision>> Session<A> {
     fn pass_server_stream(&mut self, io: &mut Buffers) -> bool {
         let (left, keep) = self.server_stream;
         let n = left.min(io.server_in.len());
+        self.hear_piece(&io.server_in[..n]);
         match keep {
             true => move_bytes(&mut io.server_in, &mut io.client_out, n),
             false => io.server_in.advance(n),
@@ -321,6 +329,7 @@ impl<A: AsRef<Decision>> Session<A> {
                 match self.pending.front() {
                     Some(Expect::PinCheck) => self.pin_checked(body)?,
                     Some(Expect::Proof) => self.ending.answered(body),
+                    Some(Expect::Isolation) => self.isolated(body),
                     _ => {}
                 }
                 Ok(Fate::Drop)
@@ -381,7 +390,7 @@ impl<A: AsRef<Decision>> Session<A> {
                 self.pending.pop_front();
                 (statement, 0)
             }
-            Some(Expect::Query(statement)) => {
+            Some(Expect::Query(statement) | Expect::Again(statement)) => {
                 self.completed += 1;
                 (statement.clone(), self.completed - 1)
             }
@@ -465,9 +474,16 @@ impl<A: AsRef<Decision>> Session<A> {
             // the batch will be sent once more.
             return Ok(Fate::Drop);
         }
-        if let Some(Expect::Proof) = self.pending.front()
+        if let Some(Expect::Again(_)) = self.pending.front()
             && !error.is_fatal()
         {
+            self.failed = true;
+            return Ok(Fate::Drop);
+        }
+        if let Some(Expect::Proof | Expect::Isolation) = self.pending.front()
+            && !error.is_fatal()
+        {
+            self.replay = None;
             // After an error of its own a transaction refuses whatever is asked.
             if !self.failed {
                 self.ending.refused(ErrorReport::from_response(&error));
@@ -490,6 +506,11 @@ impl<A: AsRef<Decision>> Session<A> {
             Some(Expect::Query(_) | Expect::FunctionCall | Expect::Commit)
         );
         if whole {
+            // A question of ours has failed before.
+            let aborted = error.sqlstate() == Some(*b"25P02");
+            if let Some(report) = aborted.then(|| self.ending.instead()).flatten() {
+                return Ok(Fate::Instead(report));
+            }
             return Ok(Fate::Forward);
         }
         self.retained = None;
@@ -541,6 +562,18 @@ impl<A: AsRef<Decision>> Session<A> {
                 }
                 return Ok(Fate::Drop);
             }
+            Some(Expect::Again(_)) => {
+                self.completed = 0;
+                if !std::mem::take(&mut self.failed) {
+                    self.carried.reported(server);
+                }
+                self.heard(true);
+                return Ok(Fate::Drop);
+            }
+            Some(Expect::Isolation) => {
+                self.heard(true);
+                return Ok(Fate::Drop);
+            }
             Some(Expect::PinCheck) => {
                 self.awaiting_ready = false;
                 return Ok(Fate::Drop);
@@ -577,6 +610,7 @@ impl<A: AsRef<Decision>> Session<A> {
         self.skipping = false;
         self.status = ready.status;
         self.ending.ready(ready.status);
+        self.heard(false);
         self.settle(server);
         Ok(fate)
     }

@@ -13,6 +13,7 @@ use crate::commit::Ending;
 use crate::expect::Expect;
 use crate::prepared::Named;
 use crate::release::{Disposition, reusable};
+use crate::replay::{Replay, Replayed};
 use crate::reply::Replied;
 use crate::server::Sequences;
 use crate::tally::Tally;
@@ -101,6 +102,10 @@ pub struct Session<A> {
     /// Something that may end the transaction has been sent.
     pub(crate) commits: bool,
     pub(crate) ending: Ending,
+    /// The open transaction, while it can be run again when its server is lost.
+    pub(crate) replay: Option<Box<Replay>>,
+    /// What has become of one that was.
+    pub(crate) replayed: Option<Replayed>,
     /// Something that may write has been sent since [`Session::take_writes`] was asked last.
     pub(crate) wrote: bool,
     /// What was known when the present batch was looked at, or the first of its transaction ([`Guide::settled`]).
@@ -176,6 +181,8 @@ impl<A: AsRef<Decision>> Session<A> {
             armed: false,
             commits: false,
             ending: Ending::default(),
+            replay: None,
+            replayed: None,
             wrote: false,
             settled: None,
             temporary: false,
@@ -321,6 +328,10 @@ impl<A: AsRef<Decision>> Session<A> {
     /// No server could be had for the current batch: it gets this error, and the session goes on.
     pub fn refuse(&mut self, io: &mut Buffers, report: &ErrorReport) {
         self.tally_from(io);
+        if self.is_replaying() {
+            self.last_words = Some(report.clone());
+            return self.replay_failed();
+        }
         self.restore_batch(io);
         self.fail_batch(io, report);
     }
@@ -343,6 +354,7 @@ impl<A: AsRef<Decision>> Session<A> {
         self.armed = false;
         self.commits = false;
         self.ending = Ending::default();
+        self.replay = None;
         self.end_batch();
         self.server_stream = (0, true);
         if self.pin != Some(Pin::Mode) {
@@ -376,14 +388,15 @@ impl<A: AsRef<Decision>> Session<A> {
             false => wanted.difference(&server.settings),
         };
         // What another session has drawn from sequences must not be read, now or later in this transaction.
-        if self.batch.may_read_sequences() && server.sequences.are_strange_to(self.id) {
+        let may_read = self.batch.may_read_sequences() || self.is_replaying();
+        if may_read && server.sequences.are_strange_to(self.id) {
             server.sequences = Sequences::Nobodys;
             sql.insert_str(0, "DISCARD SEQUENCES;");
         }
         if sql.is_empty() {
             server.settings = wanted;
             self.carried.leased();
-            if !discard {
+            if !discard && !self.is_replaying() {
                 server.parameters.tell(&mut self.told, &mut io.client_out);
             }
             return self.start_batch(io, server);
@@ -408,6 +421,8 @@ impl<A: AsRef<Decision>> Session<A> {
         self.unsent = self.batch.len;
         self.reused = false;
         self.on_standby = server.standby;
+        // What is to be run again goes statement by statement.
+        self.awaiting_ready |= self.is_replaying();
         self.resendable = server.standby || self.batch.repeats();
         let again = self.resendable || self.batch.uses_prepared() || self.retries;
         if again && self.batch.synced {
@@ -456,11 +471,21 @@ impl<A: AsRef<Decision>> Session<A> {
                 self.phase = Phase::Server;
                 return Ok(Some(Step::Release(reusable(server))));
             }
+            Replied::SetupFailed(report) if self.is_replaying() => {
+                self.last_words = Some(report);
+                self.replay_failed();
+                return Ok(Some(Step::Release(Disposition::Close)));
+            }
             Replied::SetupFailed(report) => {
                 self.fail_batch(io, &report);
                 self.forget_server();
                 return Ok(Some(Step::Release(Disposition::Close)));
             }
+        }
+        if self.is_replaying()
+            && let Some(disposition) = self.run_again(io, server)
+        {
+            return Ok(Some(Step::Release(disposition)));
         }
         if self.phase == Phase::Answers && !self.is_settled() {
             self.make_up(io);

@@ -24,6 +24,7 @@ use crate::{
 mod again;
 mod autocommit;
 mod proof;
+mod replay;
 mod seen;
 
 struct Answer(Decision);
@@ -54,6 +55,8 @@ struct Policy {
     proves: bool,
     /// Writes by themselves may be put into transactions.
     wraps: bool,
+    /// Transactions are kept.
+    replays: bool,
     /// `howdah.explain` is on.
     explains: bool,
 }
@@ -134,6 +137,10 @@ impl Guide for Policy {
 
     fn wraps(&self) -> bool {
         self.wraps
+    }
+
+    fn replays(&self) -> bool {
+        self.replays
     }
 
     fn observes(&self) -> bool {

@@ -32,6 +32,7 @@ pub(super) fn config(
         patroni: Vec::new(),
         prove_commits: true,
         prove_autocommit: false,
+        replay_transactions: false,
         monitor: Monitor { user, password: None, database, interval, timeout },
     };
     Ok(Config {

@@ -86,6 +86,8 @@ pub struct Cluster {
     pub prove_commits: bool,
     /// Whether the same holds for a write by itself.
     pub prove_autocommit: bool,
+    /// Whether open transactions are run again when their server is lost.
+    pub replay_transactions: bool,
     /// How its nodes are watched.
     pub monitor: Monitor,
 }

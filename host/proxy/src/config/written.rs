@@ -131,6 +131,10 @@ section! {
         /// it is proven that nothing of it was committed and the client has got nothing of its result. The server has three
         /// small queries more for each. Without `prove_commits` it does nothing.
         prove_autocommit: bool = false;
+        /// When the primary is lost, an open transaction is run again on the next one; it goes on when all answers are what
+        /// they were, and else the client gets 40001. Only transactions of simple queries, and not all of them: see
+        /// `failover.md`. It costs one small query for each transaction, no round trip, and the memory of its statements.
+        replay_transactions: bool = false;
     }
 }
 

@@ -12,7 +12,9 @@ use howdah_cluster::{ClusterId, Evidence};
 use howdah_decision::{Admission, Client, Decision, Outcome, PoolMode, SessionDecision, Target};
 use howdah_policy::{Answer, Who};
 use howdah_pool::Patience;
-use howdah_session::{Buffers, Disposition, Guide as _, Proof, Session, Settings, Step, Value};
+use howdah_session::{
+    Buffers, Disposition, Guide as _, Proof, Replayed, Session, Settings, Step, Value,
+};
 use howdah_sql::{OWN, Own, OwnVerb};
 use howdah_wire::Version;
 use howdah_wire::backend::{BackendKeyData, ErrorReport, ReadyForQuery, TransactionStatus};
@@ -343,6 +345,7 @@ impl Guest {
                 self.lessee.follow(token);
             }
             self.heed_refusal();
+            self.note_replay();
             match step {
                 Step::Wait => match self.news(client).await {
                     News::Bytes => {}
@@ -396,6 +399,13 @@ impl Guest {
         {
             self.ctx.shared.monitor.hint(conn.node, Evidence::ReadOnly);
         }
+    }
+
+    /// A transaction was run again.
+    fn note_replay(&mut self) {
+        let Some(Replayed { statements, same }) = self.session.take_replayed() else { return };
+        self.ctx.counters().replayed(same);
+        tracing::info!(client = self.guide.id, statements, same, "transaction run again");
     }
 
     /// Waits for bytes. An idle client gives its buffers back first.

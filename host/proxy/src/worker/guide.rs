@@ -140,6 +140,13 @@ impl SessionGuide {
         self.told = Some(told.clone());
     }
 
+    /// The catalog is of the session's own cluster; a policy may have sent it to another one.
+    fn is_at_home(&self) -> bool {
+        let snapshot = self.ctx.shared.monitor.snapshot();
+        let spec = self.node.and_then(|node| snapshot.spec(node));
+        spec.is_some_and(|spec| spec.cluster == self.database.cluster)
+    }
+
     fn question<'a>(
         &'a self,
         sql: &'a str,
@@ -315,14 +322,13 @@ impl Guide for SessionGuide {
         self.ctx.shared.wraps(self.database.cluster)
     }
 
-    /// The catalog is of the session's own cluster; a policy may have sent it to another one.
     fn proves(&self) -> bool {
         let Database { cluster, schema, .. } = &*self.database;
-        let snapshot = self.ctx.shared.monitor.snapshot();
-        let spec = self.node.and_then(|node| snapshot.spec(node));
-        schema.catalog.load().proves
-            && self.ctx.shared.proves(*cluster)
-            && spec.is_some_and(|spec| spec.cluster == *cluster)
+        schema.catalog.load().proves && self.ctx.shared.proves(*cluster) && self.is_at_home()
+    }
+
+    fn replays(&self) -> bool {
+        self.ctx.shared.replays(self.database.cluster) && self.is_at_home()
     }
 
     fn observes(&self) -> bool {

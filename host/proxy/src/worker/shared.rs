@@ -68,6 +68,8 @@ pub struct Counters {
     pub(crate) refused: AtomicU64,
     /// Commits whose answer was lost, by what is proven of them.
     proven: [AtomicU64; 3],
+    /// Transactions that were run again: those that were lost all the same, and those that went on.
+    replayed: [AtomicU64; 2],
 }
 
 impl Counters {
@@ -84,6 +86,10 @@ impl Counters {
 
     pub(crate) fn proven(&self, outcome: Outcome) {
         self.proven[outcome as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn replayed(&self, same: bool) {
+        self.replayed[usize::from(same)].fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn batch(&self, node: NodeId, reads: bool) {
@@ -146,6 +152,12 @@ impl Shared {
         self.counters.iter().map(|c| c.proven[outcome as usize].load(Ordering::Relaxed)).sum()
     }
 
+    /// Transactions that were run again, and (`same`) went on, or were lost all the same.
+    pub fn replayed(&self, same: bool) -> u64 {
+        let same = usize::from(same);
+        self.counters.iter().map(|c| c.replayed[same].load(Ordering::Relaxed)).sum()
+    }
+
     /// Gives a connection to the worker with the fewest.
     pub(crate) fn hand_out(&self, stream: Detached, peer: Option<IpAddr>) {
         let loads = self.counters.iter().zip(&self.workers);
@@ -176,6 +188,13 @@ impl Shared {
     pub(crate) fn wraps(&self, cluster: ClusterId) -> bool {
         let config = self.config.load();
         config.clusters.get(usize::from(cluster.0)).is_some_and(|cluster| cluster.prove_autocommit)
+    }
+
+    /// Whether open transactions of a cluster are kept, to be run again.
+    pub(crate) fn replays(&self, cluster: ClusterId) -> bool {
+        let config = self.config.load();
+        let cluster = config.clusters.get(usize::from(cluster.0));
+        cluster.is_some_and(|cluster| cluster.replay_transactions)
     }
 
     /// The pool for a key, made when it is first wanted.

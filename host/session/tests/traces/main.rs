@@ -5,7 +5,8 @@
 //! `+` a server is lent, `-` it is given back, `!` something that happens (`lost`: the server goes away).
 //! The server may be asked in front of COMMIT where a comment says `# proof`, and be sent writes by themselves in
 //! transactions where one says `# proof of writes by themselves`; `! committed`, `! not committed` and `! unknown`
-//! say then what has become of it. `F`, `b` and `!` are what the test does, the others are what must follow.
+//! say then what has become of it. Transactions are run again where one says `# replay`. `F`, `b` and `!` are what the
+//! test does, the others are what must follow.
 //!
 //! `HOWDAH_BLESS=1` writes what follows into the files, to be read before it is committed.
 #![allow(clippy::unwrap_used)]
@@ -43,6 +44,7 @@ struct Policies {
     edition: u64,
     proves: bool,
     wraps: bool,
+    replays: bool,
 }
 
 impl Guide for Policies {
@@ -127,6 +129,10 @@ impl Guide for Policies {
 
     fn wraps(&self) -> bool {
         self.wraps
+    }
+
+    fn replays(&self) -> bool {
+        self.replays
     }
 
     fn learn_write(&mut self, statement: &Statement) {
@@ -277,6 +283,7 @@ fn replay(trace: &str, mut sizes: impl FnMut() -> usize) -> Vec<String> {
     let says = |comment| trace.lines().any(|line| line == comment);
     stage.policies.wraps = says("# proof of writes by themselves");
     stage.policies.proves = stage.policies.wraps || says("# proof");
+    stage.policies.replays = says("# replay");
     for line in trace.lines() {
         if line.starts_with(['F', 'b', '!']) {
             stage.happens(line, &mut sizes);

@@ -55,6 +55,7 @@ impl Step<'_> {
                 patroni: cluster.patroni.into_iter().map(|PatroniUrl(target)| target).collect(),
                 prove_commits: cluster.prove_commits,
                 prove_autocommit: cluster.prove_autocommit,
+                replay_transactions: cluster.replay_transactions,
                 monitor: self.monitor(name.at, monitor),
                 name: name.value,
             });
