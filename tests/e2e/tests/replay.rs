@@ -91,6 +91,7 @@ async fn a_transaction_goes_on_where_its_server_comes_back_or_is_replaced() {
         }
         assert_eq!([rows(&other, 1).await, rows(&other, 2).await], ["1", "1"]);
         assert_eq!(balance(&other).await, "8");
+        other.batch_execute("COMMIT").await.unwrap();
         assert_eq!(stage.replayed(), [2, 0]);
     }
 }
