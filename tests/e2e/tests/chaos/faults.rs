@@ -84,8 +84,8 @@ pub(crate) struct Stage {
     broken: Option<usize>,
     random: u64,
     versions: u8,
-    /// From the death of a primary until its successor was there.
-    replaced: Vec<(Instant, Instant)>,
+    /// When a primary's successor was there.
+    replaced: Vec<Instant>,
 }
 
 impl Stage {
@@ -137,18 +137,16 @@ impl Stage {
             }
             Fault::PrimaryReplaced => {
                 seen.promotions.fetch_add(1, Ordering::SeqCst);
-                let died = Instant::now();
                 self.primary().kill();
                 std::thread::sleep(moment);
-                return Some(self.promote(died, seen));
+                return Some(self.promote(seen));
             }
             Fault::PrimaryFrozen => {
                 seen.promotions.fetch_add(1, Ordering::SeqCst);
-                let died = Instant::now();
                 self.primary().freeze();
                 std::thread::sleep(moment);
                 let old = self.primary;
-                let pause = self.promote(died, seen);
+                let pause = self.promote(seen);
                 self.cluster.servers_mut()[old].thaw();
                 return Some(pause);
             }
@@ -183,7 +181,7 @@ impl Stage {
     }
 
     /// The replica that has received most becomes the primary, and the other one follows it.
-    fn promote(&mut self, died: Instant, seen: &Seen) -> Duration {
+    fn promote(&mut self, seen: &Seen) -> Duration {
         let old = self.primary;
         let others = [(old + 1) % 3, (old + 2) % 3];
         let sql =
@@ -200,7 +198,7 @@ impl Stage {
         let promoted = Instant::now();
         seen.commits.mark();
         servers[other].follow(&servers[new]).unwrap();
-        self.replaced.push((died, promoted));
+        self.replaced.push(promoted);
         self.primary = new;
         self.broken = Some(old);
         comes_true("commits after a promotion", || seen.commits.first().is_some());
@@ -211,7 +209,7 @@ impl Stage {
     /// What a primary acknowledged at this moment may have gone with it, if it was replaced by an asynchronous replica: it
     /// was not replaced yet.
     pub(crate) fn may_be_lost(&self, told: Instant) -> bool {
-        self.replaced.iter().any(|(died, _)| told <= *died)
+        self.replaced.iter().any(|promoted| told <= *promoted)
     }
 
     /// Three servers are there again, and follow one another. A replica that received more from a lost primary than the one
