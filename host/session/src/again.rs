@@ -7,7 +7,7 @@ use howdah_wire::frontend::{Query, tag};
 
 use crate::batch::Entry;
 use crate::limits::{MAX_REROUTES, MAX_RETRIES, MAX_RETRY_DELAY_MS};
-use crate::session::Session;
+use crate::session::{Phase, Session};
 use crate::{Buffers, Guide};
 
 /// A server says this before it has done anything: the transaction is read only, it does not take connections now, or
@@ -43,24 +43,11 @@ impl<A: AsRef<Decision>> Session<A> {
         (self.target, self.pause_ms) = (None, 0);
         let usual = usual && self.reroutes < MAX_REROUTES;
         let allowed = safety.allows_again() || safety == Safety::Commit;
-        let again = if !self.retries || self.pin.is_some() || !allowed {
-            usual
-        } else {
-            self.as_policies_wish(io, guide, sqlstate, safety, usual)
+        let wish = match self.retries && self.pin.is_none() && allowed {
+            true => self.ask(io, guide, sqlstate, safety),
+            false => Retry::NoOpinion,
         };
-        // What has never been sent is no repetition.
-        again && (safety == Safety::Unsent || guide.affords_another())
-    }
-
-    fn as_policies_wish<G: Guide<Answer = A>>(
-        &mut self,
-        io: &Buffers,
-        guide: &mut G,
-        sqlstate: Option<[u8; 5]>,
-        safety: Safety,
-        usual: bool,
-    ) -> bool {
-        match self.ask(io, guide, sqlstate, safety) {
+        let again = match wish {
             Retry::NoOpinion => usual,
             Retry::GiveUp | Retry::Replay => false,
             Retry::Again(_) if self.reroutes >= MAX_RETRIES => false,
@@ -72,7 +59,16 @@ impl<A: AsRef<Decision>> Session<A> {
                 }
                 true
             }
-        }
+        };
+        // What has never been sent is no repetition.
+        again && (safety == Safety::Unsent || guide.affords_another())
+    }
+
+    /// The batch, of which the server that has gone has delivered nothing, is sent once more.
+    pub(crate) fn go_again(&mut self, io: &mut Buffers) {
+        self.reroutes += 1;
+        self.restore_batch(io);
+        self.phase = Phase::Server;
     }
 
     fn ask<G: Guide<Answer = A>>(

@@ -37,14 +37,10 @@ impl<A: AsRef<Decision>> Session<A> {
             && !self.unsynced
             && !self.skipping
             && self.pending.iter().all(Expect::is_own);
-        // What is only in temporary tables is not in the WAL.
-        let temporary = self.temporary && self.pin.is_some();
         rows && alone
             && !statement.arms
             && !is_replayable(statement)
-            && !server.standby
-            && !temporary
-            && guide.proves()
+            && self.can_ask_proof(server, guide)
             && guide.wraps()
     }
 
@@ -191,10 +187,8 @@ impl<A: AsRef<Decision>> Session<A> {
         let sqlstate = self.last_words.as_ref().map(|report| *report.sqlstate());
         let again = possible && self.shall_go_again(io, guide, sqlstate, Safety::Commit, true);
         if again {
-            self.reroutes += 1;
             self.last_words = None;
-            self.restore_batch(io);
-            self.phase = Phase::Server;
+            self.go_again(io);
         }
         again
     }

@@ -57,7 +57,7 @@ enum End {
 impl Ending {
     /// A statement is sent.
     pub(crate) fn runs(&mut self, statement: &Statement) {
-        if !statement.commits() && !statement.rolls_back() {
+        if !statement.ends() {
             self.writes |= may_draw(statement);
             self.defers |= statement.defers || statement.kind == Kind::Unknown;
             self.proof = Asked::No;
@@ -71,7 +71,7 @@ impl Ending {
 
     /// A statement has been completed that ends a transaction.
     pub(crate) fn completed(&mut self, statement: &Statement) {
-        self.told = statement.commits() || statement.rolls_back();
+        self.told = statement.ends();
         self.over = true;
     }
 
@@ -127,13 +127,20 @@ impl<A: AsRef<Decision>> Session<A> {
         let first = !self.unsynced
             && !self.skipping
             && self.pending.iter().all(|expect| expect.is_own() || expect.local().is_some());
-        // What is only in temporary tables is not in the WAL.
-        let temporary = self.temporary && self.pin.is_some();
-        if !due || !first || server.standby || temporary || !guide.proves() {
-            return;
+        if due && first && self.can_ask_proof(server, guide) {
+            server.unnamed = None;
+            self.ask_proof(io);
         }
-        server.unnamed = None;
-        self.ask_proof(io);
+    }
+
+    /// Whether what a transaction does on this server can be proven. What is only in temporary tables is not in the WAL.
+    pub(crate) fn can_ask_proof<G: Guide<Answer = A>>(
+        &self,
+        server: &ServerState,
+        guide: &G,
+    ) -> bool {
+        let temporary = self.temporary && self.pin.is_some();
+        !server.standby && !temporary && guide.proves()
     }
 
     /// Asks what identifies the transaction.

@@ -32,10 +32,7 @@ impl<A: AsRef<Decision>> Session<A> {
         let safety = if unsent { Safety::Unsent } else { self.safety(sqlstate) };
         let possible = unsent || (self.retained.is_some() && self.resendable);
         if possible && self.shall_go_again(io, guide, sqlstate, safety, true) {
-            self.reroutes += 1;
-            self.restore_batch(io);
-            self.phase = Phase::Server;
-            return;
+            return self.go_again(io);
         }
         if unsent {
             let report = report.unwrap_or_else(|| self.loss_report());

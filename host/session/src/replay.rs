@@ -178,9 +178,8 @@ impl<A: AsRef<Decision>> Session<A> {
             self.replay = kept.then(|| Box::new(Replay::new()));
         }
         let Some(replay) = &mut self.replay else { return };
-        let ends = statement.commits() || statement.rolls_back();
         replay.under_way = Some(UnderWay { text: asked.into(), statement: Rc::clone(statement) });
-        if ends {
+        if statement.ends() {
             return;
         }
         let mut kept = self.pin.is_none() && (begins || can_run_again(statement, text));
@@ -258,10 +257,7 @@ impl<A: AsRef<Decision>> Session<A> {
     ) -> bool {
         let state = self.last_words.as_ref().map(|report| *report.sqlstate());
         let Some(replay) = &self.replay else { return false };
-        let ends = replay
-            .under_way
-            .as_ref()
-            .is_some_and(|u| u.statement.commits() || u.statement.rolls_back());
+        let ends = replay.under_way.as_ref().is_some_and(|u| u.statement.ends());
         let possible = self.status == TransactionStatus::InTransaction
             && self.pin.is_none()
             && !replay.delivered

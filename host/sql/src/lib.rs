@@ -141,6 +141,11 @@ impl Statement {
         self.statements == 1 && self.boundaries == ROLLBACK
     }
 
+    /// Whether it is one of the two.
+    pub fn ends(&self) -> bool {
+        self.commits() || self.rolls_back()
+    }
+
     /// `boundary` has four bits; more boundaries than fit are all the same.
     fn add_boundary(&mut self, boundary: u64) {
         if boundary != 0 {
