@@ -13,7 +13,7 @@ use super::{Mistakes, all, chain, print_json};
 use crate::config::Config;
 use crate::monitor;
 use crate::policies::show;
-use crate::policies::trial::{Asked, Outcome, Trial};
+use crate::policies::trial::{Asked, Outcome, Trial, UNHURRIED};
 use crate::policies::visible::Visible;
 use crate::upstream::{KeyCache, Login, Secret};
 
@@ -36,7 +36,10 @@ pub(super) fn explain(
     arguments: &ExplainArguments,
     out: &mut dyn Write,
 ) -> anyhow::Result<ExitCode> {
-    let specs = chain(&arguments.files, arguments.config.as_deref(), &arguments.set)?;
+    let mut specs = chain(&arguments.files, arguments.config.as_deref(), &arguments.set)?;
+    for spec in &mut specs {
+        spec.limits.time = spec.limits.time.max(UNHURRIED);
+    }
     let catalog = arguments.catalog.as_deref().map(catalog).transpose()?;
     let trial = Trial::new(specs.clone()).map_err(|errors| all(&errors))?;
     let who = who(arguments)?;
