@@ -122,6 +122,13 @@ impl Snapshot {
             .map(|(node, ..)| node)
     }
 
+    /// The primary, else any node that answers.
+    pub fn readable(&self, cluster: ClusterId) -> Option<NodeId> {
+        let answers = |state: &NodeState| state.up && state.refused.is_none();
+        let any = || self.nodes(cluster).find(|(.., state)| answers(state)).map(|(node, ..)| node);
+        self.primary(cluster).or_else(any)
+    }
+
     /// The node that writes go to.
     pub fn writable(&self, cluster: ClusterId) -> Option<NodeId> {
         self.primary(cluster).filter(|node| !self.is_drained(*node))

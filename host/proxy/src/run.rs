@@ -13,6 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{LocalSet, spawn_local};
 
+use crate::access::{Lookup, Questions, answer};
 use crate::config::{Config, Source};
 use crate::control::{Control, Operated};
 use crate::kv::{self, Exchange};
@@ -77,7 +78,8 @@ impl Proxy {
         let peers = Peers::find(&config.listen, &config.peers)?;
         let recordings = Recordings::new(Arc::clone(&registry));
         let wanted = Wanted::of(&config.together);
-        let shared = Shared::new(config, peers, registry, monitor, keys, workers);
+        let (lookup, questions) = Lookup::new();
+        let shared = Shared::new(config, peers, registry, monitor, keys, lookup, workers);
         tell_policies(&shared);
         if let Some(wanted) = wanted {
             let started = recordings.start(wanted);
@@ -95,7 +97,7 @@ impl Proxy {
         let (bound, addresses) = std::sync::mpsc::channel();
         let control = std::thread::Builder::new().name("howdah-control".into()).spawn({
             let shared = Arc::clone(&shared);
-            move || control(shared, threads, exchange, recordings, &bound, stopped)
+            move || control(shared, threads, exchange, recordings, questions, &bound, stopped)
         })?;
         let addresses = addresses.recv().context("the control thread has ended")??;
         Ok(Proxy { addresses, shared, swapper, kv, stop, control })
@@ -148,6 +150,7 @@ fn control(
     threads: Vec<JoinHandle<()>>,
     exchange: Option<Exchange>,
     recordings: Arc<Recordings>,
+    questions: Questions,
     bound: &std::sync::mpsc::Sender<anyhow::Result<Vec<String>>>,
     stopped: oneshot::Receiver<()>,
 ) {
@@ -184,6 +187,7 @@ fn control(
         }
         spawn_local(Arc::clone(&shared.monitor).run());
         spawn_local(keep_policies_told(Arc::clone(&shared)));
+        spawn_local(answer(Arc::clone(&shared), questions));
         let (end_exchange, ended) = oneshot::channel();
         let exchanging = exchange.map(|exchange| spawn_local(exchange.run(ended)));
         let (close, closed) = watch::channel(false);

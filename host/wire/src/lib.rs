@@ -17,5 +17,10 @@ mod version;
 pub use body::BodyError;
 pub use version::Version;
 
+/// Compares secrets, in a time that does not tell where the first difference is.
+pub fn same(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).fold(0, |d, (x, y)| d | (x ^ y)) == 0
+}
+
 #[cfg(test)]
 mod tests;

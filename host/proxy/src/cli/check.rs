@@ -29,6 +29,9 @@ fn summary(config: &Config, out: &mut dyn Write) -> io::Result<()> {
     let listen: Vec<String> = config.listen.iter().map(show_address).collect();
     writeln!(out, "listens at {} with {}", listen.join(", "), count(config.workers, "worker"))?;
     writeln!(out, "lets in {}", clients(config))?;
+    for (rule, number) in config.rules.iter().zip(1..) {
+        writeln!(out, "  rule {number}: {rule}")?;
+    }
     for cluster in &config.clusters {
         let nodes: Vec<&str> = cluster.nodes.iter().map(|node| node.name.as_str()).collect();
         let databases = match cluster.databases.as_slice() {
@@ -48,13 +51,20 @@ fn summary(config: &Config, out: &mut dyn Write) -> io::Result<()> {
 
 fn clients(config: &Config) -> String {
     let how = match config.auth.method {
-        AuthMethod::ScramSha256 => "with a password (scram-sha-256)",
-        AuthMethod::Trust if config.auth.trust_remote => "without a password (trust)",
-        AuthMethod::Trust => "without a password (trust), from this machine only",
+        AuthMethod::Trust if config.auth.trust_remote => "without a password (trust)".to_owned(),
+        AuthMethod::Trust => "without a password (trust), from this machine only".to_owned(),
+        method => format!("with a password ({method})"),
     };
-    match config.others {
-        Others::Admitted => format!("everybody, {how}"),
-        Others::Refused => format!("{}, {how}", count(config.users.len(), "user")),
+    let users = count(config.users.len(), "user");
+    let who = match (&config.auth.query, config.others) {
+        (Some(_), _) if config.users.is_empty() => "whom auth.query knows".to_owned(),
+        (Some(_), _) => format!("{users} and whom auth.query knows"),
+        (None, Others::Admitted) => "everybody".to_owned(),
+        (None, Others::Refused) => users,
+    };
+    match config.rules.len() {
+        0 => format!("{who}, {how}"),
+        rules => format!("{who}, by {}", count(rules, "rule")),
     }
 }
 

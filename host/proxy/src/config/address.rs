@@ -1,5 +1,10 @@
 //! Addresses as people write them.
 
+use std::fmt;
+
+use ipnet::IpNet;
+
+use super::parts::Addresses;
 use super::reader::Item;
 use super::value::{Value, parsed};
 use crate::upstream::Target;
@@ -179,6 +184,51 @@ impl Value for Server {
 
     fn show(&self) -> String {
         format!("\"{}\"", show(&self.0))
+    }
+}
+
+/// Reads `local`, a network, or an address, which is the smallest network. A network is written by its first address: one
+/// with more bits may have been meant for a single client.
+fn parse_addresses(text: &str) -> Result<Addresses, String> {
+    if text == "local" {
+        return Ok(Addresses::Local);
+    }
+    let wrong =
+        || format!("\"{text}\" is not an address, a network such as \"10.0.0.0/8\", or \"local\"");
+    let network = match text.parse::<std::net::IpAddr>() {
+        Ok(address) => address.into(),
+        Err(_) => text.parse::<IpNet>().map_err(|_| wrong())?,
+    };
+    if network != network.trunc() {
+        let meant = network.trunc();
+        return Err(format!("\"{text}\" has bits beyond its mask; the network is \"{meant}\""));
+    }
+    Ok(Addresses::Network(network))
+}
+
+impl Value for Addresses {
+    fn read(item: &Item<'_>) -> Option<Addresses> {
+        parsed(item, "an address, a network, or \"local\"", parse_addresses)
+    }
+
+    fn kind() -> String {
+        "address, network or \"local\"".to_owned()
+    }
+
+    fn show(&self) -> String {
+        format!("\"{self}\"")
+    }
+}
+
+impl fmt::Display for Addresses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Addresses::Local => f.write_str("local"),
+            Addresses::Network(network) if network.prefix_len() == network.max_prefix_len() => {
+                write!(f, "{}", network.addr())
+            }
+            Addresses::Network(network) => write!(f, "{network}"),
+        }
     }
 }
 

@@ -34,9 +34,9 @@ pub(crate) use address::show as show_address;
 pub use mistake::Mistake;
 pub(crate) use mistake::suggestion;
 pub use parts::{
-    Auth, AuthMethod, Canary, Cluster, Grant, Kv, Limits, Log, LogFormat, LogLevel, Mode, Monitor,
-    Node, OnFailure, Others, Policies, Policy, PolicyLimits, PolicySource, Pool, PoolChanges,
-    Reset, User,
+    Addresses, Auth, AuthMethod, AuthQuery, Canary, Cluster, Grant, Kv, Limits, Log, LogFormat,
+    LogLevel, Mode, Monitor, Node, OnFailure, Others, Policies, Policy, PolicyLimits, PolicySource,
+    Pool, PoolChanges, Reset, Rule, RuleTls, User,
 };
 use passwords::Passwords;
 pub use reference::reference;
@@ -63,6 +63,8 @@ pub struct Config {
     pub workers: usize,
     /// How clients are let in.
     pub auth: Auth,
+    /// The same by who they are and where they come from; none: as [`Config::auth`] says.
+    pub rules: Vec<Rule>,
     /// How their connections are encrypted, if they are.
     pub tls: Option<Tls>,
     /// Who may come in, by name.
@@ -130,6 +132,13 @@ impl Config {
     /// How the monitor of a cluster logs in to one of its nodes.
     pub fn monitor_login(&self, cluster: &Cluster, node: &Node) -> Login {
         let Monitor { user, database, password, .. } = cluster.monitor.clone();
+        let password = password.or_else(|| self.passwords.get(&node.address, &database, &user));
+        Login { user, database, password, parameters: Vec::new() }
+    }
+
+    /// How somebody who looks users up logs in to a node.
+    pub fn auth_login(&self, query: &AuthQuery, node: &Node) -> Login {
+        let AuthQuery { user, database, password, .. } = query.clone();
         let password = password.or_else(|| self.passwords.get(&node.address, &database, &user));
         Login { user, database, password, parameters: Vec::new() }
     }

@@ -1,8 +1,10 @@
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use howdah_decision::PoolMode;
+use ipnet::IpNet;
 
 use super::reader::section;
 use super::settings::SettingValue;
@@ -17,16 +19,93 @@ pub enum AuthMethod {
     Trust,
     /// With a password, by SCRAM-SHA-256.
     ScramSha256,
+    /// With a password, by MD5; by SCRAM-SHA-256 where that is how it is kept (auth.c, `CheckPWChallengeAuth`).
+    Md5,
+    /// With a password in clear, within TLS.
+    Password,
+    /// They cannot.
+    Reject,
 }
 
 /// How clients are let in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Auth {
     /// How they prove who they are.
     pub method: AuthMethod,
     /// Whether [`AuthMethod::Trust`] is for clients of other machines too, not only for those that come over
     /// a loopback address or a Unix socket.
     pub trust_remote: bool,
+    /// Where users and passwords are looked up that are not listed.
+    pub query: Option<AuthQuery>,
+}
+
+/// Where users and passwords are looked up that are not listed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuthQuery {
+    /// Role that asks.
+    pub user: String,
+    /// Its password.
+    pub password: Option<Secret>,
+    /// Database in which it asks.
+    pub database: String,
+    /// What it asks: `$1` is the user. A row holds name, password, and seconds since 1970 until which that is valid.
+    pub sql: String,
+    /// How long an answer is kept.
+    pub keep: Duration,
+}
+
+/// Which clients prove who they are in which way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// How they do.
+    pub method: AuthMethod,
+    /// Those that want one of these databases; empty for all.
+    pub databases: Vec<String>,
+    /// Those that want to be one of these users; empty for all.
+    pub users: Vec<String>,
+    /// Those that come from one of these places; empty for all.
+    pub addresses: Vec<Addresses>,
+    /// Those whose connections are encrypted, or not, or all.
+    pub tls: RuleTls,
+}
+
+/// As people read it: `from 10.0.0.0/8, user app, with TLS: scram-sha-256`.
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let some = |what: &str, names: &[String]| match names {
+            [] => String::new(),
+            names => format!(", {what} {}", names.join(" or ")),
+        };
+        let places: Vec<String> = self.addresses.iter().map(ToString::to_string).collect();
+        let from = if places.is_empty() { "everywhere".to_owned() } else { places.join(" or ") };
+        let tls = match self.tls {
+            RuleTls::Allow => "",
+            RuleTls::Require => ", with TLS",
+            RuleTls::Disable => ", without TLS",
+        };
+        let (users, databases) = (some("user", &self.users), some("database", &self.databases));
+        write!(f, "from {from}{users}{databases}{tls}: {}", self.method)
+    }
+}
+
+/// Where clients come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Addresses {
+    /// From this machine, by a Unix socket.
+    Local,
+    /// From a network.
+    Network(IpNet),
+}
+
+/// Which connections a rule is for: `host`, `hostssl` and `hostnossl` in pg_hba.conf.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RuleTls {
+    /// All.
+    Allow,
+    /// Encrypted ones.
+    Require,
+    /// Those that are not encrypted.
+    Disable,
 }
 
 /// What is done with a server connection whose client had it to itself and leaves.
@@ -43,7 +122,7 @@ pub enum Reset {
 pub enum Others {
     /// They are not let in.
     Refused,
-    /// They are let in, and log in to servers under their own names.
+    /// They are let in as the rules say, and log in to servers under their own names.
     Admitted,
 }
 
@@ -235,8 +314,24 @@ pub enum LogFormat {
 pub struct LogLevel(pub(crate) String);
 
 impl Word for AuthMethod {
-    const WORDS: &'static [(&'static str, AuthMethod)] =
-        &[("trust", AuthMethod::Trust), ("scram-sha-256", AuthMethod::ScramSha256)];
+    const WORDS: &'static [(&'static str, AuthMethod)] = &[
+        ("trust", AuthMethod::Trust),
+        ("scram-sha-256", AuthMethod::ScramSha256),
+        ("md5", AuthMethod::Md5),
+        ("password", AuthMethod::Password),
+        ("reject", AuthMethod::Reject),
+    ];
+}
+
+impl fmt::Display for AuthMethod {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+impl Word for RuleTls {
+    const WORDS: &'static [(&'static str, RuleTls)] =
+        &[("allow", RuleTls::Allow), ("require", RuleTls::Require), ("disable", RuleTls::Disable)];
 }
 
 impl Word for PoolMode {

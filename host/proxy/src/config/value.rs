@@ -34,6 +34,12 @@ pub(super) struct At<T> {
 pub(super) trait Word: Copy + PartialEq + 'static {
     /// How each is written.
     const WORDS: &'static [(&'static str, Self)];
+
+    /// How this one is written.
+    fn word(&self) -> &'static str {
+        let found = Self::WORDS.iter().find(|(_, word)| word == self);
+        found.map_or("", |(name, _)| *name)
+    }
 }
 
 impl<T: Word> Value for T {
@@ -64,8 +70,7 @@ impl<T: Word> Value for T {
     }
 
     fn show(&self) -> String {
-        let found = T::WORDS.iter().find(|(_, word)| word == self);
-        found.map(|(name, _)| format!("\"{name}\"")).unwrap_or_default()
+        format!("\"{}\"", self.word())
     }
 }
 

@@ -10,8 +10,8 @@ use toml::de::{DeTable, DeValue};
 
 use super::address::{Listen, PROXY_PORT, PatroniUrl, RedisUrl, Server};
 use super::parts::{
-    AuthMethod, Canary, Grant, Limits, Log, MAX_POOL_SIZE, Mode, OnFailure, Policies, PolicyLimits,
-    Pool,
+    Addresses, AuthMethod, Canary, Grant, Limits, Log, MAX_POOL_SIZE, Mode, OnFailure, Policies,
+    PolicyLimits, Pool, RuleTls,
 };
 use super::reader::{Item, Reading, Table, section};
 use super::settings::{self, SettingValue};
@@ -22,6 +22,9 @@ use crate::upstream::{Secret, Target};
 /// Workers are seven bits of the process id in a cancel key (see the workers' cancel module).
 pub(super) const MAX_WORKERS: usize = 128;
 const SECOND: Duration = Duration::from_secs(1);
+/// How users are looked up when nobody says otherwise.
+const AUTH_QUERY: &str = "SELECT rolname, rolpassword, extract(epoch FROM rolvaliduntil) FROM pg_authid \
+     WHERE rolname = $1 AND rolcanlogin";
 /// Longest interval and timeout of probes.
 const MAX_PROBE: Duration = Duration::from_secs(600);
 /// Shortest interval of probes: below that they would be most of what an idle server does.
@@ -52,13 +55,58 @@ section! {
 }
 
 section! {
-    /// How clients are let in.
+    /// How clients are let in. Where that depends on who they are and where they come from, `[[rule]]` says it instead.
     pub(super) struct Auth {
-        /// `scram-sha-256` asks clients for a password, `trust` does not. By default `scram-sha-256` when a
-        /// user has a password, else `trust`.
+        /// How clients prove who they are, see `method` of `[[rule]]`. By default `scram-sha-256` when a user has a
+        /// password, or there is `[auth.query]`, else `trust`.
         method: Option<At<AuthMethod>> = None;
         /// `trust` lets in clients from loopback addresses and Unix sockets only. True: all clients.
         trust_remote: bool = false;
+    }
+}
+
+section! {
+    /// Where users are looked up that are not listed, or are listed without a password: in their database's cluster, by one
+    /// connection that the proxy keeps, with `search_path` set to `pg_catalog, pg_temp`. They log in to servers under their
+    /// own names; what a client has proven to the proxy suffices for that, so no password is in the configuration
+    /// (see `docs/security.md`).
+    pub(super) struct AuthQuery {
+        /// Role that asks. Required. It must be allowed to read `pg_authid`, or to call the function that `sql` calls.
+        user: Option<At<String>> = None;
+        /// Its password.
+        password: Option<At<Secret>> = None;
+        /// A file that holds the password.
+        password_file: Option<At<PathBuf>> = None;
+        /// An environment variable that holds the password.
+        password_env: Option<At<String>> = None;
+        /// Database in which it asks.
+        database: String = "postgres".to_owned();
+        /// What it asks: `$1` is the user's name. It answers with no row, or with one of the user's name; the password as
+        /// in `pg_authid`; and, if there is a third column, until when that is valid, in seconds since 1970, NULL for ever.
+        sql: String = AUTH_QUERY.to_owned();
+        /// How long an answer is kept, also that there is no such user. When a client's password does not fit what is kept,
+        /// the next one is looked up again.
+        keep: Duration = 60 * SECOND, in SECOND / 1_000..=3_600 * SECOND;
+    }
+}
+
+section! {
+    /// Who may come in from where, and how they prove who they are, in the spirit of pg_hba.conf: the first rule that fits
+    /// a client counts, and a client that none fits is refused. Without any rule `auth.method` holds for all.
+    pub(super) struct Rule {
+        /// Required. `trust`: they need not prove it. `scram-sha-256`: with a password. `md5`: the same for drivers that
+        /// do not know SCRAM; where a verifier is all that is known of a password, SCRAM is used. `password`: with a
+        /// password in clear, only with `tls = "require"`. `reject`: they cannot.
+        method: Option<At<AuthMethod>> = None;
+        /// Databases that they want; empty for all.
+        databases: Vec<String> = Vec::new();
+        /// Users that they want to be; empty for all.
+        users: Vec<String> = Vec::new();
+        /// Where they come from: an address, a network such as `"10.0.0.0/8"`, or `"local"` for Unix sockets; empty for
+        /// everywhere.
+        addresses: Vec<Addresses> = Vec::new();
+        /// `require`: only clients whose connections are encrypted; `disable`: only the others; `allow`: both.
+        tls: RuleTls = RuleTls::Allow;
     }
 }
 
@@ -83,8 +131,8 @@ section! {
     /// A user that may come in, and how it logs in to servers. When no user is listed, and the method is
     /// `trust`, everybody may come in and logs in to servers under their own name without a password.
     pub(super) struct User {
-        /// What a client must know: a password, or a verifier as in PostgreSQL's `pg_authid`
-        /// (`SCRAM-SHA-256$…`).
+        /// What a client must know: a password, or what PostgreSQL's `pg_authid` has of one (`SCRAM-SHA-256$…`, or
+        /// `md5…` where the method is `md5` or `password`).
         password: Option<At<Secret>> = None;
         /// A file that holds the password; a line break at its end is ignored.
         password_file: Option<At<PathBuf>> = None;
@@ -92,7 +140,8 @@ section! {
         password_env: Option<At<String>> = None;
         /// Role at the server; by default the same name.
         server_user: Option<String> = None;
-        /// Its password at the server; by default the same password, if that is not a verifier.
+        /// Its password at the server; by default the same password. Where the proxy has only a verifier, the client's own
+        /// proof is passed on: the server must have the same verifier then.
         server_password: Option<At<Secret>> = None;
         /// A file that holds it.
         server_password_file: Option<At<PathBuf>> = None;
@@ -267,6 +316,8 @@ pub(super) fn default_listen() -> Listen {
 pub(super) struct Written {
     pub(super) top: Top,
     pub(super) auth: Auth,
+    pub(super) auth_query: At<AuthQuery>,
+    pub(super) rules: Vec<At<Rule>>,
     pub(super) tls: At<Tls>,
     pub(super) users: Vec<(At<String>, User)>,
     pub(super) clusters: Vec<(At<String>, Cluster, Monitor)>,
@@ -284,9 +335,12 @@ impl Written {
     pub(super) fn read(document: &DeTable<'_>, reading: &Reading) -> Written {
         let mut root = Table::new(String::new(), 0, document, reading);
         let top = Top::read(&mut root);
+        let (auth, auth_query) = auth(&mut root);
         let written = Written {
             top,
-            auth: only(&mut root, "auth", Auth::ABOUT, Auth::read),
+            auth,
+            auth_query,
+            rules: rules(&mut root),
             tls: placed(&mut root, "tls", Tls::ABOUT, Tls::read),
             users: named(&mut root, "user", User::ABOUT, User::read),
             clusters: clusters(&mut root),
@@ -341,6 +395,23 @@ fn named<T>(
         (name, value)
     };
     root.named(key, about).into_iter().map(one).collect()
+}
+
+fn auth(root: &mut Table<'_>) -> (Auth, At<AuthQuery>) {
+    let read = |table: &mut Table<'_>| {
+        let auth = Auth::read(table);
+        (auth, placed(table, "query", AuthQuery::ABOUT, AuthQuery::read))
+    };
+    only(root, "auth", Auth::ABOUT, read)
+}
+
+fn rules(root: &mut Table<'_>) -> Vec<At<Rule>> {
+    let one = |mut table: Table<'_>| {
+        let (at, value) = (table.at, Rule::read(&mut table));
+        table.finish();
+        At { at, value }
+    };
+    root.list("rule", Rule::ABOUT).into_iter().map(one).collect()
 }
 
 fn clusters(root: &mut Table<'_>) -> Vec<(At<String>, Cluster, Monitor)> {

@@ -8,6 +8,7 @@ use howdah_cluster::NodeSpec;
 use howdah_policy::{Options, PolicySpec, sha256};
 
 use super::*;
+use crate::access::Lookup;
 use crate::cli::{Actions, execute_from};
 use crate::config::{Config, Policy};
 use crate::monitor::Watch;
@@ -47,7 +48,15 @@ fn shared(registry: &Arc<Registry>) -> Arc<Shared> {
     };
     let monitor = Monitor::new(vec![watch], specs, Arc::default());
     let peers = Peers::find(&[], &[]).unwrap();
-    Shared::new(config, peers, Arc::clone(registry), monitor, Arc::default(), Vec::new())
+    Shared::new(
+        config,
+        peers,
+        Arc::clone(registry),
+        monitor,
+        Arc::default(),
+        Lookup::new().0,
+        Vec::new(),
+    )
 }
 
 impl House {

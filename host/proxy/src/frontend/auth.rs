@@ -3,13 +3,15 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use howdah_wire::backend::{Authentication, ErrorReport};
-use howdah_wire::frontend::SaslInitialResponse;
-use howdah_wire::scram::{self, ServerError, Verifier};
+use howdah_wire::frontend::{Password, SaslInitialResponse};
+use howdah_wire::scram::{self, ClientKeys, ServerError, Verifier};
+use howdah_wire::{md5, same};
 use rustls::ServerConfig;
 use tokio::io::AsyncWriteExt;
 
 use super::opening::Wire;
-use crate::upstream::nonce;
+use super::{ClientHello, Stored};
+use crate::upstream::{Secret, nonce, random};
 
 /// How a client proves who it is.
 pub enum Method {
@@ -17,8 +19,20 @@ pub enum Method {
     Trust,
     /// By SCRAM-SHA-256 against this verifier, which fits nothing when the user is not known.
     Scram(Arc<Verifier>),
+    /// By MD5 against this hash; none when the user is not known.
+    Md5(Option<Secret>),
+    /// With a password in clear; none when the user is not known.
+    Password(Option<Arc<Stored>>),
     /// It cannot.
     Reject(ErrorReport),
+}
+
+/// What a client has shown when it proved who it is: a server that knows the same password takes it too.
+pub enum Proof {
+    /// The keys that belong to a verifier.
+    Scram(Arc<Verifier>, ClientKeys),
+    /// The password, or its MD5 hash.
+    Password(Secret),
 }
 
 /// Where a client calls from, and how.
@@ -34,41 +48,97 @@ pub struct Caller {
 pub trait Authenticator {
     /// What clients are offered that would rather not be overheard.
     fn tls(&self) -> Option<Arc<ServerConfig>>;
-    /// The method for a client.
-    fn method(&self, user: &str, caller: Caller) -> Method;
+    /// The method for a client. Cancel safe.
+    fn method(&self, client: &ClientHello, caller: Caller) -> impl Future<Output = Method>;
+    /// A client has proven who it is.
+    fn proven(&self, client: &ClientHello, proof: Proof);
+    /// A client has not.
+    fn failed(&self, client: &ClientHello);
 }
 
 /// Lets a client prove who it is. On success AuthenticationOk has been sent.
 pub(super) async fn authenticate(
     wire: &mut Wire<'_>,
-    user: &str,
-    method: Method,
+    client: &ClientHello,
+    caller: Caller,
+    auth: &impl Authenticator,
 ) -> Result<(), ErrorReport> {
-    match method {
-        Method::Trust => {}
+    let user = &client.user;
+    let proof = match auth.method(client, caller).await {
+        Method::Trust => Ok(None),
         Method::Reject(report) => return Err(report),
-        Method::Scram(verifier) => scram(wire, user, &verifier).await?,
+        Method::Scram(verifier) => scram(wire, user, verifier).await.map(Some),
+        Method::Md5(hash) => md5(wire, user, hash).await.map(Some),
+        Method::Password(stored) => password(wire, user, stored).await.map(Some),
+    };
+    match proof {
+        Ok(Some(proof)) => auth.proven(client, proof),
+        Ok(None) => {}
+        Err(report) => {
+            auth.failed(client);
+            return Err(report);
+        }
     }
-    let mut out = BytesMut::new();
-    Authentication::Ok.write(&mut out);
-    wire.stream.write_all(&out).await.map_err(|_| gone())
+    wire.tell(&Authentication::Ok).await
 }
 
-async fn scram(wire: &mut Wire<'_>, user: &str, verifier: &Verifier) -> Result<(), ErrorReport> {
+async fn scram(
+    wire: &mut Wire<'_>,
+    user: &str,
+    verifier: Arc<Verifier>,
+) -> Result<Proof, ErrorReport> {
     let mut out = BytesMut::new();
     Authentication::write_sasl(&mut out, &[scram::MECHANISM]);
     wire.stream.write_all(&out).await.map_err(|_| gone())?;
     let client_first = client_first(wire).await?;
-    let mut server = scram::Server::new(verifier, &nonce());
+    let mut server = scram::Server::new(&verifier, &nonce());
     let first = server.first(&client_first).map_err(|e| refused(e, user))?;
-    out.clear();
-    Authentication::SaslContinue(first.as_bytes()).write(&mut out);
-    wire.stream.write_all(&out).await.map_err(|_| gone())?;
+    wire.tell(&Authentication::SaslContinue(first.as_bytes())).await?;
     let body = wire.password_message().await?;
-    let (last, _) = server.last(&body).map_err(|e| refused(e, user))?;
-    out.clear();
-    Authentication::SaslFinal(last.as_bytes()).write(&mut out);
-    wire.stream.write_all(&out).await.map_err(|_| gone())
+    let (last, keys) = server.last(&body).map_err(|e| refused(e, user))?;
+    wire.tell(&Authentication::SaslFinal(last.as_bytes())).await?;
+    Ok(Proof::Scram(verifier, keys))
+}
+
+async fn md5(wire: &mut Wire<'_>, user: &str, hash: Option<Secret>) -> Result<Proof, ErrorReport> {
+    let salt = random();
+    wire.tell(&Authentication::Md5Password { salt }).await?;
+    let body = wire.password_message().await?;
+    let Password { password } = Password::read(&body).map_err(|_| bad_password())?;
+    let right = |hash: &Secret| {
+        let hash = hash.reveal().to_ascii_lowercase();
+        same(md5::answer(&hash, salt).as_bytes(), password)
+    };
+    hash.filter(right).map(Proof::Password).ok_or_else(|| wrong_password(user))
+}
+
+async fn password(
+    wire: &mut Wire<'_>,
+    user: &str,
+    stored: Option<Arc<Stored>>,
+) -> Result<Proof, ErrorReport> {
+    wire.tell(&Authentication::CleartextPassword).await?;
+    let body = wire.password_message().await?;
+    let Password { password } = Password::read(&body).map_err(|_| bad_password())?;
+    if password.is_empty() {
+        return Err(ErrorReport::fatal(b"28P01", "empty password returned by client"));
+    }
+    let given = std::str::from_utf8(password).map_err(|_| wrong_password(user))?;
+    let given = Secret::new(given.to_owned());
+    match stored {
+        Some(stored) if stored.fits(user, &given).await => Ok(Proof::Password(given)),
+        _ => Err(wrong_password(user)),
+    }
+}
+
+fn bad_password() -> ErrorReport {
+    ErrorReport::fatal(b"08P01", "invalid password packet size")
+}
+
+/// An unknown user looks the same (auth.c, `auth_failed`).
+fn wrong_password(user: &str) -> ErrorReport {
+    let message = format!("password authentication failed for user \"{user}\"");
+    ErrorReport::fatal(b"28P01", &message)
 }
 
 /// The client-first-message. A client may choose the mechanism without it, and is then asked for it with an empty
@@ -83,19 +153,14 @@ async fn client_first(wire: &mut Wire<'_>) -> Result<BytesMut, ErrorReport> {
     if let Some(data) = initial.data {
         return Ok(data.into());
     }
-    let mut out = BytesMut::new();
-    Authentication::SaslContinue(b"").write(&mut out);
-    wire.stream.write_all(&out).await.map_err(|_| gone())?;
+    wire.tell(&Authentication::SaslContinue(b"")).await?;
     wire.password_message().await
 }
 
-/// The words of PostgreSQL (auth.c, auth-scram.c). An unknown user looks like a wrong password.
+/// The words of PostgreSQL (auth-scram.c).
 fn refused(error: ServerError, user: &str) -> ErrorReport {
     match error {
-        ServerError::Proof => ErrorReport::fatal(
-            b"28P01",
-            &format!("password authentication failed for user \"{user}\""),
-        ),
+        ServerError::Proof => wrong_password(user),
         ServerError::Malformed | ServerError::ChannelBinding => {
             malformed().detail(&error.to_string())
         }

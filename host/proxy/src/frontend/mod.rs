@@ -3,10 +3,12 @@
 mod auth;
 mod hello;
 mod opening;
+mod stored;
 #[cfg(test)]
 mod tests;
 
-pub use auth::{Authenticator, Caller, Method};
+pub use auth::{Authenticator, Caller, Method, Proof};
 pub use hello::ClientHello;
 pub(crate) use opening::FAREWELL;
 pub use opening::{Opened, open};
+pub use stored::Stored;

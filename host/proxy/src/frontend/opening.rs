@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
-use howdah_wire::backend::ErrorReport;
+use howdah_wire::backend::{Authentication, ErrorReport};
 use howdah_wire::frontend::tag;
 use howdah_wire::startup::{self, Opening};
 use howdah_wire::{frame, limits};
@@ -42,7 +42,7 @@ pub enum Opened {
 pub async fn open(
     stream: &mut Stream,
     peer: Option<IpAddr>,
-    auth: &(impl Authenticator + ?Sized),
+    auth: &impl Authenticator,
     deadline: Instant,
 ) -> Opened {
     let mut wire = Wire { stream, input: BytesMut::new() };
@@ -76,7 +76,7 @@ impl Wire<'_> {
     async fn open(
         &mut self,
         peer: Option<IpAddr>,
-        auth: &(impl Authenticator + ?Sized),
+        auth: &impl Authenticator,
     ) -> Result<Opened, ErrorReport> {
         let tls = auth.tls().filter(|_| self.stream.tcp().is_some());
         if let Some(tls) = &tls
@@ -128,8 +128,7 @@ impl Wire<'_> {
                         self.stream.write_all(&answer).await.map_err(|_| gone())?;
                     }
                     let caller = Caller { address: peer, encrypted: self.stream.is_encrypted() };
-                    let method = auth.method(&hello.user, caller);
-                    authenticate(self, &hello.user, method).await?;
+                    authenticate(self, &hello, caller, auth).await?;
                     let input = std::mem::take(&mut self.input);
                     return Ok(Opened::Client(ClientHello { input, ..hello }));
                 }
@@ -159,6 +158,13 @@ impl Wire<'_> {
     /// False: the client has gone.
     async fn read(&mut self) -> Result<bool, ErrorReport> {
         self.stream.read_buf(&mut self.input).await.map(|n| n > 0).map_err(|_| gone())
+    }
+
+    /// Says something of authentication.
+    pub(super) async fn tell(&mut self, what: &Authentication<'_>) -> Result<(), ErrorReport> {
+        let mut out = BytesMut::new();
+        what.write(&mut out);
+        self.stream.write_all(&out).await.map_err(|_| gone())
     }
 
     /// The body of the next message, which must belong to authentication.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use howdah_cluster::catalog::{BODIES, FUNCTIONS, OPERATORS, USES, VIEWS};
-use howdah_cluster::{Catalog, ClusterId, NodeId, Snapshot};
+use howdah_cluster::{Catalog, ClusterId};
 use howdah_session::proof;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -262,7 +262,7 @@ async fn load(
     number: u64,
 ) -> Result<Catalog, Unloaded> {
     let snapshot = monitor.snapshot();
-    let node = pick(&snapshot, cluster).ok_or(Unloaded::NoNode)?;
+    let node = snapshot.readable(cluster).ok_or(Unloaded::NoNode)?;
     let Some((target, login)) = monitor.login_to(node, database) else {
         return Err(Unloaded::NoNode);
     };
@@ -322,14 +322,4 @@ async fn may_prove(client: &mut Client, deadline: Instant) -> Result<bool, Query
     );
     let rows = client.query(&sql, deadline).await?;
     Ok(rows.first().and_then(|row| row.first()?.as_deref()) == Some("t"))
-}
-
-/// The primary, else any node that is up.
-fn pick(snapshot: &Snapshot, cluster: ClusterId) -> Option<NodeId> {
-    snapshot.primary(cluster).or_else(|| {
-        snapshot
-            .nodes(cluster)
-            .find(|(.., state)| state.up && state.refused.is_none())
-            .map(|(n, ..)| n)
-    })
 }

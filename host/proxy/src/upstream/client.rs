@@ -1,6 +1,6 @@
 use bytes::{Buf, BytesMut};
 use howdah_wire::backend::{DataRow, ErrorReport, ErrorResponse, tag};
-use howdah_wire::frontend::Query;
+use howdah_wire::frontend::{Bind, Execute, Parse, Query, Sync};
 use howdah_wire::{BodyError, frame};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
@@ -59,10 +59,38 @@ impl Client {
     /// # Errors
     /// See [`QueryError`].
     pub async fn query(&mut self, sql: &str, deadline: Instant) -> Result<Rows, QueryError> {
+        let mut out = BytesMut::new();
+        Query { text: sql.as_bytes() }.write(&mut out);
+        self.ask(&out, deadline).await
+    }
+
+    /// Runs a query of one parameter, which is a text, by the extended protocol. Not cancel safe, like [`Client::query`].
+    ///
+    /// # Errors
+    /// See [`QueryError`].
+    pub async fn query_with(
+        &mut self,
+        sql: &str,
+        parameter: &str,
+        deadline: Instant,
+    ) -> Result<Rows, QueryError> {
+        let mut out = BytesMut::new();
+        Parse { name: b"", query: sql.as_bytes(), types: &[0, 0] }.write(&mut out);
+        // All texts; one value; and the result in text too.
+        let length = u32::try_from(parameter.len()).unwrap_or(u32::MAX).to_be_bytes();
+        let rest = [&[0, 0, 0, 1], &length[..], parameter.as_bytes(), &[0, 0]].concat();
+        Bind { portal: b"", statement: b"", rest: &rest }.write(&mut out);
+        Execute { portal: b"", max_rows: 0 }.write(&mut out);
+        Sync.write(&mut out);
+        self.ask(&out, deadline).await
+    }
+
+    async fn ask(&mut self, messages: &[u8], deadline: Instant) -> Result<Rows, QueryError> {
         if std::mem::replace(&mut self.spent, true) {
             return Err(QueryError::Lost("the answer to an earlier query was not read".into()));
         }
-        let result = timeout_at(deadline, self.run(sql)).await.unwrap_or(Err(QueryError::Timeout));
+        let result =
+            timeout_at(deadline, self.run(messages)).await.unwrap_or(Err(QueryError::Timeout));
         self.spent = matches!(result, Err(QueryError::Lost(_) | QueryError::Timeout));
         result
     }
@@ -95,12 +123,10 @@ impl Client {
         Ok(())
     }
 
-    async fn run(&mut self, sql: &str) -> Result<Rows, QueryError> {
+    async fn run(&mut self, messages: &[u8]) -> Result<Rows, QueryError> {
         // Whatever a server says between queries is its last word, so the connection is lost.
         self.unasked().map_err(|error| QueryError::Lost(error.to_string()))?;
-        let mut out = BytesMut::new();
-        Query { text: sql.as_bytes() }.write(&mut out);
-        self.stream.write_all(&out).await.map_err(lost)?;
+        self.stream.write_all(messages).await.map_err(lost)?;
         let (mut rows, mut size, mut refused) = (Rows::new(), 0, None);
         loop {
             let Some((tag, body)) = self.frame(MAX_RESULT)? else {

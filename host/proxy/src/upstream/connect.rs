@@ -6,6 +6,7 @@ use howdah_wire::backend::{
     Authentication, BackendKeyData, ErrorReport, ErrorResponse, ParameterStatus, tag,
 };
 use howdah_wire::frontend::{Password, SaslInitialResponse, SaslResponse};
+use howdah_wire::scram::{Challenge, ClientKeys};
 use howdah_wire::{BodyError, Version, frame, limits, md5, scram, startup};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -24,6 +25,9 @@ pub(super) const UNACKNOWLEDGED: Duration = Duration::from_secs(5);
 /// Most bytes that a server may send before it is ready: PostgreSQL sends less than a thousand, and a trigger or
 /// an extension may add notices.
 const MAX_GREETING: usize = 256 << 10;
+
+const NO_PASSWORD: ConnectError =
+    ConnectError::Login("the server asks for a password, and none is known");
 
 /// A connection that has been logged in and is ready for a query.
 #[derive(Debug)]
@@ -151,7 +155,13 @@ impl Handshake<'_> {
                 }
                 Authentication::Md5Password { salt } => {
                     let password = self.password()?;
-                    let answer = md5::answer(&self.login.user, password.reveal().as_bytes(), salt);
+                    let answer = match md5::is_hash(password.reveal()) {
+                        true => md5::answer(&password.reveal().to_ascii_lowercase(), salt),
+                        false => {
+                            let hash = md5::hash(&self.login.user, password.reveal().as_bytes());
+                            md5::answer(&hash, salt)
+                        }
+                    };
                     self.send_password(answer.as_bytes()).await?;
                 }
                 Authentication::Sasl(_) if request.offers(scram::MECHANISM) => self.scram().await?,
@@ -160,11 +170,21 @@ impl Handshake<'_> {
         }
     }
 
+    /// The password that is configured, or that the client has told.
     fn password(&self) -> Result<Secret, ConnectError> {
-        self.login
-            .password
-            .clone()
-            .ok_or(ConnectError::Login("the server asks for a password, and none is configured"))
+        let password = self.login.password.clone().or_else(|| self.keys.told(self.login));
+        password.ok_or(NO_PASSWORD)
+    }
+
+    /// The keys of the password, or those that the client has shown.
+    async fn client_keys(&self, challenge: &Challenge) -> Result<ClientKeys, ConnectError> {
+        if self.login.password.is_none()
+            && let Some(keys) = self.keys.shown(self.login, challenge)
+        {
+            return Ok(keys);
+        }
+        let password = self.password()?;
+        self.keys.keys(&password, challenge).await.ok_or(ConnectError::Timeout)
     }
 
     async fn send_password(&mut self, password: &[u8]) -> Result<(), ConnectError> {
@@ -174,7 +194,9 @@ impl Handshake<'_> {
     }
 
     async fn scram(&mut self) -> Result<(), ConnectError> {
-        let password = self.password()?;
+        if self.login.password.is_none() && !self.keys.has_proof(self.login) {
+            return Err(NO_PASSWORD);
+        }
         let mut client = scram::Client::new(&nonce());
         let mut out = BytesMut::new();
         let first = client.first();
@@ -186,7 +208,7 @@ impl Handshake<'_> {
             return Err(ConnectError::Protocol("no SASL challenge"));
         };
         let challenge = client.challenge(server_first)?;
-        let keys = self.keys.keys(&password, &challenge).await.ok_or(ConnectError::Timeout)?;
+        let keys = self.client_keys(&challenge).await?;
         let last = client.last(server_first, &challenge, &keys);
         out.clear();
         SaslResponse { data: last.as_bytes() }.write(&mut out);
@@ -196,7 +218,9 @@ impl Handshake<'_> {
             return Err(ConnectError::Protocol("no SASL outcome"));
         };
         client.verify(server_final)?;
-        self.keys.keep(&password, &challenge, keys);
+        if let Ok(password) = self.password() {
+            self.keys.keep(&password, &challenge, keys);
+        }
         Ok(())
     }
 

@@ -6,7 +6,11 @@ use howdah_wire::scram::{Challenge, ClientKeys};
 use lru::LruCache;
 use parking_lot::Mutex;
 
-use super::Secret;
+use super::{Login, Secret};
+use crate::frontend::Proof;
+
+/// Proofs of clients that are kept, each a few hundred bytes: one per user and database.
+const MAX_PROOFS: NonZeroUsize = NonZeroUsize::new(10_000).unwrap();
 
 /// Derived keys that are kept: one per role and cluster, and a role is a few hundred bytes here.
 const MAX_KEYS: NonZeroUsize = NonZeroUsize::new(1_000).unwrap();
@@ -17,6 +21,16 @@ const MAX_KEYS: NonZeroUsize = NonZeroUsize::new(1_000).unwrap();
 pub struct KeyCache {
     /// Salts are random: one stands for one role of one cluster, and one password.
     derived: Arc<Mutex<LruCache<Parameters, Derived>>>,
+    /// What clients have proven, by user and database.
+    proven: Arc<Mutex<LruCache<(String, String), Proven>>>,
+}
+
+/// What a client has shown last when it proved who it is.
+enum Proven {
+    /// Keys, and of which verifier.
+    Keys(Parameters, ClientKeys),
+    /// The password, or its MD5 hash.
+    Password(Secret),
 }
 
 /// Salt and iterations.
@@ -29,7 +43,10 @@ struct Derived {
 
 impl Default for KeyCache {
     fn default() -> KeyCache {
-        KeyCache { derived: Arc::new(Mutex::new(LruCache::new(MAX_KEYS))) }
+        KeyCache {
+            derived: Arc::new(Mutex::new(LruCache::new(MAX_KEYS))),
+            proven: Arc::new(Mutex::new(LruCache::new(MAX_PROOFS))),
+        }
     }
 }
 
@@ -51,6 +68,39 @@ impl KeyCache {
         tokio::task::spawn_blocking(derive).await.ok()
     }
 
+    /// Keeps what a client has shown, for logins under its name for which no password is configured.
+    pub(crate) fn pass_on(&self, user: &str, database: &str, proof: Proof) {
+        let proven = match proof {
+            Proof::Scram(verifier, keys) => {
+                let (salt, iterations) = verifier.parameters();
+                Proven::Keys((salt.to_vec(), iterations), keys)
+            }
+            Proof::Password(password) => Proven::Password(password),
+        };
+        self.proven.lock().put((user.to_owned(), database.to_owned()), proven);
+    }
+
+    /// Whether a client has shown anything.
+    pub(super) fn has_proof(&self, login: &Login) -> bool {
+        self.proven.lock().contains(&of(login))
+    }
+
+    /// The keys that a client has shown for this challenge, which a server makes that has the same verifier.
+    pub(super) fn shown(&self, login: &Login, challenge: &Challenge) -> Option<ClientKeys> {
+        match self.proven.lock().get(&of(login))? {
+            Proven::Keys(of, keys) if *of == parameters(challenge) => Some(keys.clone()),
+            Proven::Keys(..) | Proven::Password(_) => None,
+        }
+    }
+
+    /// The password that a client has told, or the hash of it that it has shown to know.
+    pub(super) fn told(&self, login: &Login) -> Option<Secret> {
+        match self.proven.lock().get(&of(login))? {
+            Proven::Password(password) => Some(password.clone()),
+            Proven::Keys(..) => None,
+        }
+    }
+
     /// Keeps keys that a server has accepted.
     pub(super) fn keep(&self, password: &Secret, challenge: &Challenge, keys: ClientKeys) {
         let derived = Derived { password: password.clone(), keys };
@@ -62,6 +112,10 @@ impl KeyCache {
         let kept = derived.get(&parameters(challenge)).filter(|kept| kept.password == *password)?;
         Some(kept.keys.clone())
     }
+}
+
+fn of(login: &Login) -> (String, String) {
+    (login.user.clone(), login.database.clone())
 }
 
 fn parameters(challenge: &Challenge) -> Parameters {

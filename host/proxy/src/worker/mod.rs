@@ -35,6 +35,7 @@ use slab::Slab;
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::{LocalSet, spawn_local};
 
+pub(crate) use shared::configured;
 pub use shared::{Counters, Shared};
 
 use crate::upstream::{Detached, Stream};

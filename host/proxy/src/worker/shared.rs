@@ -14,7 +14,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::Message;
 use super::held::Held;
 use super::server::ServerConn;
-use crate::access::Access;
+use crate::access::{Access, Lookup};
 use crate::config::{Config, Node, Pool as PoolConfig};
 use crate::monitor::Monitor;
 use crate::pace::Gate;
@@ -36,6 +36,8 @@ pub struct Shared {
     pub config: ArcSwap<Config>,
     /// Its rules.
     pub access: ArcSwap<Access>,
+    /// Users that it does not list.
+    pub lookup: Arc<Lookup>,
     /// The other processes.
     pub peers: Peers,
     /// Policies.
@@ -108,13 +110,17 @@ impl Shared {
         registry: Arc<Registry>,
         monitor: Arc<Monitor>,
         keys: Arc<KeyCache>,
+        lookup: Arc<Lookup>,
         workers: Vec<UnboundedSender<Message>>,
     ) -> Arc<Shared> {
+        let config = Arc::new(config);
+        let access = Access::new(Arc::clone(&config), Arc::clone(&lookup), Arc::clone(&keys));
         let snapshot = monitor.snapshot();
         let (nodes, clusters) = (snapshot.specs.len(), snapshot.clusters.len());
         Arc::new(Shared {
-            access: ArcSwap::from_pointee(Access::new(&config)),
-            config: ArcSwap::from_pointee(config),
+            access: ArcSwap::from_pointee(access),
+            config: ArcSwap::new(config),
+            lookup,
             peers,
             registry,
             monitor,
@@ -237,8 +243,11 @@ impl Shared {
         for (key, pool) in &*self.pools.lock() {
             pool.set_limits(limits(&config.pool_for(&key.client_user, &key.database)));
         }
-        self.access.store(Arc::new(Access::new(&config)));
-        self.config.store(Arc::new(config));
+        let config = Arc::new(config);
+        let (lookup, keys) = (Arc::clone(&self.lookup), Arc::clone(&self.keys));
+        self.access.store(Arc::new(Access::new(Arc::clone(&config), lookup, keys)));
+        self.config.store(config);
+        self.lookup.forget();
     }
 }
 

@@ -1,6 +1,7 @@
-use super::keys::{hash, hmac, same, xor};
+use super::keys::{hash, hmac, xor};
 use super::{ClientKeys, attribute, decode, encode};
 use crate::limits::{MAX_SCRAM_FIELD, MAX_SCRAM_ITERATIONS};
+use crate::same;
 
 /// Why a client does not go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::{decode, encode};
 use crate::limits::{MAX_SCRAM_FIELD, MAX_SCRAM_ITERATIONS};
+use crate::same;
 
 /// A SHA-256 hash.
 pub(super) type Key = [u8; 32];
@@ -75,6 +76,11 @@ impl Verifier {
             sound.then_some(verifier)
         };
         read().ok_or(VerifierError)
+    }
+
+    /// Salt and iterations: what a challenge tells of it.
+    pub fn parameters(&self) -> (&[u8], u32) {
+        (&self.salt, self.iterations)
     }
 
     /// A verifier that no password fits, so that an unknown user costs and looks the same as a known one:
@@ -147,7 +153,8 @@ pub(super) fn xor(a: &Key, b: &Key) -> Key {
     std::array::from_fn(|i| a[i] ^ b[i])
 }
 
-/// Compares in a time that does not tell where the first difference is.
-pub(super) fn same(a: &[u8], b: &[u8]) -> bool {
-    a.len() == b.len() && a.iter().zip(b).fold(0, |d, (x, y)| d | (x ^ y)) == 0
+/// Whether a password is the one that a verifier was made of; milliseconds.
+pub fn fits(verifier: &Verifier, password: &[u8]) -> bool {
+    let Verifier { iterations, salt, stored_key, .. } = verifier;
+    same(&hash(&ClientKeys::derive(password, salt, *iterations).client_key), stored_key)
 }

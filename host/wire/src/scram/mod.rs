@@ -7,7 +7,7 @@ mod keys;
 mod server;
 
 pub use client::{Challenge, Client, ClientError};
-pub use keys::{ClientKeys, Verifier, VerifierError};
+pub use keys::{ClientKeys, Verifier, VerifierError, fits};
 pub use server::{Server, ServerError};
 
 /// The mechanism's name.

@@ -1,6 +1,7 @@
-use super::keys::{hash, hmac, same, xor};
+use super::keys::{hash, hmac, xor};
 use super::{ClientKeys, Verifier, attribute, decode, encode};
 use crate::limits::MAX_SCRAM_FIELD;
+use crate::same;
 
 /// Why a client is not let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -163,7 +163,7 @@ fn verifiers_have_the_form_of_postgresql() {
 /// The inner hash is what `pg_authid` holds for this user and password.
 #[test]
 fn md5_is_that_of_postgresql() {
-    let answer = md5::answer("postgres", b"postgres", [1, 2, 3, 4]);
+    let answer = md5::answer(&md5::hash("postgres", b"postgres"), [1, 2, 3, 4]);
     assert_eq!(answer, "md568be9ed08db75f318087ab337aaea044");
-    assert_ne!(answer, md5::answer("postgres", b"postgres", [1, 2, 3, 5]));
+    assert_ne!(answer, md5::answer(&md5::hash("postgres", b"postgres"), [1, 2, 3, 5]));
 }

@@ -4,6 +4,7 @@ mod clusters;
 mod kv;
 mod passwords;
 mod policies;
+mod rules;
 mod tls;
 mod users;
 
@@ -33,10 +34,17 @@ pub(super) fn meaning(
 ) -> Config {
     let step = Step { surroundings, mistakes };
     let users = step.users(written.users);
-    let auth = step.auth(&written.auth, &users);
-    let others = match (auth.method, users.is_empty()) {
-        (AuthMethod::Trust, true) => Others::Admitted,
-        _ => Others::Refused,
+    let tls = step.tls(written.tls);
+    let query = step.auth_query(written.auth_query);
+    let rules = step.rules(written.rules);
+    let auth = step.auth(&written.auth, query, &rules, &users, tls.as_ref());
+    let trusts = match rules.as_slice() {
+        [] => auth.method == AuthMethod::Trust,
+        rules => rules.iter().any(|rule| rule.method == AuthMethod::Trust),
+    };
+    let others = match trusts && users.is_empty() || auth.query.is_some() {
+        true => Others::Admitted,
+        false => Others::Refused,
     };
     let users: BTreeMap<String, User> =
         users.into_iter().map(|(name, user)| (name.value, user)).collect();
@@ -52,7 +60,8 @@ pub(super) fn meaning(
             .map(|path| step.surroundings.path(&path.value)),
         workers: written.top.workers.unwrap_or_else(cores),
         auth,
-        tls: step.tls(written.tls),
+        rules,
+        tls,
         users,
         others,
         clusters,
@@ -108,7 +117,8 @@ fn databases(written: Vec<(At<String>, written::Database)>) -> BTreeMap<String, 
 /// What is allowed, and yet may not be meant.
 fn warnings(config: &Config) -> Vec<String> {
     let mut warnings = Vec::new();
-    if config.auth.method == AuthMethod::Trust {
+    warnings.extend(rules::warnings(&config.rules, config.tls.is_some()));
+    if config.rules.is_empty() && config.auth.method == AuthMethod::Trust {
         let remote = config.listen.iter().find(|target| !address::is_local(target));
         if let (Some(target), false) = (remote, config.auth.trust_remote) {
             warnings.push(format!(

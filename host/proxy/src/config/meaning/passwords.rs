@@ -70,13 +70,6 @@ impl Step<'_> {
             }
             return true;
         }
-        let hex =
-            |text: &str| text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-        if text.strip_prefix("md5").is_some_and(hex) {
-            let message =
-                "an MD5 hash cannot be used; state the password or a SCRAM-SHA-256 verifier";
-            self.mistakes.add(password.at, message);
-        }
         false
     }
 }

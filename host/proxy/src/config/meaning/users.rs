@@ -1,8 +1,11 @@
+use howdah_wire::md5;
+
 use super::Step;
 use super::passwords::Stated;
-use crate::config::parts::{Auth, AuthMethod, PoolChanges, User};
+use crate::config::parts::{PoolChanges, User};
 use crate::config::value::At;
 use crate::config::written;
+use crate::upstream::Secret;
 
 impl Step<'_> {
     pub(super) fn users(
@@ -33,7 +36,8 @@ impl Step<'_> {
             file: user.server_password_file,
             variable: user.server_password_env,
         });
-        let own = password.as_ref().filter(|password| !self.is_verifier(password));
+        let is_hash = |password: &At<Secret>| md5::is_hash(password.value.reveal());
+        let own = password.as_ref().filter(|own| !self.is_verifier(own) && !is_hash(own));
         let server_password = match server_password {
             Some(stated) => {
                 if self.is_verifier(&stated) {
@@ -50,25 +54,5 @@ impl Step<'_> {
             server_password,
             pool: PoolChanges { mode: user.pool_mode, size: user.pool_size },
         }
-    }
-
-    pub(super) fn auth(&self, written: &written::Auth, users: &[(At<String>, User)]) -> Auth {
-        let any = users.iter().any(|(_, user)| user.password.is_some());
-        let default = if any { AuthMethod::ScramSha256 } else { AuthMethod::Trust };
-        let method = written.method.as_ref().map_or(default, |method| method.value);
-        if method == AuthMethod::ScramSha256 {
-            if let (Some(stated), true) = (&written.method, users.is_empty()) {
-                let message = "nobody could come in: list users with passwords, as in [user.app]";
-                self.mistakes.add(stated.at, message);
-            }
-            for (name, _) in users.iter().filter(|(_, user)| user.password.is_none()) {
-                let message = format!(
-                    "user {}: a password is missing, which scram-sha-256 requires",
-                    name.value
-                );
-                self.mistakes.add_missing(name.at, message);
-            }
-        }
-        Auth { method, trust_remote: written.trust_remote }
     }
 }

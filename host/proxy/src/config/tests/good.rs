@@ -36,6 +36,49 @@ fn one_cluster_is_enough() {
 }
 
 #[test]
+fn rules_that_may_not_be_meant_are_warned_of() {
+    let text = format!(
+        "{MINIMAL}
+        [[rule]]
+        method = \"trust\"
+        addresses = [\"local\", \"127.0.0.0/8\", \"::1\"]
+        [[rule]]
+        method = \"reject\"
+        tls = \"require\"
+        [[rule]]
+        method = \"trust\"
+        [[rule]]
+        method = \"scram-sha-256\"
+        users = [\"app\", \"bob\"]
+        databases = [\"shop\"]"
+    );
+    let config = parse(&text).unwrap();
+    assert_eq!(config.others, Others::Admitted);
+    assert_eq!(
+        config.warnings,
+        [
+            "rules behind number 3 are never reached: it fits everybody",
+            "rule 2 fits nobody: without [tls] no client encrypts",
+            "rule 3: clients of other machines are let in without a password",
+        ]
+    );
+    let shown: Vec<String> = config.rules.iter().map(ToString::to_string).collect();
+    assert_eq!(shown[0], "from local or 127.0.0.0/8 or ::1: trust");
+    assert_eq!(shown[1], "from everywhere, with TLS: reject");
+    assert_eq!(shown[3], "from everywhere, user app or bob, database shop: scram-sha-256");
+}
+
+#[test]
+fn users_may_be_looked_up() {
+    let config = parse(&format!("{MINIMAL}[auth.query]\nuser = \"asks\"\n[user.app]\n")).unwrap();
+    assert_eq!((config.auth.method, config.others), (AuthMethod::ScramSha256, Others::Admitted));
+    let query = config.auth.query.clone().unwrap();
+    assert_eq!((query.user.as_str(), query.database.as_str()), ("asks", "postgres"));
+    let login = config.login("bob", "shop", &config.clusters[0].nodes[0]).unwrap();
+    assert_eq!((login.user.as_str(), login.password), ("bob", None));
+}
+
+#[test]
 fn a_user_logs_in_as_somebody_else() {
     let text = format!(
         "{MINIMAL}

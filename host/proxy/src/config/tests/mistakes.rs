@@ -118,7 +118,7 @@ fn passwords() {
             "9:17: cannot read nothing: No such file or directory (os error 2)",
             "11:17: the file empty is empty",
             "13:16: the environment variable NOPE is not set",
-            "15:12: an MD5 hash cannot be used; state the password or a SCRAM-SHA-256 verifier",
+            "14:7: user f: scram-sha-256 cannot use an MD5 hash; state the password or a verifier",
             "17:12: user.g.password: expected a text, found a whole number",
             "19:12: user.h.password: must not be empty",
             "20:7: user i: a password is missing, which scram-sha-256 requires",
@@ -132,6 +132,40 @@ fn nobody_could_come_in() {
         &format!("{SOUND}[auth]\nmethod = \"scram-sha-256\"\n"),
         &["4:10: nobody could come in: list users with passwords, as in [user.app]"],
     );
+}
+
+#[test]
+fn rules() {
+    assert_mistakes(
+        &format!(
+            "{SOUND}[auth]\nmethod = \"md5\"\n[auth.query]\ndatabase = \"x\"\n[[rule]]\nusers = [\"a\"]\n\
+             [[rule]]\nmethod = \"password\"\n[[rule]]\nmethod = \"peer\"\n\
+             [[rule]]\nmethod = \"reject\"\naddresses = [\"here\", \"10.0.0.1/8\", \"10.0.0.0/33\"]\ntls = true\n"
+        ),
+        &[
+            "4:10: auth.method: there are rules, which say it instead",
+            "5:1: auth.query: user is required",
+            "7:1: rule: method is required",
+            "10:10: rule: passwords in clear need tls = \"require\"",
+            "12:10: rule.method: expected \"trust\", \"scram-sha-256\", \"md5\", \"password\" or \"reject\", \
+             found \"peer\"",
+            "15:14: rule.addresses: \"here\" is not an address, a network such as \"10.0.0.0/8\", or \"local\"",
+            "15:22: rule.addresses: \"10.0.0.1/8\" has bits beyond its mask; the network is \"10.0.0.0/8\"",
+            "15:36: rule.addresses: \"10.0.0.0/33\" is not an address, a network such as \"10.0.0.0/8\", or \"local\"",
+            "16:7: rule.tls: expected \"allow\", \"require\" or \"disable\", found true or false",
+        ],
+    );
+}
+
+#[test]
+fn methods_that_let_nobody_in() {
+    for (method, said) in [
+        ("reject", "4:10: auth.method: nobody could come in"),
+        ("password", "4:10: auth.method: passwords in clear need tls.mode = \"require\""),
+        ("md5", "4:10: nobody could come in: list users with passwords, as in [user.app]"),
+    ] {
+        assert_mistakes(&format!("{SOUND}[auth]\nmethod = \"{method}\"\n"), &[said]);
+    }
 }
 
 #[test]

@@ -13,7 +13,7 @@ use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 
-use super::{Authenticator, Caller, ClientHello, Method, Opened, open};
+use super::{Authenticator, Caller, ClientHello, Method, Opened, Proof, Stored, open};
 use crate::upstream::Stream;
 use crate::upstream::tests::{Peer, far};
 
@@ -25,9 +25,17 @@ impl<F: Fn() -> Method> Authenticator for All<F> {
         None
     }
 
-    fn method(&self, _: &str, caller: Caller) -> Method {
+    async fn method(&self, _: &ClientHello, caller: Caller) -> Method {
         assert!(caller.address.is_some_and(|address| address.is_loopback()));
         (self.0)()
+    }
+
+    fn proven(&self, client: &ClientHello, _: Proof) {
+        assert_eq!(client.user, "me");
+    }
+
+    fn failed(&self, client: &ClientHello) {
+        assert_eq!(client.user, "me");
     }
 }
 

@@ -3,10 +3,11 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use howdah_wire::backend::{Authentication, ErrorResponse, tag};
 use howdah_wire::frontend::{Password, Query, SaslInitialResponse, SaslResponse};
+use howdah_wire::md5;
 use howdah_wire::scram::{Client, ClientKeys, MECHANISM, Verifier};
 use tokio::net::TcpListener;
 
-use super::{All, Authenticator, Caller, Method, Opened, me, open, opened};
+use super::{All, Authenticator, Method, Opened, Stored, me, open, opened};
 use crate::upstream::tests::{Peer, far, near};
 use crate::upstream::{ConnectError, KeyCache, Login, Secret, Stream, Target, connect};
 
@@ -48,29 +49,55 @@ async fn the_right_password_opens() {
 
 #[tokio::test]
 async fn a_wrong_password_and_an_unknown_user_look_the_same() {
-    let mut seen = Vec::new();
-    for auth in [&secret() as &dyn Authenticator, &scram(Verifier::mock("me", b"seed", 4096))] {
-        let boxed = Boxed(auth);
-        let (opened, error) = log_in(&boxed, "wrong").await;
-        assert!(matches!(opened, Opened::Gone));
-        let ConnectError::Refused(report) = error else { panic!("{error:?}") };
-        seen.push(report);
+    refused(log_in(&secret(), "wrong").await);
+    refused(log_in(&scram(Verifier::mock("me", b"seed", 4096)), "secret").await);
+    refused(log_in(&All(|| Method::Md5(Some(hash()))), "wrong").await);
+    refused(log_in(&All(|| Method::Md5(None)), "secret").await);
+    for password in kept() {
+        refused(log_in(&in_clear(&password), "wrong").await);
     }
-    assert_eq!(seen[0], seen[1]);
-    assert_eq!(seen[0].sqlstate(), b"28P01");
-    assert_eq!(seen[0].message(), "password authentication failed for user \"me\"");
+    refused(log_in(&All(|| Method::Password(None)), "secret").await);
 }
 
-struct Boxed<'a>(&'a dyn Authenticator);
+#[track_caller]
+fn refused((opened, error): (Opened, ConnectError)) {
+    assert!(matches!(opened, Opened::Gone));
+    let ConnectError::Refused(report) = error else { panic!("{error:?}") };
+    assert_eq!(report.sqlstate(), b"28P01");
+    assert_eq!(report.message(), "password authentication failed for user \"me\"");
+}
 
-impl Authenticator for Boxed<'_> {
-    fn tls(&self) -> Option<Arc<rustls::ServerConfig>> {
-        None
-    }
+/// The same password, as it may be kept.
+fn kept() -> [String; 3] {
+    let verifier = Verifier::derive(b"secret", b"0123456789abcdef", 4096);
+    ["secret".to_owned(), md5::hash("me", b"secret"), verifier.to_string()]
+}
 
-    fn method(&self, user: &str, caller: Caller) -> Method {
-        self.0.method(user, caller)
+fn hash() -> Secret {
+    Secret::new(md5::hash("me", b"secret"))
+}
+
+fn in_clear(kept: &str) -> impl Authenticator {
+    let stored = Arc::new(Stored::read(&Secret::new(kept.to_owned())));
+    All(move || Method::Password(Some(Arc::clone(&stored))))
+}
+
+#[tokio::test]
+async fn the_right_password_opens_by_md5_and_in_clear() {
+    let mut outcomes = vec![log_in(&All(|| Method::Md5(Some(hash()))), "secret").await];
+    for kept in kept() {
+        outcomes.push(log_in(&in_clear(&kept), "secret").await);
     }
+    for (opened, _) in outcomes {
+        assert!(matches!(opened, Opened::Client(_)), "{opened:?}");
+    }
+}
+
+#[tokio::test]
+async fn who_knows_the_hash_can_answer_a_salt() {
+    let (opened, _) = log_in(&All(|| Method::Md5(Some(hash()))), hash().reveal()).await;
+    assert!(matches!(opened, Opened::Client(_)), "{opened:?}");
+    refused(log_in(&in_clear(hash().reveal()), hash().reveal()).await);
 }
 
 /// Starts a session as far as the offer of mechanisms.

@@ -53,7 +53,7 @@ async fn a_server_that_wants_a_password() {
     let salt = [1, 2, 3, 4];
     for (how, expected) in [
         (Authentication::CleartextPassword, "secret".to_owned()),
-        (Authentication::Md5Password { salt }, md5::answer("me", b"secret", salt)),
+        (Authentication::Md5Password { salt }, md5::answer(&md5::hash("me", b"secret"), salt)),
     ] {
         let connected = outcome(async |mut peer| {
             let body = ask(&mut peer, how).await;

@@ -1,0 +1,170 @@
+//! Who may come in.
+
+mod lookup;
+mod rules;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use howdah_wire::backend::ErrorReport;
+use howdah_wire::md5;
+use howdah_wire::scram::Verifier;
+use rustls::ServerConfig;
+
+use crate::config::{AuthMethod, Config, Others, Secret, Tls, TlsMode};
+use crate::frontend::{Authenticator, Caller, ClientHello, Method, Proof, Stored};
+use crate::upstream::KeyCache;
+pub(crate) use lookup::{Lookup, Questions, answer};
+
+/// Iterations of the verifiers that are made here: PostgreSQL's default.
+const ITERATIONS: u32 = 4096;
+
+/// The rules of a configuration, with what is derived from its passwords.
+pub struct Access {
+    config: Arc<Config>,
+    /// What is known of passwords of users that are listed, and have one.
+    users: HashMap<String, Known>,
+    /// Who knows the others.
+    lookup: Arc<Lookup>,
+    /// Where what clients have proven is kept, for their servers.
+    keys: Arc<KeyCache>,
+    /// Verifiers of unknown users depend on it.
+    secret: [u8; 32],
+}
+
+/// What is known of a password.
+struct Known {
+    stored: Arc<Stored>,
+    /// What is derived from a password in clear: some milliseconds.
+    verifier: Option<Arc<Verifier>>,
+}
+
+impl Access {
+    /// Derives verifiers from plain passwords; some milliseconds for each user.
+    pub fn new(config: Arc<Config>, lookup: Arc<Lookup>, keys: Arc<KeyCache>) -> Access {
+        let users = config.users.iter();
+        let users = users.filter_map(|(name, user)| Some((name, user.password.as_ref()?)));
+        let users = users.map(|(name, password)| (name.clone(), Known::new(password))).collect();
+        Access { users, lookup, keys, secret: crate::upstream::random(), config }
+    }
+
+    /// What is known of a client's password; none of one who is unknown. The error is that nobody could be asked.
+    async fn stored(&self, client: &ClientHello) -> Result<Option<Arc<Stored>>, ErrorReport> {
+        if let Some(known) = self.users.get(&client.user) {
+            return Ok(Some(Arc::clone(&known.stored)));
+        }
+        if self.config.auth.query.is_none() {
+            return Ok(None);
+        }
+        self.lookup.find(self.cluster(client), &client.user).await
+    }
+
+    /// Where a client's database is. One that does not exist is told so when it has proven who it is.
+    fn cluster(&self, client: &ClientHello) -> usize {
+        self.config.cluster_of(&client.database).unwrap_or_default()
+    }
+
+    async fn scram(&self, client: &ClientHello) -> Method {
+        let derived = self.users.get(&client.user).and_then(|known| known.verifier.clone());
+        let known = match derived {
+            Some(verifier) => Some(verifier),
+            None => match self.stored(client).await {
+                Ok(stored) => stored.and_then(|stored| stored.verifier().cloned()),
+                Err(report) => return Method::Reject(report),
+            },
+        };
+        let mock = || Arc::new(Verifier::mock(&client.user, &self.secret, ITERATIONS));
+        Method::Scram(known.unwrap_or_else(mock))
+    }
+
+    async fn md5(&self, client: &ClientHello) -> Method {
+        let stored = match self.stored(client).await {
+            Ok(stored) => stored,
+            Err(report) => return Method::Reject(report),
+        };
+        match stored.as_deref() {
+            Some(Stored::Verifier(verifier)) => Method::Scram(Arc::clone(verifier)),
+            Some(Stored::Md5(hash)) => Method::Md5(Some(hash.clone())),
+            Some(Stored::Plain(password)) => {
+                let hash = md5::hash(&client.user, password.reveal().as_bytes());
+                Method::Md5(Some(Secret::new(hash)))
+            }
+            None => Method::Md5(None),
+        }
+    }
+
+    /// A client that need not prove who it is must be one that there is.
+    fn trust(&self, client: &ClientHello, caller: Caller) -> Method {
+        let local = caller.address.is_none_or(|ip| ip.to_canonical().is_loopback());
+        if self.config.rules.is_empty() && !local && !self.config.auth.trust_remote {
+            return Method::Reject(
+                ErrorReport::fatal(b"28000", "trusted clients must connect from this machine")
+                    .hint("Set auth.method = \"scram-sha-256\" and give users passwords."),
+            );
+        }
+        let (user, listed) = (&client.user, self.config.users.contains_key(&client.user));
+        if self.config.others == Others::Refused && !listed {
+            let message = format!("role \"{user}\" does not exist");
+            return Method::Reject(ErrorReport::fatal(b"28000", &message));
+        }
+        Method::Trust
+    }
+}
+
+impl Known {
+    fn new(password: &Secret) -> Known {
+        let stored = Stored::read(password);
+        let verifier = match &stored {
+            Stored::Plain(password) => {
+                let salt = crate::upstream::random::<16>();
+                let password = password.reveal().as_bytes();
+                Some(Arc::new(Verifier::derive(password, &salt, ITERATIONS)))
+            }
+            _ => None,
+        };
+        Known { stored: Arc::new(stored), verifier }
+    }
+}
+
+impl Authenticator for Access {
+    fn tls(&self) -> Option<Arc<ServerConfig>> {
+        self.config.tls.as_ref().map(|tls| Arc::clone(&tls.server))
+    }
+
+    async fn method(&self, client: &ClientHello, caller: Caller) -> Method {
+        let required = |tls: &Tls| tls.mode == TlsMode::Require;
+        if self.config.tls.as_ref().is_some_and(required)
+            && !caller.encrypted
+            && caller.address.is_some()
+        {
+            return Method::Reject(
+                ErrorReport::fatal(b"28000", "the proxy takes no connections without encryption")
+                    .hint("Connect with sslmode=require or better."),
+            );
+        }
+        let method = match self.config.rules.as_slice() {
+            [] => Some(self.config.auth.method),
+            rules => rules::first(rules, client, caller).map(|rule| rule.method),
+        };
+        match method {
+            None => Method::Reject(rules::none(client, caller)),
+            Some(AuthMethod::Reject) => Method::Reject(rules::rejected(client, caller)),
+            Some(AuthMethod::Trust) => self.trust(client, caller),
+            Some(AuthMethod::ScramSha256) => self.scram(client).await,
+            Some(AuthMethod::Md5) => self.md5(client).await,
+            Some(AuthMethod::Password) => {
+                self.stored(client).await.map_or_else(Method::Reject, Method::Password)
+            }
+        }
+    }
+
+    fn proven(&self, client: &ClientHello, proof: Proof) {
+        self.keys.pass_on(&client.user, &client.database, proof);
+    }
+
+    fn failed(&self, client: &ClientHello) {
+        if !self.users.contains_key(&client.user) {
+            self.lookup.doubt(self.cluster(client), &client.user);
+        }
+    }
+}
