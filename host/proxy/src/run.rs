@@ -13,7 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{LocalSet, spawn_local};
 
-use crate::access::{Lookup, Questions, answer};
+use crate::access::{Lookup, Memory, Questions, answer};
 use crate::config::{Config, Source};
 use crate::control::{Control, Operated};
 use crate::kv::{self, Exchange};
@@ -79,7 +79,8 @@ impl Proxy {
         let recordings = Recordings::new(Arc::clone(&registry));
         let wanted = Wanted::of(&config.together);
         let (lookup, questions) = Lookup::new();
-        let shared = Shared::new(config, peers, registry, monitor, keys, lookup, workers);
+        let memory = Memory { lookup, keys, crowd: Arc::default() };
+        let shared = Shared::new(config, peers, registry, monitor, memory, workers);
         tell_policies(&shared);
         if let Some(wanted) = wanted {
             let started = recordings.start(wanted);

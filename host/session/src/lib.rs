@@ -44,7 +44,7 @@ pub use proof::Proof;
 pub use release::Disposition;
 pub use replay::Replayed;
 pub use server::ServerState;
-pub use session::{Fault, Session, Step};
+pub use session::{Doing, Fault, Session, Step};
 pub use settings::{Settings, SettingsError, Value};
 pub use tally::Seen;
 

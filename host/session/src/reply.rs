@@ -631,6 +631,7 @@ impl<A: AsRef<Decision>> Session<A> {
 
     /// A ReadyForQuery has come: what was done counts now, or not.
     fn settle(&mut self, server: &mut ServerState) {
+        self.answered = self.answered.wrapping_add(1);
         let failed = std::mem::take(&mut self.failed);
         self.completed = 0;
         if !failed {

@@ -67,11 +67,24 @@ pub(crate) enum Phase {
     End,
 }
 
+/// What a session does at the moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doing {
+    /// It waits for its client.
+    Nothing,
+    /// It waits for its client, within a transaction.
+    Transaction,
+    /// It waits for an answer of its server.
+    Batch,
+}
+
 /// The life of one client after its start-up. See the crate's documentation.
 pub struct Session<A> {
     /// Tells sessions apart that use the same server.
     pub(crate) id: u64,
     pub(crate) phase: Phase,
+    /// Batches that servers have answered so far.
+    pub(crate) answered: u32,
     pub(crate) carried: Carried,
     /// What others have left on a server is discarded before this session uses it.
     discards: bool,
@@ -165,6 +178,7 @@ impl<A: AsRef<Decision>> Session<A> {
         Session {
             id,
             phase: Phase::Batch,
+            answered: 0,
             carried: Carried::new(settings),
             discards: false,
             told,
@@ -318,6 +332,17 @@ impl<A: AsRef<Decision>> Session<A> {
         self.phase == Phase::Batch
             && self.status == TransactionStatus::Idle
             && self.batch.is_empty()
+    }
+
+    /// What it does at the moment, and how many batches have been answered before.
+    pub fn doing(&self) -> (Doing, u32) {
+        let at_server = matches!(self.phase, Phase::Setup | Phase::Answers);
+        let doing = match self.status {
+            _ if at_server && (self.awaiting_ready || !self.pending.is_empty()) => Doing::Batch,
+            TransactionStatus::Idle => Doing::Nothing,
+            _ => Doing::Transaction,
+        };
+        (doing, self.answered)
     }
 
     /// Settings that the client wants.

@@ -60,7 +60,7 @@ impl Found {
 }
 
 /// Looks users up.
-pub struct Lookup {
+pub(crate) struct Lookup {
     kept: Mutex<LruCache<Key, Kept>>,
     /// Each is a client that waits, of which there are as many as `limits.max_clients` allows.
     questions: mpsc::UnboundedSender<Question>,
@@ -133,7 +133,7 @@ pub(crate) async fn answer(shared: Arc<Shared>, mut questions: Questions) {
                 return;
             }
             // Somebody may have asked the same meanwhile.
-            let known = match shared.lookup.kept(&key) {
+            let known = match shared.memory.lookup.kept(&key) {
                 Some(known) => Ok(known),
                 None => ask(&shared, &mut connection, key).await,
             };
@@ -156,7 +156,7 @@ async fn ask(shared: &Shared, connection: &mut Option<(AuthQuery, Client)>, key:
         unanswered()
     })?;
     let known = found.valid();
-    shared.lookup.kept.lock().put(key, Kept { at: Instant::now(), keep: query.keep, found });
+    shared.memory.lookup.kept.lock().put(key, Kept { at: Instant::now(), keep: query.keep, found });
     Ok(known)
 }
 
@@ -200,7 +200,7 @@ async fn connect(
     let mut login: Login = config.auth_login(query, node);
     login.parameters.push(("search_path".into(), SEARCH_PATH.into()));
     login.parameters.push(("application_name".into(), "howdah auth".into()));
-    let client = Client::connect(&node.address, &login, deadline, &shared.keys).await;
+    let client = Client::connect(&node.address, &login, deadline, &shared.memory.keys).await;
     client.map_err(|error| format!("{}: {error}", node.name))
 }
 

@@ -1,10 +1,12 @@
 //! Who may come in.
 
+mod crowd;
 mod lookup;
 mod rules;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use howdah_wire::backend::ErrorReport;
 use howdah_wire::md5;
@@ -14,6 +16,7 @@ use rustls::ServerConfig;
 use crate::config::{AuthMethod, Config, Others, Secret, Tls, TlsMode};
 use crate::frontend::{Authenticator, Caller, ClientHello, Method, Proof, Stored};
 use crate::upstream::KeyCache;
+pub(crate) use crowd::Crowd;
 pub(crate) use lookup::{Lookup, Questions, answer};
 
 /// Iterations of the verifiers that are made here: PostgreSQL's default.
@@ -24,12 +27,20 @@ pub struct Access {
     config: Arc<Config>,
     /// What is known of passwords of users that are listed, and have one.
     users: HashMap<String, Known>,
-    /// Who knows the others.
-    lookup: Arc<Lookup>,
-    /// Where what clients have proven is kept, for their servers.
-    keys: Arc<KeyCache>,
+    memory: Memory,
     /// Verifiers of unknown users depend on it.
     secret: [u8; 32],
+}
+
+/// What outlives a configuration.
+#[derive(Clone)]
+pub(crate) struct Memory {
+    /// Who knows users that are not listed.
+    pub(crate) lookup: Arc<Lookup>,
+    /// Where what clients have proven is kept, for their servers.
+    pub(crate) keys: Arc<KeyCache>,
+    /// Who is there.
+    pub(crate) crowd: Arc<Crowd>,
 }
 
 /// What is known of a password.
@@ -41,11 +52,11 @@ struct Known {
 
 impl Access {
     /// Derives verifiers from plain passwords; some milliseconds for each user.
-    pub fn new(config: Arc<Config>, lookup: Arc<Lookup>, keys: Arc<KeyCache>) -> Access {
+    pub(crate) fn new(config: Arc<Config>, memory: Memory) -> Access {
         let users = config.users.iter();
         let users = users.filter_map(|(name, user)| Some((name, user.password.as_ref()?)));
         let users = users.map(|(name, password)| (name.clone(), Known::new(password))).collect();
-        Access { users, lookup, keys, secret: crate::upstream::random(), config }
+        Access { users, memory, secret: crate::upstream::random(), config }
     }
 
     /// What is known of a client's password; none of one who is unknown. The error is that nobody could be asked.
@@ -56,7 +67,7 @@ impl Access {
         if self.config.auth.query.is_none() {
             return Ok(None);
         }
-        self.lookup.find(self.cluster(client), &client.user).await
+        self.memory.lookup.find(self.cluster(client), &client.user).await
     }
 
     /// Where a client's database is. One that does not exist is told so when it has proven who it is.
@@ -159,12 +170,13 @@ impl Authenticator for Access {
     }
 
     fn proven(&self, client: &ClientHello, proof: Proof) {
-        self.keys.pass_on(&client.user, &client.database, proof);
+        self.memory.keys.pass_on(&client.user, &client.database, proof);
     }
 
-    fn failed(&self, client: &ClientHello) {
+    fn failed(&self, client: &ClientHello, caller: Caller) -> Duration {
         if !self.users.contains_key(&client.user) {
-            self.lookup.doubt(self.cluster(client), &client.user);
+            self.memory.lookup.doubt(self.cluster(client), &client.user);
         }
+        self.memory.crowd.failed(caller.address)
     }
 }

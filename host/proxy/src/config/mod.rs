@@ -34,9 +34,9 @@ pub(crate) use address::show as show_address;
 pub use mistake::Mistake;
 pub(crate) use mistake::suggestion;
 pub use parts::{
-    Addresses, Auth, AuthMethod, AuthQuery, Canary, Cluster, Grant, Kv, Limits, Log, LogFormat,
-    LogLevel, Mode, Monitor, Node, OnFailure, Others, Policies, Policy, PolicyLimits, PolicySource,
-    Pool, PoolChanges, Reset, Rule, RuleTls, User,
+    Addresses, Auth, AuthMethod, AuthQuery, Canary, Cluster, Database, Grant, Kv, Limits, Log,
+    LogFormat, LogLevel, Mode, Monitor, Node, OnFailure, Others, Policies, Policy, PolicyLimits,
+    PolicySource, Pool, PoolChanges, Reset, Rule, RuleTls, User,
 };
 use passwords::Passwords;
 pub use reference::reference;
@@ -75,8 +75,8 @@ pub struct Config {
     pub clusters: Vec<Cluster>,
     /// Pools that nobody has other wishes for; see [`Config::pool_for`].
     pub pool: Pool,
-    /// Databases that have other wishes, by name.
-    pub databases: BTreeMap<String, PoolChanges>,
+    /// Databases that have something otherwise, by name.
+    pub databases: BTreeMap<String, Database>,
     /// Limits of the proxy as a whole.
     pub limits: Limits,
     /// Where policies' shared values are exchanged with other proxies, if they are.
@@ -107,7 +107,8 @@ impl Config {
     /// The pool of a user in a database: the user's wishes come before the database's.
     pub fn pool_for(&self, user: &str, database: &str) -> Pool {
         let user = self.users.get(user).map(|user| user.pool).unwrap_or_default();
-        let database = self.databases.get(database).copied().unwrap_or_default();
+        let database =
+            self.databases.get(database).map(|database| database.pool).unwrap_or_default();
         let mode: Option<PoolMode> = user.mode.or(database.mode);
         let size = user.size.or(database.size);
         Pool {

@@ -137,6 +137,8 @@ pub struct User {
     pub server_password: Option<Secret>,
     /// What is different in its pools.
     pub pool: PoolChanges,
+    /// Most clients at once.
+    pub max_clients: Option<usize>,
 }
 
 /// What a user or database has otherwise than [`Pool`] says.
@@ -146,6 +148,15 @@ pub struct PoolChanges {
     pub mode: Option<PoolMode>,
     /// Another size.
     pub size: Option<usize>,
+}
+
+/// What a database has otherwise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Database {
+    /// What is different in its pools.
+    pub pool: PoolChanges,
+    /// Most clients at once.
+    pub max_clients: Option<usize>,
 }
 
 /// A primary and its standbys.
@@ -382,6 +393,9 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// by far; `max_connections` ends at 262,143 (guc_tables.c, `MAX_BACKENDS`).
 pub(super) const MAX_POOL_SIZE: usize = 262_143;
 
+/// More clients than one process has descriptors for on any system that we know of.
+pub(super) const MAX_CLIENTS: usize = 1_000_000;
+
 section! {
     /// Pools of server connections: there is one for each combination of node, user and database.
     pub struct Pool {
@@ -419,7 +433,19 @@ section! {
     /// Limits of the proxy as a whole.
     pub struct Limits {
         /// Most clients at once; further ones are refused with SQLSTATE 53300.
-        max_clients: usize = 10_000, in 1..=1_000_000;
+        max_clients: usize = 10_000, in 1..=MAX_CLIENTS;
+        /// Most clients at once from one address; further ones are refused with SQLSTATE 53300. Those of Unix sockets are
+        /// not counted.
+        max_clients_per_address: Option<usize> = None, in Some(1)..=Some(MAX_CLIENTS);
+        /// Most connections per second from one address; further ones are refused with SQLSTATE 53300.
+        connections_per_second_per_address: Option<u32> = None, in Some(1)..=Some(1_000_000);
+        /// A client that has sent nothing for so long outside of a transaction is disconnected with SQLSTATE 57P05. This and
+        /// the two next ones are looked at once a second.
+        idle_timeout: Option<Duration> = None, in Some(SECOND)..=Some(30 * DAY);
+        /// The same for a client within a transaction, with SQLSTATE 25P03; the transaction is rolled back.
+        idle_in_transaction_timeout: Option<Duration> = None, in Some(SECOND)..=Some(30 * DAY);
+        /// A statement, or batch of the extended protocol, that takes longer is cancelled, as by `statement_timeout`.
+        query_timeout: Option<Duration> = None, in Some(SECOND)..=Some(30 * DAY);
         /// A client that has not logged in by then is disconnected.
         login_timeout: Duration = 10 * SECOND, in 10 * MILLISECOND..=HOUR;
         /// Most bytes of statements of a cluster that wait because it has no node for them: it has no primary, or is paused.

@@ -10,8 +10,8 @@ use toml::de::{DeTable, DeValue};
 
 use super::address::{Listen, PROXY_PORT, PatroniUrl, RedisUrl, Server};
 use super::parts::{
-    Addresses, AuthMethod, Canary, Grant, Limits, Log, MAX_POOL_SIZE, Mode, OnFailure, Policies,
-    PolicyLimits, Pool, RuleTls,
+    Addresses, AuthMethod, Canary, Grant, Limits, Log, MAX_CLIENTS, MAX_POOL_SIZE, Mode, OnFailure,
+    Policies, PolicyLimits, Pool, RuleTls,
 };
 use super::reader::{Item, Reading, Table, section};
 use super::settings::{self, SettingValue};
@@ -151,6 +151,8 @@ section! {
         pool_mode: Option<PoolMode> = None;
         /// Overrides `pool.size`, and the database's.
         pool_size: Option<usize> = None, in Some(1)..=Some(MAX_POOL_SIZE);
+        /// Most clients at once under this name; further ones are refused with SQLSTATE 53300.
+        max_clients: Option<usize> = None, in Some(1)..=Some(MAX_CLIENTS);
     }
 }
 
@@ -259,12 +261,14 @@ section! {
 }
 
 section! {
-    /// What a database has otherwise than `[pool]` says.
+    /// What a database has otherwise than the rest.
     pub(super) struct Database {
         /// Overrides `pool.mode`.
         pool_mode: Option<PoolMode> = None;
         /// Overrides `pool.size`.
         pool_size: Option<usize> = None, in Some(1)..=Some(MAX_POOL_SIZE);
+        /// Most clients at once in it; further ones are refused with SQLSTATE 53300.
+        max_clients: Option<usize> = None, in Some(1)..=Some(MAX_CLIENTS);
     }
 }
 

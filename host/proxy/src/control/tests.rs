@@ -8,7 +8,7 @@ use howdah_cluster::NodeSpec;
 use howdah_policy::{Options, PolicySpec, sha256};
 
 use super::*;
-use crate::access::Lookup;
+use crate::access::{Lookup, Memory};
 use crate::cli::{Actions, execute_from};
 use crate::config::{Config, Policy};
 use crate::monitor::Watch;
@@ -48,15 +48,8 @@ fn shared(registry: &Arc<Registry>) -> Arc<Shared> {
     };
     let monitor = Monitor::new(vec![watch], specs, Arc::default());
     let peers = Peers::find(&[], &[]).unwrap();
-    Shared::new(
-        config,
-        peers,
-        Arc::clone(registry),
-        monitor,
-        Arc::default(),
-        Lookup::new().0,
-        Vec::new(),
-    )
+    let memory = Memory { lookup: Lookup::new().0, keys: Arc::default(), crowd: Arc::default() };
+    Shared::new(config, peers, Arc::clone(registry), monitor, memory, Vec::new())
 }
 
 impl House {

@@ -1,5 +1,6 @@
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use howdah_wire::backend::{Authentication, ErrorReport};
@@ -8,6 +9,7 @@ use howdah_wire::scram::{self, ClientKeys, ServerError, Verifier};
 use howdah_wire::{md5, same};
 use rustls::ServerConfig;
 use tokio::io::AsyncWriteExt;
+use tokio::time::sleep;
 
 use super::opening::Wire;
 use super::{ClientHello, Stored};
@@ -52,8 +54,8 @@ pub trait Authenticator {
     fn method(&self, client: &ClientHello, caller: Caller) -> impl Future<Output = Method>;
     /// A client has proven who it is.
     fn proven(&self, client: &ClientHello, proof: Proof);
-    /// A client has not.
-    fn failed(&self, client: &ClientHello);
+    /// A client has not. How long it waits until it is told.
+    fn failed(&self, client: &ClientHello, caller: Caller) -> Duration;
 }
 
 /// Lets a client prove who it is. On success AuthenticationOk has been sent.
@@ -75,7 +77,9 @@ pub(super) async fn authenticate(
         Ok(Some(proof)) => auth.proven(client, proof),
         Ok(None) => {}
         Err(report) => {
-            auth.failed(client);
+            if report.sqlstate() == b"28P01" {
+                sleep(auth.failed(client, caller)).await;
+            }
             return Err(report);
         }
     }

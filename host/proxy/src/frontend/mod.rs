@@ -9,6 +9,6 @@ mod tests;
 
 pub use auth::{Authenticator, Caller, Method, Proof};
 pub use hello::ClientHello;
-pub(crate) use opening::FAREWELL;
+pub(crate) use opening::{FAREWELL, send_away};
 pub use opening::{Opened, open};
 pub use stored::Stored;

@@ -52,12 +52,16 @@ pub async fn open(
         Ok(Err(report)) => report,
         Err(_) => ErrorReport::fatal(b"57014", "canceling authentication due to timeout"),
     };
+    send_away(stream, peer, &report).await;
+    Opened::Gone
+}
+
+/// Tells a client why it is not let in. It may have gone, and need not listen: nobody waits for it.
+pub(crate) async fn send_away(stream: &mut Stream, peer: Option<IpAddr>, report: &ErrorReport) {
     tracing::debug!(peer = ?peer, reason = %report, "a client was not let in");
     let mut out = BytesMut::new();
     report.write(&mut out);
-    // It may have gone, and need not listen: nobody waits for it.
-    let _ = timeout_at(deadline.max(Instant::now() + FAREWELL), stream.write_all(&out)).await;
-    Opened::Gone
+    let _ = timeout_at(Instant::now() + FAREWELL, stream.write_all(&out)).await;
 }
 
 /// Bytes that came before encryption would seem to have come through it (CVE-2021-23214).

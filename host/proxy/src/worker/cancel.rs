@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
+use howdah_wire::same;
 use slab::Slab;
 use tokio::time::Instant;
 
@@ -158,13 +159,24 @@ impl Slots {
         if !same(&slot.secret, secret) {
             return;
         }
-        if let Some(server) = slot.server.borrow().clone() {
+        slot.cancel();
+    }
+}
+
+impl Slot {
+    fn cancel(&self) {
+        if let Some(server) = self.server.borrow().clone() {
             tokio::task::spawn_local(server.cancel());
         }
     }
 }
 
 impl Place {
+    /// Cancels what the session's server does for it, if anything.
+    pub(crate) fn cancel(&self) {
+        self.slot.cancel();
+    }
+
     /// The process id that the client gets.
     pub(crate) fn pid(&self) -> u32 {
         let process = (self.slots.process as u32) << (SLOT_BITS + WORKER_BITS);
@@ -186,9 +198,4 @@ impl Drop for Place {
     fn drop(&mut self) {
         self.slots.slots.borrow_mut().try_remove(self.index);
     }
-}
-
-/// Compares in a time that does not tell where the first difference is.
-fn same(a: &[u8], b: &[u8]) -> bool {
-    a.len() == b.len() && a.iter().zip(b).fold(0, |d, (x, y)| d | (x ^ y)) == 0
 }

@@ -13,7 +13,7 @@ use howdah_decision::{Admission, Client, Decision, Outcome, PoolMode, SessionDec
 use howdah_policy::{Answer, Who};
 use howdah_pool::Patience;
 use howdah_session::{
-    Buffers, Disposition, Guide as _, Proof, Replayed, Session, Settings, Step, Value,
+    Buffers, Disposition, Doing, Guide as _, Proof, Replayed, Session, Settings, Step, Value,
 };
 use howdah_sql::{OWN, Own, OwnVerb};
 use howdah_wire::Version;
@@ -30,10 +30,11 @@ use super::guide::{Database, SessionGuide};
 use super::lease::Lessee;
 use super::prove::{Loss, prove};
 use super::replication;
+use super::seat::Seat;
 use super::server::Leased;
 use super::{Ctx, Message, Shared};
 use crate::config::Reset;
-use crate::frontend::{ClientHello, FAREWELL, Opened, open};
+use crate::frontend::{ClientHello, FAREWELL, Opened, open, send_away};
 use crate::upstream::Stream;
 
 /// Serves a client.
@@ -41,6 +42,11 @@ pub(crate) async fn serve(ctx: Rc<Ctx>, mut stream: Stream, peer: Option<IpAddr>
     let _counted = Counted(Rc::clone(&ctx));
     let config = ctx.shared.config.load_full();
     let deadline = Instant::now() + config.limits.login_timeout;
+    let _caller = match ctx.shared.memory.crowd.call(peer, &config) {
+        Ok(caller) => caller,
+        // It need not say who it is to be told.
+        Err(report) => return send_away(&mut stream, peer, &report).await,
+    };
     let access = ctx.shared.access.load_full();
     match open(&mut stream, peer, &*access, deadline).await {
         Opened::Gone => {}
@@ -121,6 +127,8 @@ async fn served(
     peer: Option<IpAddr>,
     hello: ClientHello,
 ) -> Result<&'static str, ErrorReport> {
+    let config = ctx.shared.config.load_full();
+    let _member = ctx.shared.memory.crowd.join(&hello.user, &hello.database, &config)?;
     let admitted = admit(ctx, id, peer, &hello).await?;
     match &hello.replication {
         None => Ok(Guest::greet(ctx, id, hello, admitted).await?.run(stream).await),
@@ -137,7 +145,8 @@ struct Guest {
     leased: Option<Leased>,
     io: Buffers,
     place: Place,
-    waker: usize,
+    /// Where it sits among the worker's, and what is known of it there.
+    seat: (usize, Rc<Seat>),
     /// The server that went away last.
     lost: Option<Loss>,
 }
@@ -321,7 +330,8 @@ impl Guest {
         out.extend_from_slice(&greeting.messages);
         BackendKeyData { pid: place.pid(), key: place.secret() }.write(out);
         ReadyForQuery { status: TransactionStatus::Idle }.write(out);
-        let waker = ctx.wakers.borrow_mut().insert(None);
+        let seat = Rc::<Seat>::default();
+        let seat = (ctx.seats.borrow_mut().insert(Rc::clone(&seat)), seat);
         Ok(Guest {
             ctx: Rc::clone(ctx),
             session: Session::new(id, mode, settings, greeting.parameters.clone())
@@ -331,7 +341,7 @@ impl Guest {
             leased: None,
             io,
             place,
-            waker,
+            seat,
             lost: None,
         })
     }
@@ -351,6 +361,12 @@ impl Guest {
                     News::Bytes => {}
                     News::ClientGone => return "connection closed",
                     News::ServerGone => self.server_gone().await,
+                    News::TooLong => {
+                        if let Some(report) = self.too_long() {
+                            self.farewell(client, &report).await;
+                            return "timed out";
+                        }
+                    }
                     News::Drain => {
                         self.farewell(client, &shutting_down()).await;
                         return "drained";
@@ -392,6 +408,30 @@ impl Guest {
         }
     }
 
+    /// What is said to a client that has kept others waiting for too long. None: its statement is cancelled, and the server
+    /// will say so.
+    fn too_long(&self) -> Option<ErrorReport> {
+        let client = self.guide.id;
+        let report = match self.session.doing().0 {
+            Doing::Nothing => {
+                ErrorReport::fatal(b"57P05", "terminating connection due to idle-session timeout")
+                    .hint("See limits.idle_timeout.")
+            }
+            Doing::Transaction => {
+                let message = "terminating connection due to idle-in-transaction timeout";
+                ErrorReport::fatal(b"25P03", message)
+                    .hint("See limits.idle_in_transaction_timeout.")
+            }
+            Doing::Batch => {
+                tracing::info!(client, "a statement is cancelled: limits.query_timeout has passed");
+                self.place.cancel();
+                return None;
+            }
+        };
+        tracing::info!(client, reason = %report, "client timed out");
+        Some(report)
+    }
+
     /// A primary that refuses to write may be none any more.
     fn heed_refusal(&mut self) {
         if let Some(conn) = self.leased.as_mut().and_then(Leased::conn)
@@ -410,7 +450,7 @@ impl Guest {
 
     /// Waits for bytes. An idle client gives its buffers back first.
     async fn news(&mut self, client: &mut Stream) -> News {
-        let idle = self.session.is_idle();
+        let (idle, doing) = (self.session.is_idle(), self.session.doing());
         let mut reclaimed = false;
         poll_fn(|cx| {
             if self.leased.as_ref().is_some_and(Leased::is_over) {
@@ -426,11 +466,10 @@ impl Guest {
                 if idle && self.ctx.draining.get() {
                     return Poll::Ready(News::Drain);
                 }
-                if let Some(place) = self.ctx.wakers.borrow_mut().get_mut(self.waker)
-                    && !place.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()))
-                {
-                    *place = Some(cx.waker().clone());
+                if self.seat.1.is_over() {
+                    return Poll::Ready(News::TooLong);
                 }
+                self.seat.1.waits(doing, self.ctx.sweeps.get(), cx);
             }
             news
         })
@@ -539,7 +578,7 @@ impl Guest {
 
 impl Drop for Guest {
     fn drop(&mut self) {
-        self.ctx.wakers.borrow_mut().try_remove(self.waker);
+        self.ctx.seats.borrow_mut().try_remove(self.seat.0);
         self.place.uses(None);
         if let Some(leased) = self.leased.take() {
             let pool = self.lessee.pool_settings();

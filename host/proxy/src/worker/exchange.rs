@@ -29,6 +29,8 @@ pub(crate) enum News {
     ServerGone,
     /// The worker drains, and the session is idle.
     Drain,
+    /// The session takes longer than `limits` allow.
+    TooLong,
 }
 
 /// Writes what there is to write and reads what may be read; ready when something has come in.

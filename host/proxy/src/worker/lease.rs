@@ -312,7 +312,7 @@ impl Lessee {
         let gate = shared.gate(node);
         let _turn = gate.turn().await;
         let deadline = Instant::now() + settings.connect_timeout;
-        match connect(&spec.address, &login, deadline, &shared.keys).await {
+        match connect(&spec.address, &login, deadline, &shared.memory.keys).await {
             Ok(connected) => {
                 gate.opened();
                 Ok(Some(connected))

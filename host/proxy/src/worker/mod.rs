@@ -18,6 +18,7 @@ mod held;
 mod lease;
 mod prove;
 mod replication;
+mod seat;
 mod server;
 mod shared;
 
@@ -27,7 +28,6 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::Waker;
 use std::time::Duration;
 
 use howdah_cluster::{Balancer, NodeId};
@@ -39,6 +39,7 @@ pub(crate) use shared::configured;
 pub use shared::{Counters, Shared};
 
 use crate::upstream::{Detached, Stream};
+use seat::Seat;
 
 /// Most worker threads: their number has seven bits in a cancel key.
 pub const MAX_WORKERS: usize = 128;
@@ -76,8 +77,10 @@ pub(crate) struct Ctx {
     pub(crate) draining: Cell<bool>,
     /// How many sessions may ask at once what became of their commits.
     pub(crate) proving: Semaphore,
-    /// Sessions, to be woken when the worker drains, or nodes are lost.
-    pub(crate) wakers: RefCell<Slab<Option<Waker>>>,
+    /// Sessions, to be woken when the worker drains, nodes are lost, or they take too long.
+    pub(crate) seats: RefCell<Slab<Rc<Seat>>>,
+    /// Sweeps so far.
+    pub(crate) sweeps: Cell<u64>,
 }
 
 impl Ctx {
@@ -104,9 +107,7 @@ impl Ctx {
 
     /// Sessions that wait look again.
     fn wake_sessions(&self) {
-        for waker in self.wakers.borrow_mut().iter_mut().filter_map(|(_, waker)| waker.take()) {
-            waker.wake();
-        }
+        self.seats.borrow().iter().for_each(|(_, seat)| seat.wake());
     }
 
     pub(crate) fn leased(&self, node: NodeId) -> usize {
@@ -139,7 +140,8 @@ pub fn run(index: usize, shared: Arc<Shared>, inbox: mpsc::UnboundedReceiver<Mes
         greetings: RefCell::default(),
         draining: Cell::new(false),
         proving: Semaphore::new(prove::MAX_AT_ONCE),
-        wakers: RefCell::default(),
+        seats: RefCell::default(),
+        sweeps: Cell::default(),
         shared,
     });
     let local = LocalSet::new();
@@ -173,11 +175,15 @@ async fn work(ctx: Rc<Ctx>, mut inbox: mpsc::UnboundedReceiver<Message>) {
     }
 }
 
-/// Looks after idle server connections.
+/// Looks after idle server connections, and sessions that take too long.
 async fn sweep(ctx: Rc<Ctx>) {
     loop {
         tokio::time::sleep(SWEEP).await;
         ctx.close_idle();
+        let sweeps = ctx.sweeps.get() + 1;
+        ctx.sweeps.set(sweeps);
+        let config = ctx.shared.config.load();
+        ctx.seats.borrow().iter().for_each(|(_, seat)| seat.look(sweeps, &config.limits));
     }
 }
 

@@ -88,7 +88,7 @@ async fn ask(
         return Ok(Outcome::Unknown);
     };
     let deadline = Instant::now() + lessee.pool_settings().connect_timeout;
-    let mut client = match Client::connect(&target, &login, deadline, &shared.keys).await {
+    let mut client = match Client::connect(&target, &login, deadline, &shared.memory.keys).await {
         Ok(client) => client,
         Err(error) if error.blames_node() => {
             shared.monitor.hint(primary, Evidence::Connect);

@@ -15,6 +15,7 @@ use tokio::io::{AsyncWriteExt, copy, split};
 use super::Ctx;
 use super::cancel::ServerKey;
 use super::client::{Admitted, too_many};
+use super::seat::Seat;
 use crate::frontend::ClientHello;
 use crate::upstream::Stream;
 
@@ -50,26 +51,25 @@ pub(super) async fn serve(
     let (mut client_reads, mut client_writes) = split(client);
     let (mut server_reads, mut server_writes) = split(&mut connected.stream);
     // Whoever ends first has said all, and it has been passed on.
-    let waker = ctx.wakers.borrow_mut().insert(None);
+    let seat = Rc::<Seat>::default();
+    let number = ctx.seats.borrow_mut().insert(Rc::clone(&seat));
     let end = tokio::select! {
         _ = copy(&mut server_reads, &mut client_writes) => "the server closed the connection",
         _ = copy(&mut client_reads, &mut server_writes) => "connection closed",
-        () = drained(ctx, waker) => "drained",
+        () = drained(ctx, &seat) => "drained",
         () = ctx.shared.monitor.over(node, tenure) => "the server was lost",
     };
-    ctx.wakers.borrow_mut().try_remove(waker);
+    ctx.seats.borrow_mut().try_remove(number);
     Ok(end)
 }
 
 /// Returns when the worker drains.
-async fn drained(ctx: &Ctx, waker: usize) {
+async fn drained(ctx: &Ctx, seat: &Seat) {
     poll_fn(|cx| {
         if ctx.draining.get() {
             return Poll::Ready(());
         }
-        if let Some(place) = ctx.wakers.borrow_mut().get_mut(waker) {
-            *place = Some(cx.waker().clone());
-        }
+        seat.remember(cx);
         Poll::Pending
     })
     .await;

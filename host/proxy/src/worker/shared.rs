@@ -14,12 +14,12 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::Message;
 use super::held::Held;
 use super::server::ServerConn;
-use crate::access::{Access, Lookup};
+use crate::access::{Access, Memory};
 use crate::config::{Config, Node, Pool as PoolConfig};
 use crate::monitor::Monitor;
 use crate::pace::Gate;
 use crate::peers::Peers;
-use crate::upstream::{Detached, KeyCache};
+use crate::upstream::Detached;
 
 /// Which pool: node, user on the server, database; and the user whose wishes it follows.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -36,16 +36,14 @@ pub struct Shared {
     pub config: ArcSwap<Config>,
     /// Its rules.
     pub access: ArcSwap<Access>,
-    /// Users that it does not list.
-    pub lookup: Arc<Lookup>,
+    /// What outlives it.
+    pub(crate) memory: Memory,
     /// The other processes.
     pub peers: Peers,
     /// Policies.
     pub registry: Arc<Registry>,
     /// Nodes.
     pub monitor: Arc<Monitor>,
-    /// Derived keys.
-    pub keys: Arc<KeyCache>,
     /// One set per worker.
     pub counters: Vec<Counters>,
     pub(crate) next_client: AtomicU64,
@@ -104,27 +102,25 @@ impl Counters {
 
 impl Shared {
     /// What all threads share, before there are any.
-    pub fn new(
+    pub(crate) fn new(
         config: Config,
         peers: Peers,
         registry: Arc<Registry>,
         monitor: Arc<Monitor>,
-        keys: Arc<KeyCache>,
-        lookup: Arc<Lookup>,
+        memory: Memory,
         workers: Vec<UnboundedSender<Message>>,
     ) -> Arc<Shared> {
         let config = Arc::new(config);
-        let access = Access::new(Arc::clone(&config), Arc::clone(&lookup), Arc::clone(&keys));
+        let access = Access::new(Arc::clone(&config), memory.clone());
         let snapshot = monitor.snapshot();
         let (nodes, clusters) = (snapshot.specs.len(), snapshot.clusters.len());
         Arc::new(Shared {
             access: ArcSwap::from_pointee(access),
             config: ArcSwap::new(config),
-            lookup,
+            memory,
             peers,
             registry,
             monitor,
-            keys,
             counters: workers.iter().map(|_| Counters::new(nodes)).collect(),
             next_client: AtomicU64::new(1),
             workers,
@@ -244,10 +240,9 @@ impl Shared {
             pool.set_limits(limits(&config.pool_for(&key.client_user, &key.database)));
         }
         let config = Arc::new(config);
-        let (lookup, keys) = (Arc::clone(&self.lookup), Arc::clone(&self.keys));
-        self.access.store(Arc::new(Access::new(Arc::clone(&config), lookup, keys)));
+        self.access.store(Arc::new(Access::new(Arc::clone(&config), self.memory.clone())));
         self.config.store(config);
-        self.lookup.forget();
+        self.memory.lookup.forget();
     }
 }
 

@@ -13,7 +13,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use super::mistake::Mistakes;
-use super::parts::{AuthMethod, Others, Policies, PoolChanges, User};
+use super::parts::{AuthMethod, Database, Others, Policies, PoolChanges, User};
 use super::passwords::Passwords;
 use super::surroundings::Surroundings;
 use super::value::At;
@@ -106,10 +106,10 @@ impl Step<'_> {
     }
 }
 
-fn databases(written: Vec<(At<String>, written::Database)>) -> BTreeMap<String, PoolChanges> {
-    let changes = |database: written::Database| PoolChanges {
-        mode: database.pool_mode,
-        size: database.pool_size,
+fn databases(written: Vec<(At<String>, written::Database)>) -> BTreeMap<String, Database> {
+    let changes = |database: written::Database| Database {
+        pool: PoolChanges { mode: database.pool_mode, size: database.pool_size },
+        max_clients: database.max_clients,
     };
     written.into_iter().map(|(name, database)| (name.value, changes(database))).collect()
 }

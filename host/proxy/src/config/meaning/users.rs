@@ -53,6 +53,7 @@ impl Step<'_> {
             server_user: user.server_user.unwrap_or_else(|| name.value.clone()),
             server_password,
             pool: PoolChanges { mode: user.pool_mode, size: user.pool_size },
+            max_clients: user.max_clients,
         }
     }
 }

@@ -5,6 +5,7 @@ mod password;
 mod rules;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use howdah_wire::Version;
@@ -34,8 +35,9 @@ impl<F: Fn() -> Method> Authenticator for All<F> {
         assert_eq!(client.user, "me");
     }
 
-    fn failed(&self, client: &ClientHello) {
+    fn failed(&self, client: &ClientHello, _: Caller) -> Duration {
         assert_eq!(client.user, "me");
+        Duration::ZERO
     }
 }
 

@@ -1,0 +1,169 @@
+//! Limits of clients: how many, how fast, how long.
+#![allow(clippy::unwrap_used)]
+
+use std::io::Read;
+use std::time::{Duration, Instant};
+
+use howdah_e2e::{PATIENCE, RawClient, Running, connect, shared, socket, try_connect, value};
+
+fn proxy(more: &str) -> Running {
+    let proxy = Running::start(&shared().nodes(), more);
+    proxy.wait_up(3);
+    proxy
+}
+
+async fn state_of(port: u16, user: &str) -> Option<String> {
+    let dsn = format!("host=127.0.0.1 port={port} user={user} password=wrong dbname=postgres");
+    try_connect(&dsn).await.err().map(|error| error.code().unwrap().code().to_owned())
+}
+
+/// What a client is told that does nothing more, and then the end.
+async fn last_words(mut client: RawClient) -> String {
+    tokio::task::spawn_blocking(move || {
+        let message = client.message().unwrap();
+        assert!(client.message().is_none());
+        RawClient::error(&message).unwrap().0
+    })
+    .await
+    .unwrap()
+}
+
+#[tokio::test]
+async fn an_address_may_have_so_many_clients() {
+    let proxy = proxy("[limits]\nmax_clients_per_address = 2\n");
+    let one = connect(proxy.port, "postgres").await;
+    let _silent = socket(proxy.port);
+    // The silent one counts too, as soon as it has been accepted.
+    let give_up = Instant::now() + PATIENCE;
+    while state_of(proxy.port, "postgres").await.is_none() {
+        assert!(Instant::now() < give_up);
+    }
+    assert_eq!(state_of(proxy.port, "postgres").await.as_deref(), Some("53300"));
+    assert_eq!(value(&one, "SELECT 1").await, "1");
+    drop(_silent);
+    while state_of(proxy.port, "postgres").await.is_some() {
+        assert!(Instant::now() < give_up);
+    }
+}
+
+#[tokio::test]
+async fn an_address_may_not_come_too_fast() {
+    let proxy = proxy("[limits]\nconnections_per_second_per_address = 3\n");
+    let mut refused = 0;
+    for _ in 0..40 {
+        match state_of(proxy.port, "postgres").await.as_deref() {
+            None => {}
+            Some("53300") => refused += 1,
+            Some(other) => panic!("{other}"),
+        }
+    }
+    assert!(refused > 0, "forty logins took {refused} refusals");
+    let give_up = Instant::now() + PATIENCE;
+    while state_of(proxy.port, "postgres").await.is_some() {
+        assert!(Instant::now() < give_up);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_client_may_be_idle_only_so_long() {
+    let proxy = proxy("[limits]\nidle_timeout = \"1s\"\nidle_in_transaction_timeout = \"1s\"\n");
+    let port = proxy.port;
+    let idle = tokio::task::spawn_blocking(move || RawClient::login(port)).await.unwrap();
+    let transaction = tokio::task::spawn_blocking(move || {
+        let mut client = RawClient::login(port);
+        client.query("BEGIN; CREATE TABLE left_behind ()");
+        client.until_ready();
+        client
+    });
+    let (idle, transaction) =
+        tokio::join!(last_words(idle), async { last_words(transaction.await.unwrap()).await });
+    assert_eq!((idle.as_str(), transaction.as_str()), ("57P05", "25P03"));
+    // A statement is not idleness, however long it takes, and neither is one after the other.
+    let (busy, witness) = (connect(port, "postgres").await, connect(port, "postgres").await);
+    for _ in 0..8 {
+        value(&busy, "SELECT pg_sleep(0.4)").await;
+        value(&witness, "SELECT 1").await;
+    }
+    drop(witness);
+    value(&busy, "SELECT pg_sleep(2.5)").await;
+    assert_eq!(
+        value(&busy, "SELECT count(*) FROM pg_class WHERE relname = 'left_behind'").await,
+        "0"
+    );
+}
+
+#[tokio::test]
+async fn a_statement_may_take_only_so_long() {
+    let proxy = proxy("[limits]\nquery_timeout = \"1s\"\n");
+    let client = connect(proxy.port, "postgres").await;
+    let error = client.simple_query("SELECT pg_sleep(60)").await.unwrap_err();
+    assert_eq!(error.code().unwrap().code(), "57014");
+    // In a transaction, which fails; and rows that trickle in are no progress.
+    client.batch_execute("BEGIN").await.unwrap();
+    let trickle = "SELECT pg_sleep(0.2), repeat('x', 9000) FROM generate_series(1, 300)";
+    let error = client.simple_query(trickle).await.unwrap_err();
+    assert_eq!(error.code().unwrap().code(), "57014");
+    let error = client.simple_query("SELECT 1").await.unwrap_err();
+    assert_eq!(error.code().unwrap().code(), "25P02");
+    client.batch_execute("ROLLBACK").await.unwrap();
+    // Many short ones are not one long one.
+    for _ in 0..10 {
+        value(&client, "SELECT pg_sleep(0.3)").await;
+    }
+}
+
+#[tokio::test]
+async fn wrong_passwords_are_answered_slowly_and_the_right_one_at_once() {
+    let proxy = proxy("[user.postgres]\npassword = \"right\"\n");
+    let began = Instant::now();
+    for _ in 0..4 {
+        assert_eq!(state_of(proxy.port, "postgres").await.as_deref(), Some("28P01"));
+    }
+    // 50, 100, 200 and 400 ms at least.
+    assert!(began.elapsed() >= Duration::from_millis(750));
+    let dsn =
+        format!("host=127.0.0.1 port={} user=postgres password=right dbname=postgres", proxy.port);
+    let client = try_connect(&dsn).await.unwrap();
+    assert_eq!(value(&client, "SELECT 1").await, "1");
+}
+
+/// A thousand that send their start-up packet a byte at a time, or nothing, hinder nobody.
+#[tokio::test]
+async fn those_who_dawdle_hinder_nobody() {
+    let proxy = proxy("[limits]\nlogin_timeout = \"2s\"\n");
+    let port = proxy.port;
+    let dawdlers = tokio::task::spawn_blocking(move || {
+        let mut sockets: Vec<_> = (0..1_000).map(|_| socket(port)).collect();
+        for byte in [0, 0, 0, 50, 0, 3] {
+            for stream in &mut sockets {
+                // It may have been sent away.
+                let _ = std::io::Write::write_all(stream, &[byte]);
+            }
+        }
+        sockets
+    });
+    let mut workers = Vec::new();
+    for _ in 0..50 {
+        workers.push(tokio::spawn(async move {
+            let client = connect(port, "postgres").await;
+            for _ in 0..20 {
+                assert_eq!(value(&client, "SELECT 1").await, "1");
+            }
+        }));
+    }
+    for worker in workers {
+        worker.await.unwrap();
+    }
+    let sockets = dawdlers.await.unwrap();
+    // Each is told, and sent away.
+    tokio::task::spawn_blocking(move || {
+        for mut stream in sockets {
+            let mut last = Vec::new();
+            stream.read_to_end(&mut last).unwrap();
+            assert!(last.windows(5).any(|bytes| bytes == b"57014"), "{last:?}");
+        }
+    })
+    .await
+    .unwrap();
+}
