@@ -128,6 +128,69 @@ async fn wrong_passwords_are_answered_slowly_and_the_right_one_at_once() {
     assert_eq!(value(&client, "SELECT 1").await, "1");
 }
 
+/// Rules, limits and servers see who is behind a balancer; nobody else may say so, and a balancer must.
+#[tokio::test]
+async fn a_balancer_says_who_its_clients_are() {
+    let proxy = proxy(
+        "proxy_protocol_from = [\"127.0.0.1\"]\n[pool]\nshow_client_address = true\n\
+         [[rule]]\nmethod = \"reject\"\naddresses = [\"192.0.2.7\", \"2001:db8::/32\"]\n\
+         [[rule]]\nmethod = \"trust\"\n",
+    );
+    let port = proxy.port;
+    tokio::task::spawn_blocking(move || {
+        let v2 = |command: u8, family: u8, addresses: &[u8]| {
+            let len = u16::try_from(addresses.len()).unwrap().to_be_bytes();
+            [b"\r\n\r\n\0\r\nQUIT\n", &[0x20 | command, family][..], &len, addresses].concat()
+        };
+        let v4 = |last: u8| [192, 0, 2, last, 10, 0, 0, 1, 0x80, 0, 0x19, 0x20];
+        let v6 = [&[0x20, 1, 0x0d, 0xb8][..], &[0; 28], &[0x80, 0, 0x19, 0x20]].concat();
+        // Something that this proxy does not know comes behind the addresses.
+        let more = [&v4(9)[..], &[0x04, 0, 1, 0]].concat();
+        for (header, seen) in [
+            (b"PROXY TCP4 192.0.2.8 10.0.0.1 32768 6432\r\n".to_vec(), "192.0.2.8"),
+            (b"PROXY TCP6 2001:db9::1 ::1 32768 6432\r\n".to_vec(), "2001:db9::1"),
+            (b"PROXY UNKNOWN\r\n".to_vec(), "127.0.0.1"),
+            (v2(1, 0x11, &v4(8)), "192.0.2.8"),
+            (v2(1, 0x11, &more), "192.0.2.9"),
+            // A health check of its own.
+            (v2(0, 0, &[]), "127.0.0.1"),
+        ] {
+            let mut client = RawClient::connect(port);
+            client.send(&header);
+            client.log_in("postgres");
+            client.query("SHOW application_name");
+            let row = client.until_ready().into_iter().find(|(tag, _)| *tag == b'D').unwrap();
+            assert!(String::from_utf8_lossy(&row.1).ends_with(seen), "{seen}: {row:?}");
+        }
+        for (header, state) in [
+            (b"PROXY TCP4 192.0.2.7 10.0.0.1 32768 6432\r\n".to_vec(), "28000"),
+            (v2(1, 0x11, &v4(7)), "28000"),
+            (v2(1, 0x21, &v6), "28000"),
+            (Vec::new(), "08P01"),
+            (b"PROXY TCP4 192.0.2.8 10.0.0.1 32768\r\n".to_vec(), "08P01"),
+            (b"PROXY TCP4 192.0.2.800 10.0.0.1 32768 6432\r\n".to_vec(), "08P01"),
+            ([&b"PROXY "[..], &[b'x'; 200]].concat(), "08P01"),
+            (v2(1, 0x11, &[0; 5_000]), "08P01"),
+            (v2(1, 0x11, &v4(8)[..6]), "08P01"),
+            (v2(7, 0x11, &v4(8)), "08P01"),
+        ] {
+            let mut client = RawClient::connect(port);
+            client.send(&header);
+            client.send(&startup());
+            let refused = client.message().unwrap();
+            assert_eq!(RawClient::error(&refused).unwrap().0, state, "{header:?}");
+        }
+    })
+    .await
+    .unwrap();
+}
+
+fn startup() -> Vec<u8> {
+    let body = b"\0\x03\0\0user\0postgres\0\0";
+    let len = u32::try_from(body.len() + 4).unwrap().to_be_bytes();
+    [&len[..], body].concat()
+}
+
 /// A thousand that send their start-up packet a byte at a time, or nothing, hinder nobody.
 #[tokio::test]
 async fn those_who_dawdle_hinder_nobody() {

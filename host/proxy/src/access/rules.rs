@@ -16,12 +16,7 @@ pub(super) fn first<'a>(
 
 fn fits(rule: &Rule, client: &ClientHello, caller: Caller) -> bool {
     let named = |names: &[String], name: &str| names.is_empty() || names.iter().any(|n| n == name);
-    let from = |addresses: &Addresses| match (addresses, caller.address) {
-        (Addresses::Local, None) => true,
-        // An IPv4 client of a socket that listens for both is an IPv4 client.
-        (Addresses::Network(network), Some(ip)) => network.contains(&ip.to_canonical()),
-        _ => false,
-    };
+    let from = |addresses: &Addresses| addresses.contain(caller.address);
     let encrypted = match rule.tls {
         RuleTls::Allow => true,
         RuleTls::Require => caller.encrypted,

@@ -55,6 +55,8 @@ pub struct Config {
     pub listen: Vec<Target>,
     /// The processes that clients reach under one address, this one included; at most [`crate::peers::MAX_PEERS`].
     pub peers: Vec<Target>,
+    /// Whose connections begin with a header of the PROXY protocol.
+    pub proxy_protocol_from: Vec<Addresses>,
     /// The Unix socket of the operators' commands.
     pub control: Option<PathBuf>,
     /// The directory of compiled policies.

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -95,6 +96,18 @@ pub enum Addresses {
     Local,
     /// From a network.
     Network(IpNet),
+}
+
+impl Addresses {
+    /// Whether an address is among them; none is that of a Unix socket.
+    pub fn contain(&self, address: Option<IpAddr>) -> bool {
+        match (self, address) {
+            (Addresses::Local, None) => true,
+            // An IPv4 client of a socket that listens for both is an IPv4 client.
+            (Addresses::Network(network), Some(ip)) => network.contains(&ip.to_canonical()),
+            _ => false,
+        }
+    }
 }
 
 /// Which connections a rule is for: `host`, `hostssl` and `hostnossl` in pg_hba.conf.

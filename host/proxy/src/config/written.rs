@@ -42,6 +42,9 @@ section! {
         /// included: a cancel request may come to another one than its query, and is passed on. At most 64. A
         /// process knows itself by `listen`. A change needs a restart.
         peers: Vec<At<Listen>> = Vec::new();
+        /// Load balancers in front of the proxy: addresses, networks, or `"local"` for Unix sockets. Their connections must
+        /// begin with a header of the PROXY protocol, version 1 or 2, and are then treated as coming from the address in it.
+        proxy_protocol_from: Vec<Addresses> = Vec::new();
         /// A Unix socket for `howdah policy status`, `promote` and `rollback`, which only the user that runs the proxy
         /// (and root) may use. By default there is none. A change needs a restart.
         control: Option<At<PathBuf>> = None;

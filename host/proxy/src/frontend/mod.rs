@@ -1,6 +1,7 @@
 //! The opening of a client connection: encryption requests, negotiation, authentication.
 
 mod auth;
+mod balancer;
 mod hello;
 mod opening;
 mod stored;
@@ -8,6 +9,7 @@ mod stored;
 mod tests;
 
 pub use auth::{Authenticator, Caller, Method, Proof};
+pub(crate) use balancer::behind;
 pub use hello::ClientHello;
 pub(crate) use opening::{FAREWELL, send_away};
 pub use opening::{Opened, open};

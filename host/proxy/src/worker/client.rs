@@ -33,8 +33,8 @@ use super::replication;
 use super::seat::Seat;
 use super::server::Leased;
 use super::{Ctx, Message, Shared};
-use crate::config::Reset;
-use crate::frontend::{ClientHello, FAREWELL, Opened, open, send_away};
+use crate::config::{Config, Reset};
+use crate::frontend::{ClientHello, FAREWELL, Opened, behind, open, send_away};
 use crate::upstream::Stream;
 
 /// Serves a client.
@@ -42,6 +42,10 @@ pub(crate) async fn serve(ctx: Rc<Ctx>, mut stream: Stream, peer: Option<IpAddr>
     let _counted = Counted(Rc::clone(&ctx));
     let config = ctx.shared.config.load_full();
     let deadline = Instant::now() + config.limits.login_timeout;
+    let peer = match real(&mut stream, peer, &config, deadline).await {
+        Ok(peer) => peer,
+        Err(report) => return send_away(&mut stream, peer, &report).await,
+    };
     let _caller = match ctx.shared.memory.crowd.call(peer, &config) {
         Ok(caller) => caller,
         // It need not say who it is to be told.
@@ -60,6 +64,21 @@ pub(crate) async fn serve(ctx: Rc<Ctx>, mut stream: Stream, peer: Option<IpAddr>
     // A client that does not listen is not waited for.
     let deadline = Instant::now() + FAREWELL;
     let _ = timeout_at(deadline, poll_fn(|cx| stream.poll_close_tls(cx))).await;
+}
+
+/// Where a client really comes from, when a load balancer is in front.
+async fn real(
+    stream: &mut Stream,
+    peer: Option<IpAddr>,
+    config: &Config,
+    deadline: Instant,
+) -> Result<Option<IpAddr>, ErrorReport> {
+    if !config.proxy_protocol_from.iter().any(|balancers| balancers.contain(peer)) {
+        return Ok(peer);
+    }
+    let late = || ErrorReport::fatal(b"57014", "canceling authentication due to timeout");
+    let behind = timeout_at(deadline, behind(stream)).await.map_err(|_| late())??;
+    Ok(behind.or(peer))
 }
 
 /// A cancel request goes to the worker, or the process, that the session belongs to. The requester's connection stays

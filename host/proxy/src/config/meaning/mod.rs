@@ -53,6 +53,7 @@ pub(super) fn meaning(
     let mut config = Config {
         listen: written.top.listen.into_iter().map(|listen| listen.0).collect(),
         peers: written.top.peers.iter().map(|peer| peer.value.0.clone()).collect(),
+        proxy_protocol_from: written.top.proxy_protocol_from,
         control: written.top.control.and_then(|path| step.control(path)),
         compiled_policies: written
             .top
