@@ -1,4 +1,5 @@
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
@@ -31,8 +32,12 @@ pub struct Options {
     pub replicas: usize,
     /// How clients are let in.
     pub auth: Auth,
+    /// Lines of `pg_hba.conf` that come before those of `auth`, for TCP.
+    pub rules: Vec<String>,
     /// Further lines of `postgresql.conf`.
     pub settings: Vec<String>,
+    /// Further files in the data directories, by name, such as certificates: only the server may read them.
+    pub files: Vec<(String, String)>,
     /// Where a freshly initialised data directory is kept for the next time. None: it is made anew.
     pub template: Option<PathBuf>,
 }
@@ -185,7 +190,10 @@ impl Cluster {
         }
         let path = data.join("postgresql.auto.conf");
         std::fs::write(&path, conf)?;
-        std::fs::write(data.join("pg_hba.conf"), hba(options.auth))?;
+        std::fs::write(data.join("pg_hba.conf"), hba(options))?;
+        for (name, content) in &options.files {
+            server_only(user, &data.join(name), content)?;
+        }
         let mut server = Server::new(data, sockets, installation, user);
         server.start()?;
         self.servers.push(server);
@@ -206,15 +214,30 @@ impl Drop for Cluster {
     }
 }
 
-fn hba(auth: Auth) -> String {
-    let method = match auth {
+/// As PostgreSQL wants the file of a private key to be.
+fn server_only(user: User, path: &Path, content: &str) -> Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut options = std::fs::OpenOptions::new();
+    options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)?
+        .write_all(content.as_bytes())?;
+    user.own(path)
+}
+
+fn hba(options: &Options) -> String {
+    let method = match options.auth {
         Auth::Trust => "trust",
         Auth::Scram => "scram-sha-256",
         Auth::Md5 => "md5",
         Auth::Password => "password",
     };
+    let rules = options.rules.join("\n");
     format!(
-        "local all all trust\nlocal replication all trust\nhost all all 127.0.0.1/32 {method}\n\
+        "local all all trust\nlocal replication all trust\n{rules}\nhost all all 127.0.0.1/32 {method}\n\
          host replication all 127.0.0.1/32 {method}\n"
     )
 }

@@ -7,7 +7,7 @@ use notify::RecommendedWatcher;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use crate::config::{Config, Source};
+use crate::config::{Cluster, Config, Source};
 use crate::paths::{self, LOOK, SETTLED, Stamp};
 use crate::policies;
 use crate::run::Proxy;
@@ -22,10 +22,9 @@ pub struct Files {
 }
 
 impl Files {
-    /// Watches the file itself, and the certificate and key that it names, which may be one file.
+    /// Watches the file itself, and the certificates and keys that it names, of which several may be one file.
     pub fn watch(source: &Source, config: &Config) -> Files {
-        let certificates = config.tls.iter().flat_map(|tls| [&*tls.cert_file, &*tls.key_file]);
-        let seen = look(source.file().into_iter().chain(certificates));
+        let seen = look(source.file().into_iter().chain(config.tls_files()));
         let (touch, touched) = mpsc::channel(1);
         let watcher = paths::watcher(seen.keys().map(PathBuf::as_path), move || {
             // One notice that waits is enough.
@@ -84,7 +83,8 @@ pub fn reload(proxy: &Proxy, source: &Source) {
         return;
     }
     let mut later = Config::restart_needed(&old, &new);
-    if old.clusters != new.clusters {
+    let clusters = with_renewed_tls(&old.clusters, &new.clusters);
+    if clusters != new.clusters {
         later.push("cluster");
     }
     if !later.is_empty() {
@@ -106,13 +106,22 @@ pub fn reload(proxy: &Proxy, source: &Source) {
         tracing::warn!(%error, "the level of the log was not changed");
     }
     new.listen.clone_from(&old.listen);
-    new.clusters.clone_from(&old.clusters);
+    new.clusters = clusters;
     new.control.clone_from(&old.control);
     new.compiled_policies.clone_from(&old.compiled_policies);
     new.workers = old.workers;
     new.kv.clone_from(&old.kv);
     proxy.shared.reconfigure(new);
     tracing::info!("configuration reloaded");
+}
+
+/// Clusters as they were, but for the encryption to their servers.
+fn with_renewed_tls(old: &[Cluster], new: &[Cluster]) -> Vec<Cluster> {
+    let renewed = |cluster: &Cluster| {
+        let now = new.iter().find(|now| now.name == cluster.name);
+        Cluster { tls: now.map_or(&cluster.tls, |now| &now.tls).clone(), ..cluster.clone() }
+    };
+    old.iter().map(renewed).collect()
 }
 
 #[cfg(test)]

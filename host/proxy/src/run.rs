@@ -22,7 +22,7 @@ use crate::peers::Peers;
 use crate::policies::record::{Recordings, Wanted};
 use crate::policies::{self, Swapper};
 use crate::reload::{Files, reload};
-use crate::upstream::{KeyCache, Login, Stream, Target};
+use crate::upstream::{KeyCache, Stream, Target};
 use crate::worker::{self, Message, Shared};
 
 /// Connections that the system may hold before they are accepted.
@@ -72,7 +72,8 @@ impl Proxy {
             bail!("{}", lines.join("\n"));
         }
         let keys = Arc::<KeyCache>::default();
-        let monitor = Monitor::new(watches(&config), specs(&config), Arc::clone(&keys));
+        let logins = config.monitor_logins();
+        let monitor = Monitor::new(watches(&config), specs(&config), logins, Arc::clone(&keys));
         let (inboxes, workers): (Vec<_>, Vec<_>) =
             (0..config.workers).map(|_| mpsc::unbounded_channel()).map(|(tx, rx)| (rx, tx)).unzip();
         let peers = Peers::find(&config.listen, &config.peers)?;
@@ -115,22 +116,11 @@ impl Proxy {
 fn watches(config: &Config) -> Vec<Watch> {
     let watch = |cluster: &crate::config::Cluster| Watch {
         name: cluster.name.clone(),
-        logins: cluster.nodes.iter().map(|node| monitor_login(config, cluster, node)).collect(),
         interval: cluster.monitor.interval,
         timeout: cluster.monitor.timeout,
         patroni: cluster.patroni.clone(),
     };
     config.clusters.iter().map(watch).collect()
-}
-
-fn monitor_login(
-    config: &Config,
-    cluster: &crate::config::Cluster,
-    node: &crate::config::Node,
-) -> (Target, Login) {
-    let mut login = config.monitor_login(cluster, node);
-    login.parameters.push(("application_name".into(), "howdah monitor".into()));
-    (node.address.clone(), login)
 }
 
 fn specs(config: &Config) -> Vec<NodeSpec> {

@@ -12,7 +12,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use howdah::config::Config;
+use howdah::config::{Config, Origin, Source};
 use howdah::run::Proxy;
 use howdah_pgcluster::{Auth, Cluster, Options};
 
@@ -78,6 +78,13 @@ impl Running {
     /// The proxy's inside.
     pub fn proxy(&self) -> &Proxy {
         self.proxy.as_ref().unwrap()
+    }
+
+    /// Reads the configuration's files again.
+    pub fn reload(&self) {
+        let file = self.directory.path().join("howdah.toml");
+        let source = Source { origin: Origin::File(file), listen: Vec::new() };
+        howdah::reload::reload(self.proxy(), &source);
     }
 
     /// Waits until this many nodes are up.

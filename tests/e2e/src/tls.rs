@@ -4,13 +4,14 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use howdah_pgcluster::{Cluster, Options};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, SanType};
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
-use crate::{RawClient, socket};
+use crate::{RawClient, cache, socket};
 
 /// Who signs certificates, in a directory where its own is `ca.crt`.
 pub struct Authority {
@@ -30,15 +31,45 @@ impl Authority {
         Authority { issuer: Issuer::new(params, key), directory: directory.to_owned() }
     }
 
+    /// A certificate for these alternative names and this common name, and its key.
+    pub fn sign(&self, names: Vec<SanType>, common_name: &str) -> (String, String) {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::default();
+        params.subject_alt_names = names;
+        params.distinguished_name.push(DnType::CommonName, common_name);
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        (certificate.pem(), key.serialize_pem())
+    }
+
     /// A certificate for `localhost` and its key, as `server.crt` and `server.key` in this directory.
     pub fn issue(&self, directory: &Path) {
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-        params.distinguished_name.push(DnType::CommonName, "localhost");
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        self.issue_for("localhost", directory, "server");
+    }
+
+    /// A certificate for this host or person and its key, in files of this name.
+    pub fn issue_for(&self, name: &str, directory: &Path, file: &str) {
+        let (certificate, key) = self.sign(vec![SanType::DnsName(name.try_into().unwrap())], name);
         // The certificate last: with the old key it would not do.
-        std::fs::write(directory.join("server.key"), key.serialize_pem()).unwrap();
-        std::fs::write(directory.join("server.crt"), certificate.pem()).unwrap();
+        std::fs::write(directory.join(format!("{file}.key")), key).unwrap();
+        std::fs::write(directory.join(format!("{file}.crt")), certificate).unwrap();
+    }
+
+    /// Servers that know this authority, and speak TLS with a certificate of it for `localhost`. The rules are lines of
+    /// `pg_hba.conf`.
+    pub fn cluster(&self, replicas: usize, rules: &[&str], more: &[(&str, &str)]) -> Cluster {
+        let (certificate, key) = self.sign(Vec::new(), "localhost");
+        let own = std::fs::read_to_string(self.file()).unwrap();
+        let text = |(name, content): (&str, &str)| (name.to_owned(), content.to_owned());
+        let files = [("server.crt", &*certificate), ("server.key", &*key), ("root.crt", &*own)];
+        Cluster::start(&Options {
+            replicas,
+            rules: rules.iter().map(|rule| (*rule).to_owned()).collect(),
+            settings: vec!["ssl = on".to_owned(), "ssl_ca_file = 'root.crt'".to_owned()],
+            files: files.into_iter().chain(more.iter().copied()).map(text).collect(),
+            template: Some(cache()),
+            ..Options::default()
+        })
+        .unwrap()
     }
 
     /// Where its own certificate is.

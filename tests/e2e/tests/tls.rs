@@ -312,12 +312,6 @@ fn much_goes_both_ways_through_a_narrow_door() {
     assert!(row.1.ends_with(&(ROWS * 1023).to_string().into_bytes()));
 }
 
-fn reload(proxy: &Running) {
-    let file = proxy.directory.path().join("howdah.toml");
-    let source = Source { origin: Origin::File(file), listen: Vec::new() };
-    howdah::reload::reload(proxy.proxy(), &source);
-}
-
 #[test]
 fn a_new_certificate_is_for_new_sessions() {
     let directory = tempfile::tempdir().unwrap();
@@ -334,10 +328,10 @@ fn a_new_certificate_is_for_new_sessions() {
     new.issue(&path);
     let renewed = std::fs::read(path.join("server.crt")).unwrap();
     std::fs::write(path.join("server.crt"), certificate).unwrap();
-    reload(&proxy);
+    proxy.reload();
     old.client(proxy.port).log_in("postgres");
     std::fs::write(path.join("server.crt"), renewed).unwrap();
-    reload(&proxy);
+    proxy.reload();
     let mut client = new.client(proxy.port);
     client.log_in("postgres");
     session.query("SELECT 1");

@@ -196,11 +196,12 @@ async fn connect(
     let snapshot = shared.monitor.snapshot();
     let cluster = u16::try_from(cluster).map(ClusterId).map_err(|error| error.to_string())?;
     let node = snapshot.readable(cluster).and_then(|node| configured(&config, node));
-    let node = node.ok_or("no node of the cluster is up")?;
+    let (cluster, node) = node.ok_or("no node of the cluster is up")?;
     let mut login: Login = config.auth_login(query, node);
     login.parameters.push(("search_path".into(), SEARCH_PATH.into()));
     login.parameters.push(("application_name".into(), "howdah auth".into()));
-    let client = Client::connect(&node.address, &login, deadline, &shared.memory.keys).await;
+    let client =
+        Client::connect(&cluster.endpoint(node), &login, deadline, &shared.memory.keys).await;
     client.map_err(|error| format!("{}: {error}", node.name))
 }
 

@@ -24,12 +24,12 @@ mod written;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use howdah_decision::PoolMode;
 
 pub use crate::upstream::Secret;
-use crate::upstream::{Login, Target};
+use crate::upstream::{Endpoint, Login, Target};
 pub(crate) use address::show as show_address;
 pub use mistake::Mistake;
 pub(crate) use mistake::suggestion;
@@ -42,7 +42,7 @@ use passwords::Passwords;
 pub use reference::reference;
 pub use settings::SettingValue;
 pub use source::{Origin, Source};
-pub use tls::{Tls, TlsMode, TlsVersion};
+pub use tls::{ServerTls, ServerTlsMode, Tls, TlsMode, TlsVersion};
 pub use units::Size;
 pub(crate) use units::{parse_duration, parse_size};
 pub(crate) use written::BUILT_IN;
@@ -132,11 +132,28 @@ impl Config {
         Some(Login { user, database, password, parameters: Vec::new() })
     }
 
-    /// How the monitor of a cluster logs in to one of its nodes.
-    pub fn monitor_login(&self, cluster: &Cluster, node: &Node) -> Login {
+    /// How the monitors of all clusters reach the nodes, in their order.
+    pub fn monitor_logins(&self) -> Vec<(Endpoint, Login)> {
+        let of = |cluster: &Cluster| {
+            let nodes = cluster.nodes.iter();
+            let login = |node| (cluster.endpoint(node), self.monitor_login(cluster, node));
+            nodes.map(login).collect::<Vec<_>>()
+        };
+        self.clusters.iter().flat_map(of).collect()
+    }
+
+    fn monitor_login(&self, cluster: &Cluster, node: &Node) -> Login {
         let Monitor { user, database, password, .. } = cluster.monitor.clone();
         let password = password.or_else(|| self.passwords.get(&node.address, &database, &user));
-        Login { user, database, password, parameters: Vec::new() }
+        let parameters = vec![("application_name".into(), "howdah monitor".into())];
+        Login { user, database, password, parameters }
+    }
+
+    /// The files of certificates and keys that it names, which may be replaced at any time.
+    pub fn tls_files(&self) -> impl Iterator<Item = &Path> {
+        let servers = self.clusters.iter().filter_map(|cluster| cluster.tls.as_ref());
+        let clients = self.tls.iter().flat_map(Tls::files);
+        clients.chain(servers.flat_map(ServerTls::files))
     }
 
     /// How somebody who looks users up logs in to a node.

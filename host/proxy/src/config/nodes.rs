@@ -34,6 +34,7 @@ pub(super) fn config(
         prove_autocommit: false,
         replay_transactions: false,
         monitor: Monitor { user, password: None, database, interval, timeout },
+        tls: None,
     };
     Ok(Config {
         listen: vec![written::default_listen().0],
@@ -70,7 +71,7 @@ fn nodes(addresses: &[String]) -> Result<Vec<Node>, Vec<Mistake>> {
                 if !seen.insert(name.clone()) {
                     mistakes.push(Mistake::general(OPTION, format!("\"{name}\" is given twice")));
                 }
-                nodes.push(Node { name, address: target, labels: BTreeMap::new() });
+                nodes.push(Node { name, address: target, labels: BTreeMap::new(), tls_host: None });
             }
             Err(why) => mistakes.push(Mistake::general(OPTION, why)),
         }

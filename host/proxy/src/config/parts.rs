@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use howdah_decision::PoolMode;
 use ipnet::IpNet;
+use rustls::pki_types::ServerName;
 
 use super::reader::section;
 use super::settings::SettingValue;
+use super::tls::ServerTls;
 use super::units::Size;
 use super::value::Word;
-use crate::upstream::{Secret, Target};
+use crate::upstream::{Endpoint, Secret, Target};
 
 /// How clients prove who they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -193,6 +195,17 @@ pub struct Cluster {
     pub replay_transactions: bool,
     /// How its nodes are watched.
     pub monitor: Monitor,
+    /// How connections to its nodes are encrypted, if they are.
+    pub tls: Option<ServerTls>,
+}
+
+impl Cluster {
+    /// One of its nodes, as connections are opened to it.
+    pub fn endpoint(&self, node: &Node) -> Endpoint {
+        let tls = self.tls.as_ref().zip(node.tls_host.clone());
+        let tls = tls.map(|(tls, host)| tls.encryption(host));
+        Endpoint { target: node.address.clone(), tls }
+    }
 }
 
 /// A server.
@@ -204,6 +217,8 @@ pub struct Node {
     pub address: Target,
     /// For policies.
     pub labels: BTreeMap<String, String>,
+    /// What it is called in TLS. None where nothing is encrypted.
+    pub tls_host: Option<ServerName<'static>>,
 }
 
 /// How the nodes of a cluster are watched.

@@ -15,7 +15,7 @@ use super::parts::{
 };
 use super::reader::{Item, Reading, Table, section};
 use super::settings::{self, SettingValue};
-use super::tls::{TlsMode, TlsVersion};
+use super::tls::{ServerTlsMode, TlsMode, TlsVersion};
 use super::value::{At, Value};
 use crate::upstream::{Secret, Target};
 
@@ -202,6 +202,32 @@ section! {
         name: Option<String> = None;
         /// Labels that policies can ask for.
         labels: BTreeMap<String, String> = BTreeMap::new();
+        /// The name that its certificate must be for, where that is checked (`cluster.NAME.tls`), and that it is asked for
+        /// by (SNI); by default the host of the address.
+        tls_host: Option<At<String>> = None;
+    }
+}
+
+section! {
+    /// Encryption of all connections to the cluster's servers: those of sessions, of the monitor, and cancel requests.
+    /// Without this table nothing is encrypted. Connections by a Unix socket never are. Certificates, keys and authorities
+    /// are read again when a file changes, and then hold for new connections.
+    pub(super) struct ServerTls {
+        /// As libpq's `sslmode`: `disable`, nothing is encrypted; `prefer`, encrypted where the server offers it and the
+        /// handshake succeeds, else not; `require`, always, and with whoever answers; `verify-ca`, with a server whose
+        /// certificate is one of `ca_file`, or signed by one; `verify-full`, with one whose certificate is for its name,
+        /// too.
+        mode: ServerTlsMode = ServerTlsMode::Disable;
+        /// A PEM file with the certificates that are believed, required by `verify-ca` and `verify-full`; the system's own
+        /// are often in `/etc/ssl/certs/ca-certificates.crt`.
+        ca_file: Option<At<PathBuf>> = None;
+        /// A PEM file with the proxy's own certificate, for servers that ask for one (`clientcert` or `cert` in
+        /// `pg_hba.conf`), and behind it those that lead to an authority that they know.
+        cert_file: Option<At<PathBuf>> = None;
+        /// A PEM file with its private key, without a passphrase.
+        key_file: Option<At<PathBuf>> = None;
+        /// The oldest version of TLS that is spoken.
+        min_version: TlsVersion = TlsVersion::V1_2;
     }
 }
 
@@ -308,6 +334,9 @@ section! {
     }
 }
 
+/// A cluster with the tables in it.
+pub(super) type WholeCluster = (Cluster, Monitor, At<ServerTls>);
+
 /// A policy with the tables in it.
 pub(super) type WholePolicy = (Policy, PolicyLimits, Canary, BTreeMap<String, SettingValue>);
 
@@ -327,7 +356,7 @@ pub(super) struct Written {
     pub(super) rules: Vec<At<Rule>>,
     pub(super) tls: At<Tls>,
     pub(super) users: Vec<(At<String>, User)>,
-    pub(super) clusters: Vec<(At<String>, Cluster, Monitor)>,
+    pub(super) clusters: Vec<(At<String>, WholeCluster)>,
     pub(super) pool: Pool,
     pub(super) databases: Vec<(At<String>, Database)>,
     pub(super) limits: Limits,
@@ -421,14 +450,14 @@ fn rules(root: &mut Table<'_>) -> Vec<At<Rule>> {
     root.list("rule", Rule::ABOUT).into_iter().map(one).collect()
 }
 
-fn clusters(root: &mut Table<'_>) -> Vec<(At<String>, Cluster, Monitor)> {
+fn clusters(root: &mut Table<'_>) -> Vec<(At<String>, WholeCluster)> {
     let read = |table: &mut Table<'_>| {
         let cluster = Cluster::read(table);
         table.describe("nodes", Node::ABOUT, Node::read);
-        (cluster, only(table, "monitor", Monitor::ABOUT, Monitor::read))
+        let monitor = only(table, "monitor", Monitor::ABOUT, Monitor::read);
+        (cluster, monitor, placed(table, "tls", ServerTls::ABOUT, ServerTls::read))
     };
-    let all = named(root, "cluster", Cluster::ABOUT, read);
-    all.into_iter().map(|(name, (cluster, monitor))| (name, cluster, monitor)).collect()
+    named(root, "cluster", Cluster::ABOUT, read)
 }
 
 fn policies(root: &mut Table<'_>) -> Vec<At<WholePolicy>> {

@@ -41,12 +41,11 @@ fn shared(registry: &Arc<Registry>) -> Arc<Shared> {
     let specs = config.clusters[0].nodes.iter().map(spec).collect();
     let watch = Watch {
         name: "main".to_owned(),
-        logins: Vec::new(),
         interval: Duration::from_secs(1),
         timeout: Duration::from_secs(1),
         patroni: Vec::new(),
     };
-    let monitor = Monitor::new(vec![watch], specs, Arc::default());
+    let monitor = Monitor::new(vec![watch], specs, Vec::new(), Arc::default());
     let peers = Peers::find(&[], &[]).unwrap();
     let memory = Memory { lookup: Lookup::new().0, keys: Arc::default(), crowd: Arc::default() };
     Shared::new(config, peers, Arc::clone(registry), monitor, memory, Vec::new())

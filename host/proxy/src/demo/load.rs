@@ -92,7 +92,9 @@ async fn connect(target: &Target) -> Result<Client, String> {
         parameters: vec![("application_name".into(), "howdah demo".into())],
     };
     let deadline = Instant::now() + DEADLINE;
-    Client::connect(target, &login, deadline, &KeyCache::default()).await.map_err(|e| e.to_string())
+    Client::connect(&target.clone().into(), &login, deadline, &KeyCache::default())
+        .await
+        .map_err(|e| e.to_string())
 }
 
 async fn client(

@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use tokio::time::{self, Instant};
 
 use super::Monitor;
-use crate::upstream::{Client, KeyCache, Login, QueryError, Target};
+use crate::upstream::{Client, Endpoint, KeyCache, Login, QueryError};
 
 /// Catalogs are loaded again after this: DDL may have come past the proxy.
 const REFRESH: Duration = Duration::from_secs(60);
@@ -263,11 +263,11 @@ async fn load(
 ) -> Result<Catalog, Unloaded> {
     let snapshot = monitor.snapshot();
     let node = snapshot.readable(cluster).ok_or(Unloaded::NoNode)?;
-    let Some((target, login)) = monitor.login_to(node, database) else {
+    let Some((endpoint, login)) = monitor.login_to(node, database) else {
         return Err(Unloaded::NoNode);
     };
     tokio::select! {
-        catalog = fetch(&target, &login, &monitor.keys, number) => catalog.map_err(Unloaded::Failed),
+        catalog = fetch(&endpoint, &login, &monitor.keys, number) => catalog.map_err(Unloaded::Failed),
         () = monitor.over(node, snapshot.tenure(node)) => Err(Unloaded::NoNode),
     }
 }
@@ -277,7 +277,7 @@ async fn load(
 /// # Errors
 /// The server cannot be reached, or does not answer as it should.
 pub async fn fetch(
-    target: &Target,
+    endpoint: &Endpoint,
     login: &Login,
     keys: &KeyCache,
     number: u64,
@@ -285,7 +285,7 @@ pub async fn fetch(
     let failed = |error: &dyn std::fmt::Display| error.to_string();
     let deadline = Instant::now() + DEADLINE;
     let mut client =
-        Client::connect(target, login, deadline, keys).await.map_err(|error| failed(&error))?;
+        Client::connect(endpoint, login, deadline, keys).await.map_err(|error| failed(&error))?;
     let mut rows = Vec::new();
     for sql in [FUNCTIONS, VIEWS, OPERATORS, BODIES, USES] {
         rows.push(client.query(sql, deadline).await.map_err(|error| failed(&error))?);

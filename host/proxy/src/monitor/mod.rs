@@ -12,7 +12,7 @@ use howdah_cluster::{ClusterId, Evidence, Failover, NodeId, NodeSpec, Observer, 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
-use crate::upstream::{KeyCache, Login, Target};
+use crate::upstream::{Endpoint, KeyCache, Login, Target};
 pub use catalogs::{Arming, Catalogs, Schema, fetch as fetch_catalog};
 
 /// How a cluster is watched.
@@ -20,8 +20,6 @@ pub use catalogs::{Arming, Catalogs, Schema, fetch as fetch_catalog};
 pub struct Watch {
     /// Its name.
     pub name: String,
-    /// Where its nodes are, and who we are there, in their order.
-    pub logins: Vec<(Target, Login)>,
     /// Most time between two probes.
     pub interval: Duration,
     /// A node whose last answer is older than this is down.
@@ -42,12 +40,19 @@ pub struct Monitor {
     pub catalogs: Catalogs,
     observer: Mutex<Observer>,
     watches: Vec<Watch>,
+    /// By node: how it is reached, and who we are there.
+    logins: ArcSwap<Vec<(Endpoint, Login)>>,
     keys: Arc<KeyCache>,
 }
 
 impl Monitor {
     /// Knows nothing yet; [`Monitor::run`] finds out.
-    pub fn new(watches: Vec<Watch>, specs: Vec<NodeSpec>, keys: Arc<KeyCache>) -> Arc<Monitor> {
+    pub fn new(
+        watches: Vec<Watch>,
+        specs: Vec<NodeSpec>,
+        logins: Vec<(Endpoint, Login)>,
+        keys: Arc<KeyCache>,
+    ) -> Arc<Monitor> {
         let names = watches.iter().map(|w| w.name.clone()).collect();
         let managers = watches.iter().map(|_| Notify::new()).collect();
         let hints = specs.iter().map(|_| Notify::new()).collect();
@@ -60,6 +65,7 @@ impl Monitor {
             catalogs: Catalogs::new(),
             observer: Mutex::new(observer),
             watches,
+            logins: ArcSwap::from_pointee(logins),
             keys,
         })
     }
@@ -158,16 +164,20 @@ impl Monitor {
         self.catalogs.get(cluster, database)
     }
 
-    /// How to reach a node. Nodes are numbered through all clusters.
-    fn login(&self, node: NodeId) -> Option<(&Watch, &(Target, Login))> {
-        let all = self.watches.iter().flat_map(|w| w.logins.iter().map(move |login| (w, login)));
-        all.into_iter().nth(usize::from(node.0))
+    /// Nodes are reached like this from now on: their certificates have changed, or ours.
+    pub(crate) fn reach(&self, logins: Vec<(Endpoint, Login)>) {
+        self.logins.store(Arc::new(logins));
+    }
+
+    /// How to reach a node.
+    fn login(&self, node: NodeId) -> Option<(Endpoint, Login)> {
+        self.logins.load().get(usize::from(node.0)).cloned()
     }
 
     /// How to reach a node, in this database.
-    pub(crate) fn login_to(&self, node: NodeId, database: &str) -> Option<(Target, Login)> {
-        let (_, (target, login)) = self.login(node)?;
-        Some((target.clone(), Login { database: database.to_owned(), ..login.clone() }))
+    pub(crate) fn login_to(&self, node: NodeId, database: &str) -> Option<(Endpoint, Login)> {
+        let (endpoint, login) = self.login(node)?;
+        Some((endpoint, Login { database: database.to_owned(), ..login }))
     }
 
     /// Probes nodes and loads catalogs, for ever.

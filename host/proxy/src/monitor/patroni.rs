@@ -120,7 +120,7 @@ fn leader(monitor: &Monitor, cluster: ClusterId, answer: &Answer) -> Leader {
     };
     let snapshot = monitor.snapshot();
     let is_there = |node: NodeId| {
-        let target = monitor.login(node).map(|(_, (target, _))| target);
+        let target = monitor.login(node).map(|(endpoint, _)| endpoint.target);
         target.is_some_and(|target| {
             Some(&*target.host) == member.host.as_deref() && Some(target.port) == member.port
         })

@@ -9,7 +9,7 @@ use tokio::time;
 
 use super::{Monitor, Watch};
 use crate::pace::jittered;
-use crate::upstream::{Client, ConnectError, Login, QueryError, Rows, Target};
+use crate::upstream::{Client, ConnectError, QueryError, Rows};
 
 /// Everything that a snapshot needs, in one round trip. The timeline of a primary is that of the WAL it writes;
 /// of a standby that of what it receives, else of its last restart point.
@@ -39,9 +39,8 @@ const DOUBT: Duration = Duration::from_millis(100);
 pub(super) async fn watch_node(monitor: Arc<Monitor>, node: NodeId) {
     let snapshot = monitor.snapshot();
     let Some(spec) = snapshot.spec(node) else { return };
-    let Some((watch, login)) = monitor.login(node) else { return };
-    let mut probe =
-        Probe { monitor: &monitor, node, cluster: spec.cluster, watch, login, client: None };
+    let Some(watch) = monitor.watches.get(usize::from(spec.cluster.0)) else { return };
+    let mut probe = Probe { monitor: &monitor, node, cluster: spec.cluster, watch, client: None };
     let mut before: Option<String> = None;
     loop {
         let asked = Instant::now();
@@ -58,7 +57,6 @@ struct Probe<'a> {
     node: NodeId,
     cluster: ClusterId,
     watch: &'a Watch,
-    login: &'a (Target, Login),
     client: Option<Client>,
 }
 
@@ -90,7 +88,6 @@ impl Probe<'_> {
     }
 
     async fn sample(&mut self, deadline: time::Instant) -> Result<Sample, Failure> {
-        let (target, login) = self.login;
         if let Some(client) = &mut self.client {
             match client.query(SAMPLE, deadline).await {
                 Ok(rows) => return parse(&rows, false),
@@ -100,7 +97,10 @@ impl Probe<'_> {
                 Err(QueryError::Lost(_)) => self.monitor.hint(self.node, Evidence::MonitorLost),
             }
         }
-        let fresh = Client::connect(target, login, deadline, &self.monitor.keys).await;
+        let Some((endpoint, login)) = self.monitor.login(self.node) else {
+            return Err(Failure::Unreachable("it has no address".into()));
+        };
+        let fresh = Client::connect(&endpoint, &login, deadline, &self.monitor.keys).await;
         let client = self.client.insert(fresh.map_err(connect_failure)?);
         match client.query(SAMPLE, deadline).await {
             Ok(rows) => parse(&rows, true),
@@ -219,6 +219,7 @@ fn connect_failure(error: ConnectError) -> Failure {
             _ => Failure::Login(report.to_string()),
         },
         ConnectError::Login(why) => Failure::Login(why.into()),
+        ConnectError::Tls(why) => Failure::Login(why),
         other => Failure::Unreachable(other.to_string()),
     }
 }

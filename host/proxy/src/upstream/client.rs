@@ -5,7 +5,7 @@ use howdah_wire::{BodyError, frame};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
 
-use super::{ConnectError, Connected, KeyCache, Login, Stream, Target, connect};
+use super::{ConnectError, Connected, Endpoint, KeyCache, Login, Stream, connect};
 
 /// Most memory that a result takes, in bytes. Catalogs of large databases take some megabytes.
 const MAX_RESULT: usize = 64 << 20;
@@ -45,12 +45,12 @@ impl Client {
     /// # Errors
     /// See [`ConnectError`].
     pub async fn connect(
-        target: &Target,
+        endpoint: &Endpoint,
         login: &Login,
         deadline: Instant,
         keys: &KeyCache,
     ) -> Result<Client, ConnectError> {
-        let Connected { stream, .. } = connect(target, login, deadline, keys).await?;
+        let Connected { stream, .. } = connect(endpoint, login, deadline, keys).await?;
         Ok(Client { stream, input: BytesMut::new(), spent: false })
     }
 

@@ -1,5 +1,5 @@
 use std::io;
-use std::time::Duration;
+use std::net::SocketAddr;
 
 use bytes::{Buf, BytesMut};
 use howdah_wire::backend::{
@@ -8,19 +8,12 @@ use howdah_wire::backend::{
 use howdah_wire::frontend::{Password, SaslInitialResponse, SaslResponse};
 use howdah_wire::scram::{Challenge, ClientKeys};
 use howdah_wire::{BodyError, Version, frame, limits, md5, scram, startup};
-use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
-use super::{ConnectError, KeyCache, Login, Secret, Stream, Target, nonce};
-
-/// A silent peer is asked for a sign of life after this, and three times more at this interval.
-const KEEPALIVE: Duration = Duration::from_secs(30);
-
-/// A connection ends when what was sent has not been acknowledged by the peer's system for so long: half a dozen
-/// retransmissions. The monitor notices most losses before; this is for a path that only some connections have lost.
-pub(super) const UNACKNOWLEDGED: Duration = Duration::from_secs(5);
+use super::endpoint::open;
+use super::{ConnectError, Encryption, Endpoint, KeyCache, Login, Secret, Stream, Target, nonce};
 
 /// Most bytes that a server may send before it is ready: PostgreSQL sends less than a thousand, and a trigger or
 /// an extension may add notices.
@@ -41,7 +34,7 @@ pub struct Connected {
     /// For cancel requests.
     pub key: Box<[u8]>,
     /// Where it has led: a name may mean several servers, and a cancel request must reach this one.
-    pub peer: Target,
+    pub peer: Endpoint,
 }
 
 /// Connects and logs in. Cancel safe: a connection that is not finished is closed.
@@ -49,42 +42,30 @@ pub struct Connected {
 /// # Errors
 /// See [`ConnectError`].
 pub async fn connect(
-    target: &Target,
+    endpoint: &Endpoint,
     login: &Login,
     deadline: Instant,
     keys: &KeyCache,
 ) -> Result<Connected, ConnectError> {
     let attempt = async {
-        let stream = open(target).await?;
-        let peer = peer(target, &stream)?;
+        let stream = open(endpoint).await?;
+        let peer = peer(endpoint, &stream)?;
         Handshake { stream, input: BytesMut::new(), taken: 0, login, keys }.run(peer).await
     };
     timeout_at(deadline, attempt).await.unwrap_or(Err(ConnectError::Timeout))
 }
 
-/// A connection without a login.
-pub(super) async fn open(target: &Target) -> io::Result<Stream> {
-    if let Some(path) = target.socket() {
-        return UnixStream::connect(path).await.map(Stream::from);
-    }
-    let stream = TcpStream::connect((target.host.as_str(), target.port)).await?;
-    stream.set_nodelay(true)?;
-    let keepalive =
-        TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE).with_retries(3);
-    let socket = SockRef::from(&stream);
-    socket.set_tcp_keepalive(&keepalive)?;
-    socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
-    Ok(stream.into())
-}
-
-fn peer(target: &Target, stream: &Stream) -> io::Result<Target> {
-    let Some(stream) = stream.tcp() else { return Ok(target.clone()) };
-    let address = stream.peer_addr()?;
-    match address {
+/// The same server, for requests about this connection: they are encrypted if it is.
+fn peer(endpoint: &Endpoint, stream: &Stream) -> io::Result<Endpoint> {
+    let address = stream.tcp().map(TcpStream::peer_addr).transpose()?;
+    let target = match address {
         // Its zone is not part of the address, and a name that has one means one server anyway.
-        std::net::SocketAddr::V6(v6) if v6.scope_id() != 0 => Ok(target.clone()),
-        _ => Ok(Target { host: address.ip().to_string(), port: address.port() }),
-    }
+        Some(SocketAddr::V6(v6)) if v6.scope_id() != 0 => endpoint.target.clone(),
+        Some(address) => Target { host: address.ip().to_string(), port: address.port() },
+        None => endpoint.target.clone(),
+    };
+    let tls = endpoint.tls.clone().filter(|_| stream.is_encrypted());
+    Ok(Endpoint { target, tls: tls.map(|tls| Encryption { required: true, ..tls }) })
 }
 
 struct Handshake<'a> {
@@ -97,7 +78,7 @@ struct Handshake<'a> {
 }
 
 impl Handshake<'_> {
-    async fn run(mut self, peer: Target) -> Result<Connected, ConnectError> {
+    async fn run(mut self, peer: Endpoint) -> Result<Connected, ConnectError> {
         self.greet().await?;
         self.authenticate().await?;
         let (mut parameters, mut pid, mut key) = (Vec::new(), 0, Box::<[u8]>::default());

@@ -8,7 +8,10 @@ use howdah_wire::scram::ClientError;
 pub enum ConnectError {
     /// The network, or nobody listens.
     #[error("{0}")]
-    Io(#[from] io::Error),
+    Io(io::Error),
+    /// There is no encryption that both sides want, or a certificate is not what it must be.
+    #[error("{0}")]
+    Tls(String),
     /// No answer in time.
     #[error("no answer in time")]
     Timeout,
@@ -26,6 +29,16 @@ pub enum ConnectError {
     Scram(#[from] ClientError),
 }
 
+impl From<io::Error> for ConnectError {
+    fn from(error: io::Error) -> ConnectError {
+        let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        match inner {
+            Some(tls) => ConnectError::Tls(format!("TLS: {tls}")),
+            None => ConnectError::Io(error),
+        }
+    }
+}
+
 /// What a failed login tells about whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -35,7 +48,7 @@ pub enum Fault {
     StartingUp,
     /// The node is well and has no room (53300): there may be some when a connection ends.
     TooManyClients,
-    /// Role, password, database or a start-up parameter is wrong: no node will do better.
+    /// Role, password, certificate, database or a start-up parameter is wrong: no node will do better.
     Login,
 }
 
@@ -47,7 +60,7 @@ impl ConnectError {
             | ConnectError::Timeout
             | ConnectError::Protocol(_)
             | ConnectError::Scram(_) => Fault::Node,
-            ConnectError::Login(_) => Fault::Login,
+            ConnectError::Login(_) | ConnectError::Tls(_) => Fault::Login,
             ConnectError::Refused(report) => match report.sqlstate() {
                 b"57P03" => Fault::StartingUp,
                 b"53300" => Fault::TooManyClients,

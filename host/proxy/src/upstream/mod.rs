@@ -3,6 +3,7 @@
 mod cancel;
 mod client;
 mod connect;
+mod endpoint;
 mod error;
 mod keys;
 mod random;
@@ -11,6 +12,7 @@ mod stream;
 #[cfg(test)]
 pub(crate) mod tests;
 mod tls;
+mod verify;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -18,6 +20,7 @@ use std::path::PathBuf;
 pub use cancel::cancel;
 pub use client::{Client, QueryError, Rows};
 pub use connect::{Connected, connect};
+pub use endpoint::{Encryption, Endpoint};
 pub use error::{ConnectError, Fault};
 pub use keys::KeyCache;
 pub(crate) use random::nonce;
@@ -25,6 +28,7 @@ pub use random::random;
 pub use secret::Secret;
 pub use stream::{Detached, Stream};
 pub(crate) use tls::ALPN;
+pub(crate) use verify::{Authorities, Check, Verifier};
 
 /// Where a server listens.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

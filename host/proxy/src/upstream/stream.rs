@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BytesMut};
-use rustls::{ServerConfig, ServerConnection};
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, ServerConfig, ServerConnection};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
@@ -65,6 +66,25 @@ impl Stream {
         self.tls.is_some()
     }
 
+    /// The certificate that the peer has shown, where the connection is encrypted.
+    pub fn peer_certificate(&self) -> Option<&CertificateDer<'static>> {
+        self.tls.as_ref()?.peer_certificate()
+    }
+
+    /// Encrypts the connection from now on, as the client's side of TLS. After an error the connection is of no use. Not
+    /// cancel safe: then, too, the connection is of no use.
+    ///
+    /// # Errors
+    /// The handshake failed (the error wraps one of rustls then), or the server has gone.
+    pub async fn connect_tls(
+        &mut self,
+        config: Arc<ClientConfig>,
+        name: ServerName<'static>,
+    ) -> io::Result<()> {
+        let session = ClientConnection::new(config, name).map_err(io::Error::other)?;
+        self.handshake(session.into()).await.map(drop)
+    }
+
     /// Encrypts the connection from now on, as the server's side of TLS. True: the client named the protocol
     /// `postgresql` (ALPN). After an error the connection is of no use, and the peer has been told why as far as TLS can
     /// tell it. Not cancel safe: then, too, the connection is of no use.
@@ -73,10 +93,14 @@ impl Stream {
     /// The handshake failed, or the client has gone.
     pub async fn accept_tls(&mut self, config: Arc<ServerConfig>) -> io::Result<bool> {
         let session = ServerConnection::new(config).map_err(io::Error::other)?;
+        Ok(self.handshake(session.into()).await?.has_alpn())
+    }
+
+    async fn handshake(&mut self, session: rustls::Connection) -> io::Result<&Tls> {
         let Stream { socket, tls } = self;
         let tls = tls.insert(Box::new(Tls::new(session)));
         std::future::poll_fn(|cx| tls.poll_handshake(socket, cx)).await?;
-        Ok(tls.has_alpn())
+        Ok(tls)
     }
 
     /// Tells the peer that nothing more comes, where the connection is encrypted: without that it could not tell our end

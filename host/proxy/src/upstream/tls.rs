@@ -6,7 +6,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BytesMut};
-use rustls::ServerConnection;
+use rustls::Connection;
+use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::stream::Socket;
@@ -17,7 +18,7 @@ pub(crate) const ALPN: &[u8] = b"postgresql";
 /// The state of an encrypted connection.
 #[derive(Debug)]
 pub(super) struct Tls {
-    session: ServerConnection,
+    session: Connection,
     /// Bytes that are decrypted and not yet read.
     decrypted: usize,
     /// The peer has said that nothing more comes, or has just gone.
@@ -25,13 +26,18 @@ pub(super) struct Tls {
 }
 
 impl Tls {
-    pub(super) fn new(session: ServerConnection) -> Tls {
+    pub(super) fn new(session: Connection) -> Tls {
         Tls { session, decrypted: 0, ended: false }
     }
 
     /// Whether the peer has named PostgreSQL's protocol.
     pub(super) fn has_alpn(&self) -> bool {
         self.session.alpn_protocol() == Some(ALPN)
+    }
+
+    /// The peer's own certificate.
+    pub(super) fn peer_certificate(&self) -> Option<&CertificateDer<'static>> {
+        self.session.peer_certificates()?.first()
     }
 
     /// Whether there is something to read without the socket.

@@ -11,7 +11,7 @@ use howdah_wire::same;
 use slab::Slab;
 use tokio::time::Instant;
 
-use crate::upstream::{self, Target};
+use crate::upstream::{self, Endpoint, Target};
 
 /// A key's process id: below the sign bit six bits for the process, seven for the worker, the rest for the session.
 const SLOT_BITS: u32 = 18;
@@ -34,7 +34,7 @@ pub(crate) struct Slot {
 
 /// How to cancel what a server runs. Lives with the connection.
 pub(crate) struct ServerKey {
-    target: Target,
+    server: Endpoint,
     pid: u32,
     key: Box<[u8]>,
     /// Requests on their way: the connection must not be lent to anyone else meanwhile.
@@ -45,9 +45,9 @@ pub(crate) struct ServerKey {
 }
 
 impl ServerKey {
-    pub(crate) fn new(target: Target, pid: u32, key: Box<[u8]>) -> Arc<ServerKey> {
+    pub(crate) fn new(server: Endpoint, pid: u32, key: Box<[u8]>) -> Arc<ServerKey> {
         Arc::new(ServerKey {
-            target,
+            server,
             pid,
             key,
             under_way: AtomicU32::new(0),
@@ -83,7 +83,7 @@ impl ServerKey {
         self.under_way.fetch_add(1, Ordering::AcqRel);
         async move {
             let deadline = Instant::now() + DEADLINE;
-            if let Err(error) = upstream::cancel(&self.target, self.pid, &self.key, deadline).await
+            if let Err(error) = upstream::cancel(&self.server, self.pid, &self.key, deadline).await
             {
                 tracing::warn!(%error, "a cancel request did not reach its server");
                 self.lost.store(true, Ordering::Release);
@@ -114,7 +114,8 @@ pub(crate) fn recipient(pid: u32, own: usize) -> Recipient {
 /// Passes a request on to the process that it is for.
 pub(crate) async fn pass_on(peer: &Target, pid: u32, key: &[u8]) {
     let deadline = Instant::now() + DEADLINE;
-    if let Err(error) = upstream::cancel(peer, pid | PASSED_ON, key, deadline).await {
+    let peer = Endpoint::from(peer.clone());
+    if let Err(error) = upstream::cancel(&peer, pid | PASSED_ON, key, deadline).await {
         let peer = peer.to_string();
         tracing::warn!(peer, %error, "a cancel request could not be passed on");
     }

@@ -190,7 +190,7 @@ impl Lessee {
     /// Who the client is to a server.
     pub(crate) fn server_user(&self, node: NodeId) -> Option<String> {
         let config = self.ctx.shared.config.load();
-        let login = config.login(&self.user, &self.database, configured(&config, node)?);
+        let login = config.login(&self.user, &self.database, configured(&config, node)?.1);
         login.map(|login| login.user)
     }
 
@@ -300,7 +300,7 @@ impl Lessee {
     ) -> Result<Option<Connected>, ErrorReport> {
         let shared = &self.ctx.shared;
         let config = shared.config.load_full();
-        let Some(spec) = configured(&config, node) else { return Ok(None) };
+        let Some((cluster, spec)) = configured(&config, node) else { return Ok(None) };
         let Some(mut login) = config.login(&self.user, &self.database, spec) else {
             return Err(ErrorReport::error(
                 b"28000",
@@ -312,7 +312,7 @@ impl Lessee {
         let gate = shared.gate(node);
         let _turn = gate.turn().await;
         let deadline = Instant::now() + settings.connect_timeout;
-        match connect(&spec.address, &login, deadline, &shared.memory.keys).await {
+        match connect(&cluster.endpoint(spec), &login, deadline, &shared.memory.keys).await {
             Ok(connected) => {
                 gate.opened();
                 Ok(Some(connected))
@@ -380,6 +380,9 @@ fn login_failed(node: &str, error: &ConnectError) -> ErrorReport {
         ConnectError::Refused(report) => *report.sqlstate(),
         _ => *b"08001",
     };
-    ErrorReport::error(&state, &format!("cannot log in to server {node}: {error}"))
-        .hint("Check the user's server_user and server_password in the configuration.")
+    let hint = match error {
+        ConnectError::Tls(_) => "Check tls of the cluster in the configuration.",
+        _ => "Check the user's server_user and server_password in the configuration.",
+    };
+    ErrorReport::error(&state, &format!("cannot log in to server {node}: {error}")).hint(hint)
 }

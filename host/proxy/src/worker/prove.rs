@@ -84,18 +84,18 @@ async fn ask(
 ) -> Result<Outcome, String> {
     let shared = &lessee.ctx.shared;
     let _turn = lessee.ctx.proving.acquire().await.map_err(|error| error.to_string())?;
-    let Some((target, login)) = shared.monitor.login_to(primary, &lessee.database) else {
+    let Some((endpoint, login)) = shared.monitor.login_to(primary, &lessee.database) else {
         return Ok(Outcome::Unknown);
     };
     let deadline = Instant::now() + lessee.pool_settings().connect_timeout;
-    let mut client = match Client::connect(&target, &login, deadline, &shared.memory.keys).await {
+    let mut client = match Client::connect(&endpoint, &login, deadline, &shared.memory.keys).await {
         Ok(client) => client,
         Err(error) if error.blames_node() => {
             shared.monitor.hint(primary, Evidence::Connect);
             return Err(error.to_string());
         }
         Err(error) => {
-            tracing::warn!(node = %target, %error, "commits cannot be proven");
+            tracing::warn!(node = %endpoint, %error, "commits cannot be proven");
             return Ok(Outcome::Unknown);
         }
     };
@@ -106,7 +106,7 @@ async fn ask(
     let (own, more) = match (own, more) {
         (Ok(own), Ok(more)) => (own, more),
         (Err(QueryError::Refused(report)), _) | (_, Err(QueryError::Refused(report))) => {
-            tracing::warn!(node = %target, reason = %report, "commits cannot be proven");
+            tracing::warn!(node = %endpoint, reason = %report, "commits cannot be proven");
             return Ok(Outcome::Unknown);
         }
         (Err(error), _) | (_, Err(error)) => return Err(error.to_string()),

@@ -15,7 +15,7 @@ use super::Message;
 use super::held::Held;
 use super::server::ServerConn;
 use crate::access::{Access, Memory};
-use crate::config::{Config, Node, Pool as PoolConfig};
+use crate::config::{Cluster, Config, Node, Pool as PoolConfig};
 use crate::monitor::Monitor;
 use crate::pace::Gate;
 use crate::peers::Peers;
@@ -239,6 +239,7 @@ impl Shared {
         for (key, pool) in &*self.pools.lock() {
             pool.set_limits(limits(&config.pool_for(&key.client_user, &key.database)));
         }
+        self.monitor.reach(config.monitor_logins());
         let config = Arc::new(config);
         self.access.store(Arc::new(Access::new(Arc::clone(&config), self.memory.clone())));
         self.config.store(config);
@@ -246,9 +247,13 @@ impl Shared {
     }
 }
 
-/// A node as configured: nodes are numbered through all clusters, in their order.
-pub(crate) fn configured(config: &Config, node: NodeId) -> Option<&Node> {
-    config.clusters.iter().flat_map(|cluster| &cluster.nodes).nth(usize::from(node.0))
+/// A node as configured, and its cluster: nodes are numbered through all clusters, in their order.
+pub(crate) fn configured(config: &Config, node: NodeId) -> Option<(&Cluster, &Node)> {
+    let all = config
+        .clusters
+        .iter()
+        .flat_map(|cluster| cluster.nodes.iter().map(move |node| (cluster, node)));
+    all.into_iter().nth(usize::from(node.0))
 }
 
 fn limits(pool: &PoolConfig) -> Limits {

@@ -115,13 +115,14 @@ fn catalog(url: &str) -> anyhow::Result<Catalog> {
         bail!(wrong());
     }
     let config = Config::from_nodes(&[address.to_owned()]).map_err(Mistakes)?;
-    let node = config.clusters.iter().flat_map(|cluster| &cluster.nodes).next();
-    let node = node.ok_or_else(wrong)?;
+    let cluster = config.clusters.first().ok_or_else(wrong)?;
+    let node = cluster.nodes.first().ok_or_else(wrong)?;
     let login: Login = config.login(user, database, node).ok_or_else(wrong)?;
     let login = Login { password: password.or_else(|| login.password.clone()), ..login };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let keys = KeyCache::default();
-    let loaded = runtime.block_on(monitor::fetch_catalog(&node.address, &login, &keys, 1));
+    let loaded =
+        runtime.block_on(monitor::fetch_catalog(&cluster.endpoint(node), &login, &keys, 1));
     loaded.map_err(|error| anyhow!("--catalog: {address}: {error}"))
 }
 

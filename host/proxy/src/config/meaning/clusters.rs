@@ -1,5 +1,7 @@
 use std::collections::BTreeMap;
 
+use rustls::pki_types::ServerName;
+
 use super::passwords::Stated;
 use super::{ANY, Step};
 use crate::config::address::{self, PatroniUrl};
@@ -10,7 +12,7 @@ use crate::config::written;
 impl Step<'_> {
     pub(super) fn clusters(
         &self,
-        written: Vec<(At<String>, written::Cluster, written::Monitor)>,
+        written: Vec<(At<String>, written::WholeCluster)>,
     ) -> Vec<Cluster> {
         if written.is_empty() {
             self.mistakes.add_missing(
@@ -21,7 +23,7 @@ impl Step<'_> {
         let (mut names, mut addresses) = (BTreeMap::new(), BTreeMap::new());
         let mut homes = BTreeMap::new();
         let mut clusters = Vec::new();
-        for (index, (name, cluster, monitor)) in written.into_iter().enumerate() {
+        for (index, (name, (cluster, monitor, tls))) in written.into_iter().enumerate() {
             if cluster.nodes.is_empty() {
                 let message = format!(
                     "cluster {}: nodes are missing, as in nodes = [\"HOST:PORT\"]",
@@ -29,9 +31,10 @@ impl Step<'_> {
                 );
                 self.mistakes.add_missing(name.at, message);
             }
+            let tls = self.server_tls(&name.value, tls);
             let mut nodes = Vec::new();
             for At { at, value } in cluster.nodes {
-                let Some(node) = self.node(at, value) else { continue };
+                let Some(node) = self.node(at, value, tls.is_some()) else { continue };
                 self.unique(&mut names, at, "node name", &node.name, &name.value);
                 self.unique(
                     &mut addresses,
@@ -57,19 +60,39 @@ impl Step<'_> {
                 prove_autocommit: cluster.prove_autocommit,
                 replay_transactions: cluster.replay_transactions,
                 monitor: self.monitor(name.at, monitor),
+                tls,
                 name: name.value,
             });
         }
         clusters
     }
 
-    fn node(&self, at: usize, written: written::Node) -> Option<Node> {
+    fn node(&self, at: usize, written: written::Node, encrypted: bool) -> Option<Node> {
         let Some(address) = written.address else {
             self.mistakes.add(at, "the address of the node is missing");
             return None;
         };
         let name = written.name.unwrap_or_else(|| address::show(&address.0));
-        Some(Node { name, address: address.0, labels: written.labels })
+        let tls_host = match written.tls_host {
+            Some(host) if !encrypted => {
+                let message = "tls_host: connections to the cluster are not encrypted";
+                self.mistakes.add(host.at, message);
+                None
+            }
+            _ if !encrypted || address.0.socket().is_some() => None,
+            Some(host) => self.tls_host(host),
+            None => self.tls_host(At { at, value: address.0.host.clone() }),
+        };
+        Some(Node { name, address: address.0, labels: written.labels, tls_host })
+    }
+
+    fn tls_host(&self, host: At<String>) -> Option<ServerName<'static>> {
+        let read = ServerName::try_from(host.value.clone());
+        if read.is_err() {
+            let message = format!("\"{}\" is no name that a certificate could be for", host.value);
+            self.mistakes.add(host.at, message);
+        }
+        read.ok()
     }
 
     fn unique(

@@ -18,7 +18,7 @@ use super::passwords::Passwords;
 use super::surroundings::Surroundings;
 use super::value::At;
 use super::written::{self, Written};
-use super::{Config, address, cores};
+use super::{Config, Tls, address, cores};
 use crate::peers::MAX_PEERS;
 
 /// The name of a database that stands for all others.
@@ -132,12 +132,12 @@ fn warnings(config: &Config) -> Vec<String> {
             warnings.push("clients of other machines are let in without a password".to_owned());
         }
     }
-    if let Some(tls) = &config.tls
-        && let Ok(meta) = std::fs::metadata(&tls.key_file)
-        && meta.permissions().mode() & OTHERS_READ != 0
-    {
-        let file = tls.key_file.display();
-        warnings.push(format!("every user of this machine can read the private key {file}"));
+    let servers = config.clusters.iter().filter_map(|cluster| cluster.tls.as_ref()?.key_file());
+    for file in config.tls.iter().map(Tls::key_file).chain(servers) {
+        if std::fs::metadata(file).is_ok_and(|meta| meta.permissions().mode() & OTHERS_READ != 0) {
+            let file = file.display();
+            warnings.push(format!("every user of this machine can read the private key {file}"));
+        }
     }
     warnings
 }

@@ -1,9 +1,17 @@
 use std::path::PathBuf;
 
 use super::Step;
-use crate::config::tls::{Blame, Tls};
+use crate::config::tls::{Blame, ServerTls, ServerTlsMode, Tls};
 use crate::config::value::At;
 use crate::config::written;
+
+/// The places of the keys that name files.
+#[derive(Default)]
+struct Places {
+    ca: usize,
+    cert: usize,
+    key: usize,
+}
 
 impl Step<'_> {
     /// TLS for clients. Without a certificate there is none, and then nothing else may be said of it.
@@ -15,18 +23,69 @@ impl Step<'_> {
             }
             return None;
         };
-        let path = |at: &At<PathBuf>| self.surroundings.path(&at.value);
-        let read = Tls::load(written.mode, written.min_version, path(&cert), path(&key));
-        match read {
-            Ok(tls) => Some(tls),
-            Err(Blame::Cert(why)) => {
-                self.mistakes.add(cert.at, format!("tls.cert_file: {why}"));
-                None
+        let places = Places { cert: cert.at, key: key.at, ..Places::default() };
+        let (cert, key) = (self.tls_file(&cert), self.tls_file(&key));
+        self.loaded("tls", &places, Tls::load(written.mode, written.min_version, cert, key))
+    }
+
+    /// TLS to the servers of a cluster, if there is any; then nothing else may be said of it.
+    pub(super) fn server_tls(
+        &self,
+        cluster: &str,
+        At { at: table, value: written }: At<written::ServerTls>,
+    ) -> Option<ServerTls> {
+        let name = format!("cluster.{cluster}.tls");
+        let said = written != written::ServerTls::default();
+        let written::ServerTls { mode, ca_file, cert_file, key_file, min_version } = written;
+        if mode == ServerTlsMode::Disable {
+            if said {
+                let message = "the mode is missing, as in mode = \"verify-full\"";
+                self.mistakes.add_missing(table, format!("{name}: {message}"));
             }
-            Err(Blame::Key(why)) => {
-                self.mistakes.add(key.at, format!("tls.key_file: {why}"));
-                None
-            }
+            return None;
         }
+        let mut places = Places::default();
+        match (&ca_file, mode.verifies()) {
+            (None, true) => {
+                let message = "this mode requires ca_file, with the certificates that are believed";
+                self.mistakes.add_missing(table, format!("{name}: {message}"));
+                return None;
+            }
+            (Some(ca), false) => {
+                let message = "only the modes verify-ca and verify-full check it";
+                self.mistakes.add(ca.at, format!("{name}.ca_file: {message}"));
+            }
+            (Some(ca), true) => places.ca = ca.at,
+            (None, false) => {}
+        }
+        let own = match (cert_file, key_file) {
+            (Some(cert), Some(key)) => {
+                (places.cert, places.key) = (cert.at, key.at);
+                Some((self.tls_file(&cert), self.tls_file(&key)))
+            }
+            (None, None) => None,
+            _ => {
+                let message = format!("{name}: cert_file and key_file belong together");
+                self.mistakes.add_missing(table, message);
+                None
+            }
+        };
+        let ca = ca_file.as_ref().map(|ca| self.tls_file(ca));
+        self.loaded(&name, &places, ServerTls::load(mode, min_version, ca, own))
+    }
+
+    fn tls_file(&self, at: &At<PathBuf>) -> PathBuf {
+        self.surroundings.path(&at.value)
+    }
+
+    fn loaded<T>(&self, table: &str, places: &Places, read: Result<T, Blame>) -> Option<T> {
+        let (at, key, why) = match read {
+            Ok(tls) => return Some(tls),
+            Err(Blame::Ca(why)) => (places.ca, "ca_file", why),
+            Err(Blame::Cert(why)) => (places.cert, "cert_file", why),
+            Err(Blame::Key(why)) => (places.key, "key_file", why),
+        };
+        self.mistakes.add(at, format!("{table}.{key}: {why}"));
+        None
     }
 }

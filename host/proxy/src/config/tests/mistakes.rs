@@ -396,4 +396,48 @@ fn certificates_and_keys_must_fit() {
     for (lines, said) in wrong {
         assert_eq!(tls(lines).unwrap_err(), [format!("howdah.toml:{said}")], "{lines}");
     }
+    let servers =
+        |lines: &str| parse_in(&format!("{SOUND}[cluster.main.tls]\n{lines}\n"), directory.path());
+    let table = "cluster.main.tls";
+    let wrong = [
+        ("ca_file = \"a.crt\"", "3:1: @: the mode is missing, as in mode = \"verify-full\""),
+        (
+            "mode = \"verify-ca\"",
+            "3:1: @: this mode requires ca_file, with the certificates that are believed",
+        ),
+        (
+            "mode = \"require\"\nca_file = \"a.crt\"",
+            "5:11: @.ca_file: only the modes verify-ca and verify-full check it",
+        ),
+        (
+            "mode = \"require\"\ncert_file = \"a.crt\"",
+            "3:1: @: cert_file and key_file belong together",
+        ),
+        (
+            "mode = \"require\"\ncert_file = \"a.crt\"\nkey_file = \"b.key\"",
+            "6:12: @.key_file: b.key: it does not belong to the certificate",
+        ),
+        (
+            "mode = \"verify-ca\"\nca_file = \"empty\"",
+            "5:11: @.ca_file: empty holds no certificate in PEM",
+        ),
+    ];
+    for (lines, said) in wrong {
+        let said = said.replace('@', table);
+        assert_eq!(servers(lines).unwrap_err(), [format!("howdah.toml:{said}")], "{lines}");
+    }
+}
+
+#[test]
+fn names_in_tls() {
+    assert_mistakes(
+        "[cluster.main]\nnodes = [{ address = \"a\", tls_host = \"b\" }]\n",
+        &["2:38: tls_host: connections to the cluster are not encrypted"],
+    );
+    let no_name = "is no name that a certificate could be for";
+    assert_mistakes(
+        "[cluster.main]\nnodes = [\"-a\", \"/run/-a\", { address = \"c\", tls_host = \"c d\" }]\n\
+         tls.mode = \"require\"\n",
+        &[&format!("2:10: \"-a\" {no_name}"), &format!("2:55: \"c d\" {no_name}")],
+    );
 }

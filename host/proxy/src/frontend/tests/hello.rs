@@ -72,7 +72,7 @@ async fn what_a_client_sends_ahead_is_kept() {
 #[tokio::test]
 async fn an_opening_may_come_byte_by_byte() {
     let hello = let_in(async |mut peer| {
-        peer.stream.set_nodelay(true).unwrap();
+        peer.stream.tcp().unwrap().set_nodelay(true).unwrap();
         for byte in me() {
             peer.send(&[byte]).await;
             tokio::task::yield_now().await;

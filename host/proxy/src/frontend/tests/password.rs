@@ -23,7 +23,8 @@ fn secret() -> impl Authenticator {
 /// The whole way: our client side against our server side.
 async fn log_in(auth: &impl Authenticator, password: &str) -> (Opened, ConnectError) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let target = Target { host: "127.0.0.1".into(), port: listener.local_addr().unwrap().port() };
+    let target =
+        Target { host: "127.0.0.1".into(), port: listener.local_addr().unwrap().port() }.into();
     let login = Login {
         user: "me".into(),
         database: "db".into(),

@@ -64,21 +64,16 @@ fn monitor(addresses: &[(&str, &str, u16)]) -> Arc<Monitor> {
     let login = |(_, host, port): &(&str, &str, u16)| {
         let (user, database) = ("postgres".to_owned(), "postgres".to_owned());
         let login = Login { user, database, password: None, parameters: Vec::new() };
-        (Target { host: (*host).into(), port: *port }, login)
+        (Target { host: (*host).into(), port: *port }.into(), login)
     };
-    let watch = Watch {
-        name: "main".into(),
-        logins: addresses.iter().map(login).collect(),
-        interval: FAR,
-        timeout: FAR,
-        patroni: Vec::new(),
-    };
+    let watch = Watch { name: "main".into(), interval: FAR, timeout: FAR, patroni: Vec::new() };
     let spec = |(name, ..): &(&str, &str, u16)| NodeSpec {
         name: (*name).into(),
         labels: Vec::new(),
         cluster: MAIN,
     };
-    Monitor::new(vec![watch], addresses.iter().map(spec).collect(), Arc::default())
+    let (specs, logins) = (addresses.iter().map(spec), addresses.iter().map(login));
+    Monitor::new(vec![watch], specs.collect(), logins.collect(), Arc::default())
 }
 
 #[test]

@@ -8,9 +8,9 @@ use tokio::net::TcpListener;
 
 use super::peer::ready;
 use super::{Peer, against, far, login, near};
-use crate::upstream::{ConnectError, Connected, Fault, KeyCache, Login, Target, connect};
+use crate::upstream::{ConnectError, Connected, Endpoint, Fault, KeyCache, Login, Target, connect};
 
-async fn connect_to(target: &Target, login: &Login) -> Result<Connected, ConnectError> {
+async fn connect_to(target: &Endpoint, login: &Login) -> Result<Connected, ConnectError> {
     connect(target, login, far(), &KeyCache::default()).await
 }
 
@@ -45,7 +45,7 @@ async fn a_server_that_trusts() {
     .unwrap();
     assert_eq!(connected.parameters, [("server_version".into(), "15.8".into())]);
     assert_eq!((connected.pid, &connected.key[..]), (42, &b"\x01\x02\x03\x04"[..]));
-    assert_eq!(connected.peer.host, "127.0.0.1");
+    assert_eq!(connected.peer.target.host, "127.0.0.1");
 }
 
 #[tokio::test]
@@ -230,7 +230,7 @@ async fn a_server_that_keeps_silent() {
 async fn nobody_listens() {
     let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
     for host in ["127.0.0.1", "/nowhere/at/all"] {
-        let target = Target { host: host.into(), port };
+        let target = Target { host: host.into(), port }.into();
         let error = connect_to(&target, &login(None)).await.unwrap_err();
         assert!(matches!(error, ConnectError::Io(_)), "{error:?}");
     }
@@ -254,7 +254,7 @@ async fn a_greeting_byte_by_byte() {
         peer.opening(|_| ()).await;
         let mut out = BytesMut::new();
         ready(&mut out);
-        peer.stream.set_nodelay(true).unwrap();
+        peer.stream.tcp().unwrap().set_nodelay(true).unwrap();
         for byte in out {
             peer.send(&[byte]).await;
             tokio::task::yield_now().await;

@@ -1,9 +1,12 @@
 #![allow(clippy::unwrap_used)]
 
+mod certificates;
+mod encrypted;
 mod login;
 mod other;
 mod peer;
 mod query;
+mod verify;
 
 use std::time::Duration;
 
@@ -11,7 +14,7 @@ pub(crate) use peer::Peer;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 
-use super::{Login, Secret, Target};
+use super::{Endpoint, Login, Secret, Target};
 
 /// A deadline that only a test that hangs reaches.
 pub(crate) fn far() -> Instant {
@@ -25,10 +28,10 @@ pub(crate) fn near() -> Instant {
 }
 
 /// Runs a client against a server that takes one connection.
-async fn against<T>(client: impl AsyncFnOnce(Target) -> T, server: impl AsyncFnOnce(Peer)) -> T {
+async fn against<T>(client: impl AsyncFnOnce(Endpoint) -> T, server: impl AsyncFnOnce(Peer)) -> T {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let target = Target { host: "127.0.0.1".into(), port };
+    let target = Target { host: "127.0.0.1".into(), port }.into();
     let server = async { server(Peer::new(listener.accept().await.unwrap().0)).await };
     tokio::join!(client(target), server).0
 }

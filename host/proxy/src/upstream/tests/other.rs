@@ -1,5 +1,4 @@
 use std::cell::Cell;
-use std::io;
 
 use bytes::BytesMut;
 use howdah_wire::startup::Opening;
@@ -8,8 +7,10 @@ use tokio::net::{TcpListener, TcpStream, UnixListener};
 
 use super::peer::ready;
 use super::{against, far, login, near};
-use crate::upstream::connect::{UNACKNOWLEDGED, open};
-use crate::upstream::{Detached, KeyCache, Stream, Target, cancel, connect};
+use crate::upstream::endpoint::{UNACKNOWLEDGED, open};
+use crate::upstream::{
+    ConnectError, Detached, Endpoint, KeyCache, Stream, Target, cancel, connect,
+};
 
 #[tokio::test]
 async fn a_cancel_request_is_done_when_the_server_has_closed() {
@@ -36,7 +37,7 @@ async fn a_cancel_request_is_done_when_the_server_has_closed() {
 async fn a_connection_over_a_dead_path_ends() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let stream = open(&Target { host: "127.0.0.1".into(), port }).await.unwrap();
+    let stream = open(&Target { host: "127.0.0.1".into(), port }.into()).await.unwrap();
     let socket = socket2::SockRef::from(stream.tcp().unwrap());
     assert_eq!(socket.tcp_user_timeout().unwrap(), Some(UNACKNOWLEDGED));
     assert!(socket.keepalive().unwrap());
@@ -47,7 +48,7 @@ async fn a_cancel_request_does_not_wait_for_ever() {
     against(
         async |target| {
             let error = cancel(&target, 42, b"key!", near()).await.unwrap_err();
-            assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+            assert!(matches!(error, ConnectError::Timeout), "{error:?}");
         },
         async |mut peer| {
             peer.opening(|_| ()).await;
@@ -61,6 +62,7 @@ async fn a_cancel_request_does_not_wait_for_ever() {
 async fn a_unix_socket_is_a_server_too() {
     let directory = tempfile::tempdir().unwrap();
     let target = Target { host: directory.path().to_str().unwrap().into(), port: 5432 };
+    let endpoint = Endpoint::from(target.clone());
     let listener = UnixListener::bind(directory.path().join(".s.PGSQL.5432")).unwrap();
     let server = async {
         let (mut stream, _) = listener.accept().await.unwrap();
@@ -72,10 +74,10 @@ async fn a_unix_socket_is_a_server_too() {
         stream.write_all(&out).await.unwrap();
     };
     let (login, keys) = (login(None), KeyCache::default());
-    let (connected, ()) = tokio::join!(connect(&target, &login, far(), &keys), server);
+    let (connected, ()) = tokio::join!(connect(&endpoint, &login, far(), &keys), server);
     let connected = connected.unwrap();
     assert!(connected.stream.tcp().is_none());
-    assert_eq!(connected.peer, target);
+    assert_eq!(connected.peer.target, target);
 }
 
 async fn pair() -> (Stream, TcpStream) {

@@ -1,3 +1,6 @@
+use std::io;
+use std::sync::Arc;
+
 use bytes::{Buf, BytesMut};
 use howdah_wire::backend::{
     Authentication, BackendKeyData, ErrorReport, ErrorResponse, ParameterStatus, ReadyForQuery,
@@ -5,18 +8,21 @@ use howdah_wire::backend::{
 };
 use howdah_wire::startup::{self, Opening};
 use howdah_wire::{frame, limits};
+use rustls::ServerConfig;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::upstream::Stream;
+
 /// The other end of a connection under test, driven by hand.
 pub(crate) struct Peer {
-    pub(crate) stream: TcpStream,
+    pub(crate) stream: Stream,
     input: BytesMut,
 }
 
 impl Peer {
     pub(crate) fn new(stream: TcpStream) -> Peer {
-        Peer { stream, input: BytesMut::new() }
+        Peer { stream: stream.into(), input: BytesMut::new() }
     }
 
     /// Sends what is appended.
@@ -73,6 +79,19 @@ impl Peer {
             }
             assert_ne!(self.stream.read_buf(&mut self.input).await.unwrap(), 0);
         }
+    }
+
+    /// As a server: reads the request to encrypt, and answers with these bytes.
+    pub(crate) async fn asked_to_encrypt(&mut self, answer: &[u8]) {
+        self.opening(|opening| assert_eq!(opening, Opening::Ssl)).await;
+        self.send(answer).await;
+    }
+
+    /// The same, and does so.
+    pub(crate) async fn encrypts(&mut self, config: ServerConfig) -> io::Result<()> {
+        self.asked_to_encrypt(b"S").await;
+        assert!(self.input.is_empty());
+        self.stream.accept_tls(Arc::new(config)).await.map(|named| assert!(named))
     }
 
     /// As a server: reads the start-up packet, and lets the client in.

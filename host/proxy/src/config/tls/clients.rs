@@ -1,0 +1,78 @@
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::ServerConfig;
+use rustls::crypto::ring;
+
+use super::TlsVersion;
+use super::files::{Blame, Identity};
+use crate::config::value::Word;
+use crate::upstream::ALPN;
+
+/// TLS for clients.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    /// Who must use it.
+    pub mode: TlsMode,
+    /// What is offered.
+    pub server: Arc<ServerConfig>,
+    min_version: TlsVersion,
+    /// What was read from the files.
+    identity: Arc<Identity>,
+}
+
+/// Two are equal when no client could tell one from the other.
+impl PartialEq for Tls {
+    fn eq(&self, other: &Tls) -> bool {
+        self.meaning() == other.meaning()
+    }
+}
+
+/// Who must use TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsMode {
+    /// Who wants to.
+    Allow,
+    /// All but clients of a Unix socket.
+    Require,
+}
+
+impl Word for TlsMode {
+    const WORDS: &'static [(&'static str, TlsMode)] =
+        &[("allow", TlsMode::Allow), ("require", TlsMode::Require)];
+}
+
+impl Tls {
+    /// Everything that it was made of.
+    fn meaning(&self) -> (TlsMode, TlsVersion, &Identity) {
+        (self.mode, self.min_version, &self.identity)
+    }
+
+    /// The files that it was read from, which may be replaced at any time.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        [&*self.identity.cert_file, &*self.identity.key_file].into_iter()
+    }
+
+    /// The file with the private key.
+    pub fn key_file(&self) -> &Path {
+        &self.identity.key_file
+    }
+
+    /// Reads the files.
+    pub(in crate::config) fn load(
+        mode: TlsMode,
+        min_version: TlsVersion,
+        cert_file: PathBuf,
+        key_file: PathBuf,
+    ) -> Result<Tls, Blame> {
+        let identity = Identity::load(cert_file, key_file)?;
+        let (chain, key) = (identity.chain.clone(), identity.key.clone_key());
+        let mut server = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_protocol_versions(min_version.and_later())
+            .map(|builder| builder.with_no_client_auth())
+            .and_then(|builder| builder.with_single_cert(chain, key))
+            .map_err(|error| identity.unfit(&error))?;
+        server.alpn_protocols = vec![ALPN.to_vec()];
+        Ok(Tls { mode, server: Arc::new(server), min_version, identity: Arc::new(identity) })
+    }
+}
