@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 
+use sha2::{Digest, Sha224, Sha256, Sha384, Sha512};
 use x509_cert::der::Decode;
 use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
@@ -54,4 +55,59 @@ fn has_asterisk_for(name: &str, host: &str) -> bool {
         return false;
     };
     host.parse::<IpAddr>().is_err() && !label.is_empty() && domain.eq_ignore_ascii_case(rest)
+}
+
+/// What binds a login to the TLS connection that it is made over: the channel binding `tls-server-end-point` of the
+/// server's certificate in DER (RFC 5929, section 4.1). None where it is not defined, as for Ed25519, and for RSASSA-PSS,
+/// which says elsewhere what it hashes with.
+pub(crate) fn end_point(der: &[u8]) -> Option<Box<[u8]>> {
+    let read = x509_cert::Certificate::from_der(der).ok()?;
+    let hash = match read.signature_algorithm().oid.to_string().as_str() {
+        // RSA and ECDSA with SHA-256, or with MD5 and SHA-1, in whose place it is.
+        "1.2.840.113549.1.1.11"
+        | "1.2.840.10045.4.3.2"
+        | "1.2.840.113549.1.1.4"
+        | "1.2.840.113549.1.1.5"
+        | "1.2.840.10045.4.1" => Sha256::digest(der).to_vec(),
+        "1.2.840.113549.1.1.14" | "1.2.840.10045.4.3.1" => Sha224::digest(der).to_vec(),
+        "1.2.840.113549.1.1.12" | "1.2.840.10045.4.3.3" => Sha384::digest(der).to_vec(),
+        "1.2.840.113549.1.1.13" | "1.2.840.10045.4.3.4" => Sha512::digest(der).to_vec(),
+        _ => return None,
+    };
+    Some(hash.into())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use rcgen::{
+        CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519,
+        SignatureAlgorithm,
+    };
+
+    use super::*;
+
+    fn signed_by(algorithm: &'static SignatureAlgorithm) -> Vec<u8> {
+        let key = KeyPair::generate_for(algorithm).unwrap();
+        CertificateParams::default().self_signed(&key).unwrap().der().to_vec()
+    }
+
+    /// RFC 5929, section 4.1: the hash is that of the signature.
+    #[test]
+    fn logins_are_bound_by_the_hash_that_the_certificate_was_signed_with() {
+        let der = signed_by(&PKCS_ECDSA_P256_SHA256);
+        assert_eq!(end_point(&der).unwrap()[..], Sha256::digest(&der)[..]);
+        let der = signed_by(&PKCS_ECDSA_P384_SHA384);
+        assert_eq!(end_point(&der).unwrap()[..], Sha384::digest(&der)[..]);
+        assert_eq!(end_point(&signed_by(&PKCS_ED25519)), None, "there is no such hash");
+    }
+
+    #[test]
+    fn what_is_no_certificate_says_nothing() {
+        let der = signed_by(&PKCS_ECDSA_P256_SHA256);
+        for end in 0..der.len() {
+            assert!(Certificate::read(&der[..end]).is_none() && end_point(&der[..end]).is_none());
+        }
+    }
 }

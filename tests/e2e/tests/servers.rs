@@ -163,3 +163,27 @@ async fn the_proxy_logs_in_by_its_certificate() {
     let refused = try_connect(&dsn).await.err().unwrap();
     assert_eq!(refused.code().unwrap().code(), "28000");
 }
+
+/// By SCRAM-SHA-256-PLUS. PostgreSQL cannot be told to insist, so the proxy does.
+#[tokio::test]
+async fn logins_are_bound_to_the_server() {
+    let (authority, directory) = authority();
+    let rules =
+        [ENCRYPTED, "hostssl all app,postgres all scram-sha-256", "hostssl all all all md5"];
+    let cluster = authority.cluster(0, &rules, &[]);
+    let roles = "ALTER ROLE postgres PASSWORD 'sesame'; CREATE ROLE app LOGIN PASSWORD 'secret'; \
+        SET password_encryption = 'md5'; CREATE ROLE old LOGIN PASSWORD 'secret'";
+    cluster.primary().query("postgres", roles).unwrap();
+    let keys = format!(
+        "{VERIFIED}\nchannel_binding = \"require\"\n[cluster.main.monitor]\npassword = \"sesame\"\n\
+         [auth]\nmethod = \"trust\"\n[user.app]\nserver_password = \"secret\"\n\
+         [user.old]\nserver_password = \"secret\"\n"
+    );
+    let proxy = front(&cluster, directory, &keys);
+    assert_eq!(value(&connect(proxy.port, "app").await, HOW).await, "true ");
+    let dsn = format!("host=127.0.0.1 port={} user=old dbname=postgres", proxy.port);
+    let refused = try_connect(&dsn).await.err().unwrap();
+    let error = refused.as_db_error().unwrap();
+    assert_eq!(error.code().code(), "08001");
+    assert!(error.message().ends_with("channel binding is required, and the server does without"));
+}

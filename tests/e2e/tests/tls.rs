@@ -107,6 +107,23 @@ fn encryption_can_be_required_and_be_of_the_newest() {
     says(&old, "alert");
 }
 
+/// By SCRAM-SHA-256-PLUS, which libpq chooses where it can.
+#[test]
+fn libpq_binds_its_logins_to_the_certificate() {
+    let (proxy, _authority) =
+        start("[user.app]\npassword = \"secret\"\nserver_user = \"postgres\"");
+    let login = |dsn: &str| psql(&proxy, &format!("user=app {dsn}"), &["SELECT 6 * 7"]);
+    for binding in ["require", "prefer", "disable"] {
+        let how = format!("sslmode=require channel_binding={binding}");
+        says(&login(&format!("{how} password=secret")), "42");
+        let refused = login(&format!("{how} password=wrong"));
+        says(&refused, "password authentication failed for user \"app\"");
+    }
+    says(&login("sslmode=disable password=secret channel_binding=prefer"), "42");
+    let bare = login("sslmode=disable password=secret channel_binding=require");
+    says(&bare, "channel binding required");
+}
+
 #[test]
 fn encryption_is_asked_for_in_any_order_but_once() {
     let (proxy, authority) = start("");

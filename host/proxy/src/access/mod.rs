@@ -11,7 +11,6 @@ use std::time::Duration;
 use howdah_wire::backend::ErrorReport;
 use howdah_wire::md5;
 use howdah_wire::scram::Verifier;
-use rustls::ServerConfig;
 
 use crate::config::{AuthMethod, Config, Others, Secret, Tls, TlsMode};
 use crate::frontend::{Authenticator, Caller, ClientHello, Method, Proof, Stored};
@@ -138,8 +137,8 @@ impl Known {
 }
 
 impl Authenticator for Access {
-    fn tls(&self) -> Option<Arc<ServerConfig>> {
-        self.config.tls.as_ref().map(|tls| Arc::clone(&tls.server))
+    fn tls(&self) -> Option<&Tls> {
+        self.config.tls.as_ref()
     }
 
     async fn method(&self, client: &ClientHello, caller: Caller) -> Method {

@@ -15,7 +15,7 @@ use super::parts::{
 };
 use super::reader::{Item, Reading, Table, section};
 use super::settings::{self, SettingValue};
-use super::tls::{ServerTlsMode, TlsMode, TlsVersion};
+use super::tls::{ChannelBinding, ServerTlsMode, TlsMode, TlsVersion};
 use super::value::{At, Value};
 use crate::upstream::{Secret, Target};
 
@@ -226,6 +226,9 @@ section! {
         cert_file: Option<At<PathBuf>> = None;
         /// A PEM file with its private key, without a passphrase.
         key_file: Option<At<PathBuf>> = None;
+        /// Whether logins are bound to the server's certificate, so that nobody in between can pass them on: `prefer`, where
+        /// the server asks for SCRAM-SHA-256 and its certificate allows it; `require`, always, and other logins fail.
+        channel_binding: ChannelBinding = ChannelBinding::Prefer;
         /// The oldest version of TLS that is spoken.
         min_version: TlsVersion = TlsVersion::V1_2;
     }

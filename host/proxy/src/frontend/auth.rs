@@ -5,14 +5,14 @@ use std::time::Duration;
 use bytes::BytesMut;
 use howdah_wire::backend::{Authentication, ErrorReport};
 use howdah_wire::frontend::{Password, SaslInitialResponse};
-use howdah_wire::scram::{self, ClientKeys, ServerError, Verifier};
+use howdah_wire::scram::{self, Binding, ClientKeys, ServerError, Verifier};
 use howdah_wire::{md5, same};
-use rustls::ServerConfig;
 use tokio::io::AsyncWriteExt;
 use tokio::time::sleep;
 
 use super::opening::Wire;
 use super::{ClientHello, Stored};
+use crate::config::Tls;
 use crate::upstream::{Secret, nonce, random};
 
 /// How a client proves who it is.
@@ -49,7 +49,7 @@ pub struct Caller {
 /// Decides how clients prove who they are.
 pub trait Authenticator {
     /// What clients are offered that would rather not be overheard.
-    fn tls(&self) -> Option<Arc<ServerConfig>>;
+    fn tls(&self) -> Option<&Tls>;
     /// The method for a client. Cancel safe.
     fn method(&self, client: &ClientHello, caller: Caller) -> impl Future<Output = Method>;
     /// A client has proven who it is.
@@ -58,7 +58,7 @@ pub trait Authenticator {
     fn failed(&self, client: &ClientHello, caller: Caller) -> Duration;
 }
 
-/// Lets a client prove who it is. On success AuthenticationOk has been sent.
+/// Lets a client prove who it is, by a login that may be bound to `end_point`. On success AuthenticationOk has been sent.
 pub(super) async fn authenticate(
     wire: &mut Wire<'_>,
     client: &ClientHello,
@@ -66,10 +66,12 @@ pub(super) async fn authenticate(
     auth: &impl Authenticator,
 ) -> Result<(), ErrorReport> {
     let user = &client.user;
+    let own = auth.tls().filter(|_| caller.encrypted);
+    let end_point = own.and_then(|tls| tls.end_point.as_deref());
     let proof = match auth.method(client, caller).await {
         Method::Trust => Ok(None),
         Method::Reject(report) => return Err(report),
-        Method::Scram(verifier) => scram(wire, user, verifier).await.map(Some),
+        Method::Scram(verifier) => scram(wire, user, verifier, end_point).await.map(Some),
         Method::Md5(hash) => md5(wire, user, hash).await.map(Some),
         Method::Password(stored) => password(wire, user, stored).await.map(Some),
     };
@@ -90,12 +92,18 @@ async fn scram(
     wire: &mut Wire<'_>,
     user: &str,
     verifier: Arc<Verifier>,
+    end_point: Option<&[u8]>,
 ) -> Result<Proof, ErrorReport> {
     let mut out = BytesMut::new();
-    Authentication::write_sasl(&mut out, &[scram::MECHANISM]);
+    let bindings = match end_point {
+        Some(hash) => &[Binding::EndPoint(hash), Binding::Unused][..],
+        None => &[Binding::Impossible],
+    };
+    let mechanisms: Vec<&str> = bindings.iter().map(Binding::mechanism).collect();
+    Authentication::write_sasl(&mut out, &mechanisms);
     wire.stream.write_all(&out).await.map_err(|_| gone())?;
-    let client_first = client_first(wire).await?;
-    let mut server = scram::Server::new(&verifier, &nonce());
+    let (binding, client_first) = client_first(wire, bindings).await?;
+    let mut server = scram::Server::new(&verifier, &nonce(), binding);
     let first = server.first(&client_first).map_err(|e| refused(e, user))?;
     wire.tell(&Authentication::SaslContinue(first.as_bytes())).await?;
     let body = wire.password_message().await?;
@@ -145,27 +153,35 @@ fn wrong_password(user: &str) -> ErrorReport {
     ErrorReport::fatal(b"28P01", &message)
 }
 
-/// The client-first-message. A client may choose the mechanism without it, and is then asked for it with an empty
-/// challenge (auth-sasl.c).
-async fn client_first(wire: &mut Wire<'_>) -> Result<BytesMut, ErrorReport> {
+/// What the client has chosen, and its client-first-message. A client may choose the mechanism without that, and is then
+/// asked for it with an empty challenge (auth-sasl.c).
+async fn client_first<'a>(
+    wire: &mut Wire<'_>,
+    bindings: &[Binding<'a>],
+) -> Result<(Binding<'a>, BytesMut), ErrorReport> {
     let body = wire.password_message().await?;
     let initial = SaslInitialResponse::read(&body).map_err(|_| malformed())?;
-    if initial.mechanism != scram::MECHANISM.as_bytes() {
+    let chosen = bindings.iter().find(|one| one.mechanism().as_bytes() == initial.mechanism);
+    let binding = *chosen.ok_or_else(|| {
         let message = "client selected an invalid SASL authentication mechanism";
-        return Err(ErrorReport::fatal(b"08P01", message));
-    }
+        ErrorReport::fatal(b"08P01", message)
+    })?;
     if let Some(data) = initial.data {
-        return Ok(data.into());
+        return Ok((binding, data.into()));
     }
     wire.tell(&Authentication::SaslContinue(b"")).await?;
-    wire.password_message().await
+    Ok((binding, wire.password_message().await?))
 }
 
 /// The words of PostgreSQL (auth-scram.c).
 fn refused(error: ServerError, user: &str) -> ErrorReport {
     match error {
         ServerError::Proof => wrong_password(user),
-        ServerError::Malformed | ServerError::ChannelBinding => {
+        ServerError::Negotiation | ServerError::Binding => {
+            ErrorReport::fatal(b"28000", &error.to_string())
+        }
+        ServerError::BindingType => ErrorReport::fatal(b"08P01", &error.to_string()),
+        ServerError::Malformed | ServerError::Contradiction => {
             malformed().detail(&error.to_string())
         }
     }

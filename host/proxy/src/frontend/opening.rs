@@ -83,9 +83,9 @@ impl Wire<'_> {
         auth: &impl Authenticator,
     ) -> Result<Opened, ErrorReport> {
         let tls = auth.tls().filter(|_| self.stream.tcp().is_some());
-        if let Some(tls) = &tls
+        if let Some(tls) = tls
             && self.begins_with_tls().await?
-            && !self.encrypt(tls, true).await
+            && !self.encrypt(&tls.server, true).await
         {
             return Ok(Opened::Gone);
         }
@@ -108,7 +108,7 @@ impl Wire<'_> {
                         return Err(unsupported(opening.version()));
                     }
                     self.input.advance(len);
-                    let Some(tls) = tls.as_ref().filter(|_| is_ssl) else {
+                    let Some(tls) = tls.filter(|_| is_ssl) else {
                         // Bytes behind the request are plain protocol like all others.
                         self.stream.write_all(b"N").await.map_err(|_| gone())?;
                         continue;
@@ -117,7 +117,7 @@ impl Wire<'_> {
                         return Err(smuggled());
                     }
                     self.stream.write_all(b"S").await.map_err(|_| gone())?;
-                    if !self.encrypt(tls, false).await {
+                    if !self.encrypt(&tls.server, false).await {
                         return Ok(Opened::Gone);
                     }
                     gss = true;

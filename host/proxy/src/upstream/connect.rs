@@ -6,7 +6,7 @@ use howdah_wire::backend::{
     Authentication, BackendKeyData, ErrorReport, ErrorResponse, ParameterStatus, tag,
 };
 use howdah_wire::frontend::{Password, SaslInitialResponse, SaslResponse};
-use howdah_wire::scram::{Challenge, ClientKeys};
+use howdah_wire::scram::{Binding, Challenge, ClientKeys};
 use howdah_wire::{BodyError, Version, frame, limits, md5, scram, startup};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -14,6 +14,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::endpoint::open;
 use super::{ConnectError, Encryption, Endpoint, KeyCache, Login, Secret, Stream, Target, nonce};
+use crate::certificate::end_point;
 
 /// Most bytes that a server may send before it is ready: PostgreSQL sends less than a thousand, and a trigger or
 /// an extension may add notices.
@@ -21,6 +22,8 @@ const MAX_GREETING: usize = 256 << 10;
 
 const NO_PASSWORD: ConnectError =
     ConnectError::Login("the server asks for a password, and none is known");
+const UNKNOWN: &str = "the server asks for an unknown method";
+const UNBOUND: &str = "channel binding is required, and the server does without";
 
 /// A connection that has been logged in and is ready for a query.
 #[derive(Debug)]
@@ -50,7 +53,10 @@ pub async fn connect(
     let attempt = async {
         let stream = open(endpoint).await?;
         let peer = peer(endpoint, &stream)?;
-        Handshake { stream, input: BytesMut::new(), taken: 0, login, keys }.run(peer).await
+        let must_bind = endpoint.tls.as_ref().is_some_and(|tls| tls.must_bind);
+        let input = BytesMut::new();
+        let handshake = Handshake { stream, input, taken: 0, login, keys, must_bind, bound: false };
+        handshake.run(peer).await
     };
     timeout_at(deadline, attempt).await.unwrap_or(Err(ConnectError::Timeout))
 }
@@ -75,6 +81,9 @@ struct Handshake<'a> {
     taken: usize,
     login: &'a Login,
     keys: &'a KeyCache,
+    /// Whether the login must be bound to the connection, and is.
+    must_bind: bool,
+    bound: bool,
 }
 
 impl Handshake<'_> {
@@ -129,6 +138,8 @@ impl Handshake<'_> {
             }
             let request = Authentication::read(&body).map_err(malformed)?;
             match request {
+                Authentication::Sasl(_) => self.sasl_login(&request).await?,
+                _ if self.must_bind && !self.bound => return Err(ConnectError::Login(UNBOUND)),
                 Authentication::Ok => return Ok(()),
                 Authentication::CleartextPassword => {
                     let password = self.password()?;
@@ -145,8 +156,7 @@ impl Handshake<'_> {
                     };
                     self.send_password(answer.as_bytes()).await?;
                 }
-                Authentication::Sasl(_) if request.offers(scram::MECHANISM) => self.scram().await?,
-                _ => return Err(ConnectError::Login("the server asks for an unknown method")),
+                _ => return Err(ConnectError::Login(UNKNOWN)),
             }
         }
     }
@@ -174,14 +184,30 @@ impl Handshake<'_> {
         Ok(self.stream.write_all(&out).await?)
     }
 
-    async fn scram(&mut self) -> Result<(), ConnectError> {
+    /// Bound to the server's certificate where both sides can.
+    async fn sasl_login(&mut self, request: &Authentication<'_>) -> Result<(), ConnectError> {
+        let end_point = self.stream.peer_certificate().and_then(|one| end_point(one));
+        let binding = match &end_point {
+            Some(hash) if request.offers(scram::MECHANISM_PLUS) => Binding::EndPoint(hash),
+            Some(_) => Binding::Unused,
+            None => Binding::Impossible,
+        };
+        self.bound = matches!(binding, Binding::EndPoint(_));
+        match request.offers(binding.mechanism()) {
+            true if self.must_bind && !self.bound => Err(ConnectError::Login(UNBOUND)),
+            true => self.scram(binding).await,
+            false => Err(ConnectError::Login(UNKNOWN)),
+        }
+    }
+
+    async fn scram(&mut self, binding: Binding<'_>) -> Result<(), ConnectError> {
         if self.login.password.is_none() && !self.keys.has_proof(self.login) {
             return Err(NO_PASSWORD);
         }
-        let mut client = scram::Client::new(&nonce());
+        let mut client = scram::Client::new(&nonce(), binding);
         let mut out = BytesMut::new();
         let first = client.first();
-        let mechanism = scram::MECHANISM.as_bytes();
+        let mechanism = binding.mechanism().as_bytes();
         SaslInitialResponse { mechanism, data: Some(first.as_bytes()) }.write(&mut out);
         self.stream.write_all(&out).await?;
         let body = self.sasl().await?;

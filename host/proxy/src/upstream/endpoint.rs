@@ -38,6 +38,8 @@ pub struct Encryption {
     pub name: ServerName<'static>,
     /// False: a server that does not offer it is spoken to in the clear.
     pub required: bool,
+    /// Whether a login must be bound to the connection: by SCRAM-SHA-256-PLUS.
+    pub must_bind: bool,
 }
 
 /// A server that is spoken to in the clear.

@@ -132,13 +132,13 @@ impl fmt::Debug for KeyCache {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use howdah_wire::scram::Client;
+    use howdah_wire::scram::{Binding, Client};
 
     use super::*;
 
     fn challenge(salt: &str, iterations: u32) -> Challenge {
         let message = format!("r=abcd,s={salt},i={iterations}");
-        Client::new("abc").challenge(message.as_bytes()).unwrap()
+        Client::new("abc", Binding::Impossible).challenge(message.as_bytes()).unwrap()
     }
 
     #[tokio::test]

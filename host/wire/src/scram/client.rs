@@ -1,5 +1,5 @@
 use super::keys::{hash, hmac, xor};
-use super::{ClientKeys, attribute, decode, encode};
+use super::{Binding, ClientKeys, attribute, decode, encode};
 use crate::limits::{MAX_SCRAM_FIELD, MAX_SCRAM_ITERATIONS};
 use crate::same;
 
@@ -20,9 +20,10 @@ pub enum ClientError {
     Signature,
 }
 
-/// Our side when we log in to a server. Channel binding is not offered (`n`).
-pub struct Client {
+/// Our side when we log in to a server.
+pub struct Client<'a> {
     nonce: String,
+    binding: Binding<'a>,
     auth_message: Vec<u8>,
     server_key: Option<[u8; 32]>,
 }
@@ -37,15 +38,16 @@ pub struct Challenge {
     nonce: String,
 }
 
-impl Client {
-    /// A client with a nonce of printable characters without commas.
-    pub fn new(nonce: &str) -> Client {
-        Client { nonce: nonce.to_owned(), auth_message: Vec::new(), server_key: None }
+impl<'a> Client<'a> {
+    /// A client with a nonce of printable characters without commas. [`Binding::Unused`] when the server does not offer
+    /// it: a server that does then knows that somebody has come between.
+    pub fn new(nonce: &str, binding: Binding<'a>) -> Client<'a> {
+        Client { nonce: nonce.to_owned(), binding, auth_message: Vec::new(), server_key: None }
     }
 
     /// The client-first-message.
     pub fn first(&self) -> String {
-        format!("n,,n=,r={}", self.nonce)
+        format!("{}n=,r={}", self.binding.header(), self.nonce)
     }
 
     /// Reads the server-first-message.
@@ -79,7 +81,7 @@ impl Client {
         challenge: &Challenge,
         keys: &ClientKeys,
     ) -> String {
-        let without_proof = format!("c=biws,r={}", challenge.nonce);
+        let without_proof = format!("c={},r={}", encode(&self.binding.input()), challenge.nonce);
         self.auth_message = format!("n=,r={},", self.nonce).into_bytes();
         self.auth_message.extend_from_slice(server_first);
         self.auth_message.push(b',');

@@ -10,7 +10,7 @@ use crate::backend::{
 use crate::frontend::{
     Bind, Close, CopyDone, Describe, Execute, Parse, Query, SaslInitialResponse, Sync,
 };
-use crate::scram::{Client, Server, Verifier};
+use crate::scram::{Binding, Client, Server, Verifier};
 use crate::startup;
 
 /// Bytes that look a little like messages: zeros, small numbers and letters are frequent.
@@ -34,10 +34,12 @@ proptest! {
             prop_assert_eq!(row.values().count(), usize::from(claimed));
         }
         let verifier = Verifier::mock("user", b"secret", 4096);
-        let mut server = Server::new(&verifier, "nonce");
-        let _ = (server.first(&body), server.last(&body).is_ok());
-        let client = Client::new("nonce");
-        let _ = (client.challenge(&body), client.verify(&body));
+        for binding in [Binding::Impossible, Binding::Unused, Binding::EndPoint(b"hash")] {
+            let mut server = Server::new(&verifier, "nonce", binding);
+            let _ = (server.first(&body), server.last(&body).is_ok());
+            let client = Client::new("nonce", binding);
+            let _ = (client.challenge(&body), client.verify(&body));
+        }
     }
 }
 

@@ -36,7 +36,8 @@ impl Step<'_> {
     ) -> Option<ServerTls> {
         let name = format!("cluster.{cluster}.tls");
         let said = written != written::ServerTls::default();
-        let written::ServerTls { mode, ca_file, cert_file, key_file, min_version } = written;
+        let written::ServerTls { mode, ca_file, cert_file, key_file, channel_binding, min_version } =
+            written;
         if mode == ServerTlsMode::Disable {
             if said {
                 let message = "the mode is missing, as in mode = \"verify-full\"";
@@ -71,7 +72,7 @@ impl Step<'_> {
             }
         };
         let ca = ca_file.as_ref().map(|ca| self.tls_file(ca));
-        self.loaded(&name, &places, ServerTls::load(mode, min_version, ca, own))
+        self.loaded(&name, &places, ServerTls::load(mode, channel_binding, min_version, ca, own))
     }
 
     fn tls_file(&self, at: &At<PathBuf>) -> PathBuf {

@@ -6,6 +6,7 @@ use rustls::crypto::ring;
 
 use super::TlsVersion;
 use super::files::{Blame, Identity};
+use crate::certificate::end_point;
 use crate::config::value::Word;
 use crate::upstream::ALPN;
 
@@ -16,6 +17,8 @@ pub struct Tls {
     pub mode: TlsMode,
     /// What is offered.
     pub server: Arc<ServerConfig>,
+    /// What logins can be bound to, if the certificate allows that.
+    pub end_point: Option<Arc<[u8]>>,
     min_version: TlsVersion,
     /// What was read from the files.
     identity: Arc<Identity>,
@@ -73,6 +76,8 @@ impl Tls {
             .and_then(|builder| builder.with_single_cert(chain, key))
             .map_err(|error| identity.unfit(&error))?;
         server.alpn_protocols = vec![ALPN.to_vec()];
-        Ok(Tls { mode, server: Arc::new(server), min_version, identity: Arc::new(identity) })
+        let end_point = identity.chain.first().and_then(|own| end_point(own)).map(Arc::from);
+        let (server, identity) = (Arc::new(server), Arc::new(identity));
+        Ok(Tls { mode, server, end_point, min_version, identity })
     }
 }

@@ -8,7 +8,7 @@ use rustls::{SupportedProtocolVersion, version};
 
 pub use clients::{Tls, TlsMode};
 pub(super) use files::Blame;
-pub use servers::{ServerTls, ServerTlsMode};
+pub use servers::{ChannelBinding, ServerTls, ServerTlsMode};
 
 use super::value::Word;
 

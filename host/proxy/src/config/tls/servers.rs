@@ -16,6 +16,8 @@ use crate::upstream::{ALPN, Authorities, Check, Encryption, Verifier};
 pub struct ServerTls {
     /// How much is demanded of a server.
     pub mode: ServerTlsMode,
+    /// Whether a login must be bound to its connection.
+    pub channel_binding: ChannelBinding,
     client: Arc<ClientConfig>,
     min_version: TlsVersion,
     read: Arc<Read>,
@@ -36,6 +38,20 @@ impl PartialEq for ServerTls {
 }
 
 impl Eq for ServerTls {}
+
+/// Whether logins are bound to their connections, by SCRAM-SHA-256-PLUS: libpq's `channel_binding`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChannelBinding {
+    /// Where the server offers it.
+    Prefer,
+    /// Always.
+    Require,
+}
+
+impl Word for ChannelBinding {
+    const WORDS: &'static [(&'static str, ChannelBinding)] =
+        &[("prefer", ChannelBinding::Prefer), ("require", ChannelBinding::Require)];
+}
 
 /// How much is demanded of a server: libpq's `sslmode`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,8 +87,8 @@ impl ServerTlsMode {
 
 impl ServerTls {
     /// Everything that it was made of.
-    fn meaning(&self) -> (ServerTlsMode, TlsVersion, &Read) {
-        (self.mode, self.min_version, &self.read)
+    fn meaning(&self) -> (ServerTlsMode, ChannelBinding, TlsVersion, &Read) {
+        (self.mode, self.channel_binding, self.min_version, &self.read)
     }
 
     /// The files that it was read from, which may be replaced at any time.
@@ -90,13 +106,15 @@ impl ServerTls {
     /// How connections to the server of this name are encrypted.
     pub(in crate::config) fn encryption(&self, name: ServerName<'static>) -> Encryption {
         let required = self.mode != ServerTlsMode::Prefer;
-        Encryption { config: Arc::clone(&self.client), name, required }
+        let must_bind = self.channel_binding == ChannelBinding::Require;
+        Encryption { config: Arc::clone(&self.client), name, required, must_bind }
     }
 
     /// Reads the files: that of the authorities, which there is where the mode wants one; those of our own certificate and
     /// its key.
     pub(in crate::config) fn load(
         mode: ServerTlsMode,
+        channel_binding: ChannelBinding,
         min_version: TlsVersion,
         ca_file: Option<PathBuf>,
         own: Option<(PathBuf, PathBuf)>,
@@ -109,7 +127,7 @@ impl ServerTls {
         let check = check(mode, authorities.as_ref())?;
         let client = client(check, min_version, identity.as_ref())?;
         let read = Arc::new(Read { authorities, identity });
-        Ok(ServerTls { mode, client: Arc::new(client), min_version, read })
+        Ok(ServerTls { mode, channel_binding, client: Arc::new(client), min_version, read })
     }
 }
 

@@ -4,17 +4,16 @@ mod hello;
 mod password;
 mod rules;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
 use howdah_wire::Version;
 use howdah_wire::startup::write_startup;
-use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 
 use super::{Authenticator, Caller, ClientHello, Method, Opened, Proof, Stored, open};
+use crate::config::Tls;
 use crate::upstream::Stream;
 use crate::upstream::tests::{Peer, far};
 
@@ -22,7 +21,7 @@ use crate::upstream::tests::{Peer, far};
 struct All<F>(F);
 
 impl<F: Fn() -> Method> Authenticator for All<F> {
-    fn tls(&self) -> Option<Arc<ServerConfig>> {
+    fn tls(&self) -> Option<&Tls> {
         None
     }
 

@@ -4,7 +4,7 @@ use bytes::BytesMut;
 use howdah_wire::backend::{Authentication, ErrorResponse, tag};
 use howdah_wire::frontend::{Password, Query, SaslInitialResponse, SaslResponse};
 use howdah_wire::md5;
-use howdah_wire::scram::{Client, ClientKeys, MECHANISM, Verifier};
+use howdah_wire::scram::{Binding, Client, ClientKeys, MECHANISM, Verifier};
 use tokio::net::TcpListener;
 
 use super::{All, Authenticator, Method, Opened, Stored, me, open, opened};
@@ -147,7 +147,7 @@ async fn a_client_may_choose_the_mechanism_first_and_speak_later() {
         peer.say(|out| SaslInitialResponse { mechanism, data: None }.write(out)).await;
         let (_, body) = peer.hear().await.unwrap();
         assert_eq!(Authentication::read(&body), Ok(Authentication::SaslContinue(b"")));
-        let mut client = Client::new("nonce");
+        let mut client = Client::new("nonce", Binding::Impossible);
         let first = client.first();
         peer.say(|out| SaslResponse { data: first.as_bytes() }.write(out)).await;
         let (_, body) = peer.hear().await.unwrap();

@@ -3,20 +3,26 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
+use howdah_wire::backend::Authentication;
+use howdah_wire::frontend::SaslInitialResponse;
+use howdah_wire::scram::{Binding, Verifier};
 use howdah_wire::startup::Opening;
 use rustls::pki_types::ServerName;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 
-use super::certificates::{Authority, client};
+use super::certificates::{Authority, Signed, client};
+use super::login::{BOTH, scram};
 use super::{Peer, against, far, login};
+use crate::certificate::end_point;
 use crate::upstream::{
     Check, ConnectError, Connected, Encryption, Endpoint, Fault, KeyCache, Target, cancel, connect,
 };
 
 fn with_tls(endpoint: Endpoint, check: Check, required: bool) -> Endpoint {
     let name = ServerName::try_from("db.example").unwrap();
-    let tls = Some(Encryption { config: Arc::new(client(check)), name, required });
+    let config = Arc::new(client(check));
+    let tls = Some(Encryption { config, name, required, must_bind: false });
     Endpoint { tls, ..endpoint }
 }
 
@@ -163,4 +169,66 @@ async fn a_cancel_request_is_encrypted() {
         },
     )
     .await;
+}
+
+/// What comes of a login with a password to a server with this certificate, which may have to be bound.
+async fn bound(
+    must_bind: bool,
+    signed: &Signed,
+    server: impl AsyncFnOnce(&mut Peer),
+) -> Result<Connected, ConnectError> {
+    against(
+        async |endpoint| {
+            let endpoint = with_tls(endpoint, Check::Nothing, true);
+            let tls = endpoint.tls.clone().map(|tls| Encryption { must_bind, ..tls });
+            let (endpoint, login) = (Endpoint { tls, ..endpoint }, login(Some("secret")));
+            connect(&endpoint, &login, far(), &KeyCache::default()).await
+        },
+        async |mut peer| {
+            peer.encrypts(signed.server()).await.unwrap();
+            server(&mut peer).await;
+        },
+    )
+    .await
+}
+
+#[tokio::test]
+async fn a_login_is_bound_to_the_server_where_that_is_offered() {
+    let verifier = Verifier::derive(b"secret", b"salt", 4096);
+    let signed = Authority::new().sign(&["db.example"], "x");
+    let hash = end_point(&signed.certificate).unwrap();
+    for must_bind in [false, true] {
+        let chosen = (BOTH, Binding::EndPoint(&hash));
+        let server = async |peer: &mut Peer| scram(peer, &verifier, chosen, |last| last).await;
+        bound(must_bind, &signed, server).await.unwrap();
+    }
+    // A client that could, and is not offered it, says so: a server that has offered it would notice.
+    let error = bound(false, &signed, async |peer| {
+        peer.opening(|_| ()).await;
+        peer.say(|out| Authentication::Sasl(b"SCRAM-SHA-256\0\0").write(out)).await;
+        let (_, body) = peer.hear().await.unwrap();
+        let initial = SaslInitialResponse::read(&body).unwrap();
+        assert!(initial.data.unwrap().starts_with(b"y,,n=,r="));
+    });
+    assert!(matches!(error.await.unwrap_err(), ConnectError::Io(_)));
+}
+
+#[tokio::test]
+async fn a_login_that_must_be_bound_is_not_made_otherwise() {
+    let signed = Authority::new().sign(&["db.example"], "x");
+    for asked in [
+        Authentication::Ok,
+        Authentication::CleartextPassword,
+        Authentication::Md5Password { salt: [0; 4] },
+        Authentication::Sasl(b"SCRAM-SHA-256\0\0"),
+    ] {
+        let error = bound(true, &signed, async |peer| {
+            peer.opening(|_| ()).await;
+            peer.say(|out| asked.write(out)).await;
+            assert_eq!(peer.hear().await, None, "nothing is sent");
+        });
+        let error = error.await.unwrap_err();
+        assert_eq!(error.to_string(), "channel binding is required, and the server does without");
+        assert_eq!(error.fault(), Fault::Login);
+    }
 }

@@ -2,7 +2,7 @@ use bytes::{BufMut, BytesMut};
 use howdah_wire::backend::{Authentication, ErrorReport, ParameterStatus};
 use howdah_wire::frontend::{Password, SaslInitialResponse, tag};
 use howdah_wire::md5;
-use howdah_wire::scram::{ClientError, MECHANISM, Server, Verifier};
+use howdah_wire::scram::{Binding, ClientError, Server, Verifier};
 use howdah_wire::startup::Opening;
 use tokio::net::TcpListener;
 
@@ -64,12 +64,21 @@ async fn a_server_that_wants_a_password() {
     }
 }
 
-/// The server's side of SCRAM; `last` may falsify its last message.
-async fn scram(peer: &mut Peer, verifier: &Verifier, last: impl FnOnce(String) -> String) {
-    let body = ask(peer, Authentication::Sasl(b"SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0")).await;
+/// Both mechanisms, as a server with TLS offers them.
+pub(super) const BOTH: Authentication<'_> =
+    Authentication::Sasl(b"SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0");
+
+/// The server's side of SCRAM with a client that chooses this of what is offered; `last` may falsify its last message.
+pub(super) async fn scram(
+    peer: &mut Peer,
+    verifier: &Verifier,
+    (offered, chosen): (Authentication<'_>, Binding<'_>),
+    last: impl FnOnce(String) -> String,
+) {
+    let body = ask(peer, offered).await;
     let initial = SaslInitialResponse::read(&body).unwrap();
-    assert_eq!(initial.mechanism, MECHANISM.as_bytes());
-    let mut server = Server::new(verifier, "server-nonce");
+    assert_eq!(initial.mechanism, chosen.mechanism().as_bytes());
+    let mut server = Server::new(verifier, "server-nonce", chosen);
     let first = server.first(initial.data.unwrap()).unwrap();
     peer.say(|out| Authentication::SaslContinue(first.as_bytes()).write(out)).await;
     let (_, body) = peer.hear().await.unwrap();
@@ -79,6 +88,9 @@ async fn scram(peer: &mut Peer, verifier: &Verifier, last: impl FnOnce(String) -
     peer.say(ready).await;
 }
 
+/// Without encryption there is nothing to be bound to.
+const UNBOUND: (Authentication<'_>, Binding<'_>) = (BOTH, Binding::Impossible);
+
 #[tokio::test]
 async fn a_server_that_wants_scram_is_asked_for_its_own_proof() {
     let verifier = Verifier::derive(b"secret", b"salt", 4096);
@@ -86,14 +98,15 @@ async fn a_server_that_wants_scram_is_asked_for_its_own_proof() {
     for _ in 0..2 {
         let connected = against(
             async |target| connect(&target, &login, far(), &keys).await,
-            async |mut peer| scram(&mut peer, &verifier, |last| last).await,
+            async |mut peer| scram(&mut peer, &verifier, UNBOUND, |last| last).await,
         );
         connected.await.unwrap();
     }
     assert_eq!(format!("{keys:?}"), "KeyCache(1 kept)");
 
     let false_one = |_| "v=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=".to_owned();
-    let error = outcome(async |mut peer| scram(&mut peer, &verifier, false_one).await).await;
+    let error =
+        outcome(async |mut peer| scram(&mut peer, &verifier, UNBOUND, false_one).await).await;
     assert!(matches!(error, Err(ConnectError::Scram(ClientError::Signature))), "{error:?}");
 }
 
