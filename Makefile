@@ -1,14 +1,14 @@
 # The build's output stays outside of the checkout, so that checkouts share it.
 export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/howdah/target
 
-.PHONY: demo test lint unit drivers regress fuzz chaos bench languages setup
+.PHONY: demo test lint audit unit drivers regress fuzz chaos bench languages setup
 
 ## Show the main job working: a primary, two replicas, the proxy, a policy swapped under load.
 demo: setup
 	cargo run --quiet --package howdah -- demo
 
 ## Everything that must hold: format, lints, unit and end-to-end tests, drivers, PostgreSQL's own tests, a short fuzz.
-test: setup lint unit drivers regress
+test: setup lint audit unit drivers regress
 	cargo run --quiet --package howdah -- demo --check
 	tests/fuzz/run 5
 
@@ -19,6 +19,10 @@ lint: setup
 	cargo fmt --all --check
 	cargo fmt --check --manifest-path tests/drivers/rust/Cargo.toml
 	cargo clippy --workspace --all-targets --locked -- --deny warnings
+
+## What the program is made of: licences, sources, known vulnerabilities.
+audit: setup
+	.ci/audit
 
 unit: setup
 	cargo test --locked

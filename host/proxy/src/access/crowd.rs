@@ -11,9 +11,7 @@ use parking_lot::Mutex;
 
 use crate::config::Config;
 
-/// The answer to a wrong password is held back for so long, and twice as long after each further one from that address.
-const FIRST_DELAY: Duration = Duration::from_millis(50);
-/// Longest of these.
+/// So often is the delay of an answer to a wrong password doubled.
 const MAX_DOUBLINGS: u32 = 6;
 /// An address that has sent no wrong password for so long is as good as any other.
 const FORGIVEN: Duration = Duration::from_secs(60);
@@ -118,16 +116,15 @@ impl Crowd {
     }
 
     /// A client of an address has sent a wrong password: how long it waits for the answer.
-    pub(crate) fn failed(&self, address: Option<IpAddr>) -> Duration {
-        let Some(address) = address.map(|address| address.to_canonical()) else {
-            return FIRST_DELAY;
-        };
+    pub(crate) fn failed(&self, address: Option<IpAddr>, config: &Config) -> Duration {
+        let first = config.limits.failed_login_delay;
+        let Some(address) = address.map(|address| address.to_canonical()) else { return first };
         let now = Instant::now();
         let mut addresses = self.addresses.lock();
-        let Some(known) = addresses.get_mut(&address) else { return FIRST_DELAY };
+        let Some(known) = addresses.get_mut(&address) else { return first };
         let before = known.failures.filter(|_| known.is_blamed(now)).map_or(0, |(count, _)| count);
         known.failures = Some((before.saturating_add(1), now));
-        FIRST_DELAY * 2u32.pow(before.min(MAX_DOUBLINGS))
+        first * 2u32.pow(before.min(MAX_DOUBLINGS))
     }
 }
 
@@ -252,8 +249,9 @@ mod tests {
     fn wrong_passwords_are_answered_ever_more_slowly() {
         let (crowd, config) = (Arc::<Crowd>::default(), config(""));
         let _guest = crowd.call(address(1), &config).unwrap();
-        let delays: Vec<u128> = (0..9).map(|_| crowd.failed(address(1)).as_millis()).collect();
+        let delays: Vec<u128> =
+            (0..9).map(|_| crowd.failed(address(1), &config).as_millis()).collect();
         assert_eq!(delays, [50, 100, 200, 400, 800, 1600, 3200, 3200, 3200]);
-        assert_eq!(crowd.failed(address(2)), FIRST_DELAY);
+        assert_eq!(crowd.failed(address(2), &config).as_millis(), 50);
     }
 }

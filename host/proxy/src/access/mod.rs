@@ -75,18 +75,21 @@ impl Access {
     }
 
     async fn scram(&self, client: &ClientHello) -> Method {
-        let derived = self.users.get(&client.user).and_then(|known| known.verifier.clone());
-        let known = match derived {
-            Some(verifier) => Some(verifier),
-            None => match self.stored(client).await {
-                Ok(stored) => stored.and_then(|stored| stored.verifier().cloned()),
-                Err(report) => return Method::Reject(report),
+        if let Some(verifier) = self.users.get(&client.user).and_then(|user| user.verifier.clone())
+        {
+            return Method::Scram(verifier);
+        }
+        match self.stored(client).await {
+            Ok(stored) => match stored.as_deref().and_then(Stored::verifier) {
+                Some(verifier) => Method::Scram(Arc::clone(verifier)),
+                None => self.mock(client),
             },
-        };
-        let mock = || Arc::new(Verifier::mock(&client.user, &self.secret, ITERATIONS));
-        Method::Scram(known.unwrap_or_else(mock))
+            Err(report) => Method::Reject(report),
+        }
     }
 
+    /// Where no MD5 hash is known of a password, SCRAM is used, for users that there are not, too (auth.c,
+    /// `CheckPWChallengeAuth`).
     async fn md5(&self, client: &ClientHello) -> Method {
         let stored = match self.stored(client).await {
             Ok(stored) => stored,
@@ -94,13 +97,18 @@ impl Access {
         };
         match stored.as_deref() {
             Some(Stored::Verifier(verifier)) => Method::Scram(Arc::clone(verifier)),
-            Some(Stored::Md5(hash)) => Method::Md5(Some(hash.clone())),
+            Some(Stored::Md5(hash)) => Method::Md5(hash.clone()),
             Some(Stored::Plain(password)) => {
                 let hash = md5::hash(&client.user, password.reveal().as_bytes());
-                Method::Md5(Some(Secret::new(hash)))
+                Method::Md5(Secret::new(hash))
             }
-            None => Method::Md5(None),
+            None => self.mock(client),
         }
+    }
+
+    /// What nobody can satisfy.
+    fn mock(&self, client: &ClientHello) -> Method {
+        Method::Scram(Arc::new(Verifier::mock(&client.user, &self.secret, ITERATIONS)))
     }
 
     /// A client that need not prove who it is must be one that there is.
@@ -176,6 +184,6 @@ impl Authenticator for Access {
         if !self.users.contains_key(&client.user) {
             self.memory.lookup.doubt(self.cluster(client), &client.user);
         }
-        self.memory.crowd.failed(caller.address)
+        self.memory.crowd.failed(caller.address, &self.config)
     }
 }

@@ -474,6 +474,9 @@ section! {
         idle_in_transaction_timeout: Option<Duration> = None, in Some(SECOND)..=Some(30 * DAY);
         /// A statement, or batch of the extended protocol, that takes longer is cancelled, as by `statement_timeout`.
         query_timeout: Option<Duration> = None, in Some(SECOND)..=Some(30 * DAY);
+        /// The answer to a wrong password is held back for so long, and twice as long after each further one from the same
+        /// address, up to 64 times; a minute without one makes good for all. "0ms" holds nothing back.
+        failed_login_delay: Duration = 50 * MILLISECOND, in Duration::ZERO..=SECOND;
         /// A client that has not logged in by then is disconnected.
         login_timeout: Duration = 10 * SECOND, in 10 * MILLISECOND..=HOUR;
         /// Most bytes of statements of a cluster that wait because it has no node for them: it has no primary, or is paused.

@@ -21,8 +21,8 @@ pub enum Method {
     Trust,
     /// By SCRAM-SHA-256 against this verifier, which fits nothing when the user is not known.
     Scram(Arc<Verifier>),
-    /// By MD5 against this hash; none when the user is not known.
-    Md5(Option<Secret>),
+    /// By MD5 against this hash.
+    Md5(Secret),
     /// With a password in clear; none when the user is not known.
     Password(Option<Arc<Stored>>),
     /// It cannot.
@@ -112,16 +112,16 @@ async fn scram(
     Ok(Proof::Scram(verifier, keys))
 }
 
-async fn md5(wire: &mut Wire<'_>, user: &str, hash: Option<Secret>) -> Result<Proof, ErrorReport> {
+async fn md5(wire: &mut Wire<'_>, user: &str, hash: Secret) -> Result<Proof, ErrorReport> {
     let salt = random();
     wire.tell(&Authentication::Md5Password { salt }).await?;
     let body = wire.password_message().await?;
     let Password { password } = Password::read(&body).map_err(|_| bad_password())?;
-    let right = |hash: &Secret| {
-        let hash = hash.reveal().to_ascii_lowercase();
-        same(md5::answer(&hash, salt).as_bytes(), password)
-    };
-    hash.filter(right).map(Proof::Password).ok_or_else(|| wrong_password(user))
+    let expected = md5::answer(&hash.reveal().to_ascii_lowercase(), salt);
+    match same(expected.as_bytes(), password) {
+        true => Ok(Proof::Password(hash)),
+        false => Err(wrong_password(user)),
+    }
 }
 
 async fn password(
