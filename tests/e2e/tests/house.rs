@@ -23,6 +23,19 @@ fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
         .collect()
 }
 
+/// Every test that the threat model names is there.
+#[test]
+fn the_threat_model_points_to_tests() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let model = std::fs::read_to_string(root.join("docs/security.md")).unwrap();
+    let named: Vec<_> = model.split('`').filter_map(|code| code.split_once(".rs::")).collect();
+    assert!(named.len() > 30, "{} tests", named.len());
+    for (file, test) in named {
+        let text = std::fs::read_to_string(root.join(format!("{file}.rs"))).unwrap_or_default();
+        assert!(text.contains(&format!("fn {test}(")), "there is no {file}.rs::{test}");
+    }
+}
+
 #[test]
 fn arrows_point_where_they_should() {
     let dependencies = dependencies();

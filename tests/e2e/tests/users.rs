@@ -120,6 +120,22 @@ async fn a_search_path_leads_nobody_astray() {
     log_in(&proxy, "app", "secret").await.unwrap();
 }
 
+/// Names are what they are, whatever is in them.
+#[tokio::test]
+async fn a_name_is_not_sql() {
+    let cluster = asked(Auth::Scram, "scram-sha-256");
+    let odd = "x' OR rolname = 'app";
+    let role = format!("CREATE ROLE \"{odd}\" LOGIN PASSWORD 'other'");
+    cluster.primary().query("postgres", &role).unwrap();
+    let proxy = proxy(&cluster, ASKS);
+    let mut config = tokio_postgres::Config::new();
+    config.host("127.0.0.1").port(proxy.port).user(odd).dbname("postgres");
+    let error = config.password("secret").connect(tokio_postgres::NoTls).await.err().unwrap();
+    assert_eq!(error.code().unwrap().code(), "28P01");
+    let opened = config.password("other").connect(tokio_postgres::NoTls).await;
+    assert!(opened.is_ok());
+}
+
 /// The connection that asks may end at any time; while nobody can be asked, that is what clients are told.
 #[tokio::test]
 async fn a_lost_connection_is_made_again() {
