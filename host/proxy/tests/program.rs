@@ -25,7 +25,11 @@ struct Howdah {
 
 impl Howdah {
     fn start(arguments: &[&str]) -> Howdah {
-        let mut child = howdah().arg("run").args(arguments).stderr(Stdio::piped()).spawn().unwrap();
+        Howdah::spawned(howdah().arg("run").args(arguments))
+    }
+
+    fn spawned(command: &mut Command) -> Howdah {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (send, lines) = channel();
         std::thread::spawn(move || {
@@ -149,6 +153,30 @@ fn psql_works_without_a_file_and_sigterm_lets_transactions_end() {
     assert!(text(&last.stderr).contains("terminating connection"), "{}", text(&last.stderr));
     let rows = cluster.primary().value("postgres", "SELECT count(*) FROM t").unwrap();
     assert_eq!(rows, "4", "the transaction has been committed");
+}
+
+/// Out of descriptors, it serves those whom it has, and takes others as soon as it can.
+#[test]
+fn it_survives_having_no_descriptors_left() {
+    let cluster = cluster();
+    let mut howdah = Howdah::spawned(
+        Command::new("sh")
+            .args(["-c", "ulimit -n 100; exec \"$0\" run --listen 127.0.0.1:0 --node \"$1\""])
+            .args([env!("CARGO_BIN_EXE_howdah"), &cluster.nodes()[0]])
+            .env("HOWDAH_LOG", "info"),
+    );
+    let mut old = howdah.psql_started(&[]);
+    let (mut input, output) = (old.stdin.take().unwrap(), old.stdout.take().unwrap());
+    let mut answers = BufReader::new(output).lines().map(Result::unwrap);
+    input.write_all(b"SELECT 1;\n").unwrap();
+    assert_eq!(answers.next().unwrap(), "1");
+    let silent: Vec<TcpStream> =
+        (0..200).map(|_| TcpStream::connect(("127.0.0.1", howdah.port)).unwrap()).collect();
+    howdah.says("a connection was not accepted");
+    input.write_all(b"SELECT 2;\n").unwrap();
+    assert_eq!(answers.next().unwrap(), "2");
+    drop(silent);
+    assert_eq!(text(&howdah.psql("SELECT 3").stdout), "3\n");
 }
 
 /// `SET howdah.explain = on` says where each statement goes, and why.
