@@ -114,6 +114,14 @@ async fn a_promoted_replica_takes_the_writes_of_a_killed_primary() {
     assert!(told.contains(&format!("the primary was {before}, on timeline 1\n")), "{told}");
     assert!(told.contains(&format!(" ms  the primary is {after}, on timeline 2\n")), "{told}");
     assert!(told.contains("  0 ms  in doubt: ") && told.contains(" ms  lost: "), "{told}");
+    // A session sees the same, from anywhere.
+    writer.query("SHOW howdah.failovers");
+    let rows = writer.until_ready().into_iter().filter(|(tag, _)| *tag == b'D');
+    let rows: Vec<String> = rows.map(|(_, row)| row.escape_ascii().to_string()).collect();
+    let [doubt, lost, found] = rows.try_into().unwrap();
+    assert!(doubt.contains(&before) && doubt.contains("in doubt: "), "{doubt}");
+    assert!(lost.contains(&before) && lost.contains("lost: "), "{lost}");
+    assert!(found.contains(&after) && found.contains("is the primary"), "{found}");
     // A replica that has not followed is at no known distance; one that has is read from.
     cluster.replicas()[1].follow(&cluster.replicas()[0]).unwrap();
     wait("the other replica to follow", || {

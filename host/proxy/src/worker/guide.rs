@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use super::Ctx;
 use super::causal;
 use super::explain::Explaining;
+use super::failovers;
 use crate::monitor::{Arming, Schema};
 
 /// Statements of one database that a worker keeps, by text. When full it is emptied.
@@ -368,11 +369,16 @@ impl Guide for SessionGuide {
     }
 
     fn own_setting(&mut self, own: &Own) -> Result<Told, Refusal> {
-        if &*own.name == causal::TOKEN {
-            self.follows = Some(causal::token(own)?);
-            return Ok(Told::Done("SET"));
+        match &*own.name {
+            causal::TOKEN => {
+                self.follows = Some(causal::token(own)?);
+                Ok(Told::Done("SET"))
+            }
+            failovers::FAILOVERS => {
+                failovers::tell(own, &self.ctx.shared.monitor, self.database.cluster)
+            }
+            _ => self.explaining.setting(own),
         }
-        self.explaining.setting(own)
     }
 
     fn explain(&mut self, what: &Explained<'_, Answer>) -> Option<ErrorReport> {

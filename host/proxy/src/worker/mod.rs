@@ -12,6 +12,7 @@ mod clean;
 mod client;
 mod exchange;
 mod explain;
+mod failovers;
 mod greeting;
 mod guide;
 mod held;
