@@ -265,6 +265,36 @@ fn files_cut_anywhere() {
     }
 }
 
+/// Whatever is in a file, it is read without a panic.
+#[test]
+fn files_spoiled_anywhere() {
+    const RULES: &str = "\n[auth.query]\nuser = \"a\"\nkeep = \"1s\"\n[[rule]]\nmethod = \"md5\"\n\
+        addresses = [\"10.0.0.0/8\", \"::1\", \"local\"]\ntls = \"disable\"\n";
+    let directory = tempfile::tempdir().unwrap();
+    let whole = format!("proxy_protocol_from = [\"::/0\"]\n{EXAMPLE}{RULES}");
+    // The same numbers each time (Knuth's MMIX).
+    let mut state = 20_261_127_u64;
+    let mut below = |n: usize| {
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % n
+    };
+    for _ in 0..1_000 {
+        let mut spoiled = whole.clone().into_bytes();
+        for _ in 0..=below(4) {
+            let (at, from) = (below(spoiled.len()), below(spoiled.len()));
+            let piece = spoiled[from..(from + below(12)).min(spoiled.len())].to_vec();
+            match below(3) {
+                0 => spoiled[at] = b"\"'[]{}=.#\\\n\0-9/:"[below(16)],
+                1 => drop(spoiled.splice(at..at, piece)),
+                _ => drop(spoiled.drain(at..(at + below(6)).min(spoiled.len()))),
+            }
+        }
+        // Sound or not, it must not panic.
+        let _ = super::parse_in(&String::from_utf8_lossy(&spoiled), directory.path());
+    }
+}
+
 /// Depth costs stack, in the parser, in ours, and when it is dropped.
 #[test]
 fn deep_nesting() {
