@@ -479,8 +479,16 @@ fn failovers_are_kept_with_their_times() {
     assert_eq!((failover.doubted, failover.to), (at(10), Some((NodeId(1), 2, at(20)))));
     assert_eq!(failover.lost, Some((at(12), "no answer in time".to_owned())));
     assert_eq!(observer.ended(MAIN), None, "it is told once");
+    // A successor settles it too, whatever becomes of the silent one.
+    observer.doubt(NodeId(1), at(25), Evidence::Unanswered);
+    observer.observe(NodeId(2), at(26), replica(100));
+    assert!(observer.in_doubt(MAIN), "a standby says nothing of its primary");
+    observer.observe(NodeId(2), at(27), primary(3, 100));
+    assert!(!observer.in_doubt(MAIN));
+    assert_eq!(observer.ended(MAIN).unwrap().to, Some((NodeId(2), 3, at(27))));
+    assert!(observer.snapshot().state(NodeId(1)).unwrap().refused.is_some());
     // The memory ends.
-    for timeline in 3..60 {
+    for timeline in 4..60 {
         let (gone, next) = (NodeId(timeline as u16 % 2), NodeId((timeline as u16 + 1) % 2));
         observer.observe(gone, at(30), Err(Failure::Silent));
         observer.observe(next, at(31), primary(timeline, 100));

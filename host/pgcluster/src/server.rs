@@ -169,8 +169,14 @@ impl Server {
     /// # Errors
     /// It is no replica, or not there.
     pub fn promote(&self) -> Result<()> {
-        if self.value("postgres", "SELECT pg_promote()")? != "t" {
-            bail!("server {} was not promoted in time", self.address());
+        // By itself it would look ten times a second whether it is done.
+        self.query("postgres", "SELECT pg_promote(false)")?;
+        let give_up = Instant::now() + PATIENCE;
+        while self.value("postgres", "SELECT pg_is_in_recovery()")? != "f" {
+            if Instant::now() > give_up {
+                bail!("server {} was not promoted in time", self.address());
+            }
+            std::thread::sleep(PAUSE);
         }
         Ok(())
     }

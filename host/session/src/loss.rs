@@ -93,6 +93,11 @@ impl<A: AsRef<Decision>> Session<A> {
         !self.pending.is_empty() || self.awaiting_ready || self.copying
     }
 
+    /// Whether the server has something to say without being sent more.
+    pub fn awaits_server(&self) -> bool {
+        !self.copying && self.answer_due()
+    }
+
     /// What a client is told when its server has gone, by the class of what was under way.
     fn loss_report(&self) -> ErrorReport {
         let sent = |pick: fn(&Statement) -> bool| {

@@ -94,7 +94,7 @@ async fn a_promoted_replica_takes_the_writes_of_a_killed_primary() {
     let mut writer = RawClient::login(proxy.port);
     assert_eq!(run(&mut writer, "INSERT INTO kept VALUES (1)"), (None, b'I'));
     cluster.wait_replayed().unwrap();
-    assert!(failovers(&proxy).starts_with("no primary has changed"));
+    wait("the doubt to pass", || failovers(&proxy).starts_with("no primary has changed"));
     cluster.primary_mut().kill();
     writer.query("INSERT INTO kept VALUES (2)");
     cluster.replicas()[0].promote().unwrap();
@@ -104,7 +104,7 @@ async fn a_promoted_replica_takes_the_writes_of_a_killed_primary() {
     assert_eq!(primary(&proxy), Some(NodeId(1)));
     let seen = cluster.replicas()[0].value("postgres", "SELECT sum(n) FROM kept WHERE n <> 2");
     assert_eq!(seen.unwrap(), "4");
-    let [failover] = proxy.proxy().shared.monitor.failovers(MAIN).try_into().unwrap();
+    let failover = proxy.proxy().shared.monitor.failovers(MAIN).remove(0);
     assert_eq!(failover.from, (NodeId(0), 1));
     assert!(matches!(failover.to, Some((NodeId(1), 2, _))), "{failover:?}");
     let (lost, _) = failover.lost.unwrap();
@@ -171,6 +171,35 @@ async fn nothing_of_a_frozen_primary_is_acknowledged_after_a_promotion() {
     assert_eq!(primary(&proxy), Some(NodeId(1)));
     let kept = cluster.replicas()[0].value("postgres", "SELECT sum(n) FROM kept").unwrap();
     assert_eq!(kept, "410");
+}
+
+/// A statement that is not answered is a reason to look, also for a successor; nobody else asks anything here.
+#[tokio::test]
+async fn the_successor_of_a_frozen_primary_is_found_by_who_waits_for_an_answer() {
+    let (cluster, proxy) = prepared(1, SELDOM);
+    let mut writing = RawClient::login(proxy.port);
+    assert_eq!(run(&mut writing, "INSERT INTO kept VALUES (1)"), (None, b'I'));
+    cluster.wait_replayed().unwrap();
+    cluster.primary().freeze();
+    writing.query("INSERT INTO kept VALUES (2)");
+    cluster.replicas()[0].promote().unwrap();
+    assert_eq!(told(&mut writing), (Some("08007".into()), b'I'));
+    assert_eq!(run(&mut writing, "INSERT INTO kept VALUES (3)"), (None, b'I'));
+    assert_eq!(primary(&proxy), Some(NodeId(1)));
+}
+
+/// A statement that takes long is a reason to look, and the look finds nothing.
+#[tokio::test]
+async fn a_slow_statement_is_no_dead_node() {
+    let (_cluster, proxy) = prepared(0, SELDOM);
+    let sampled = || snapshot(&proxy).state(NodeId(0)).unwrap().sampled;
+    let mut client = RawClient::login(proxy.port);
+    let (before, epoch) = (sampled(), snapshot(&proxy).epoch);
+    client.query("SELECT pg_sleep(0.2)");
+    wait("the node to be asked", || sampled() > before);
+    assert_eq!(told(&mut client), (None, b'I'));
+    assert_eq!(snapshot(&proxy).epoch, epoch);
+    wait("the doubt to pass", || proxy.proxy().shared.monitor.failovers(MAIN).is_empty());
 }
 
 /// The higher timeline is the later promotion. A session in a transaction on the old primary is told that it is over.

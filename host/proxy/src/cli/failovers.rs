@@ -38,6 +38,9 @@ fn time_line(failover: &Value, out: &mut dyn Write) -> std::io::Result<()> {
             let (to, timeline) = (text(&failover["to"]), &failover["timeline"]);
             writeln!(out, "{after:>8} ms  the primary is {to}, on timeline {timeline}")
         }
+        None if failover["lost_after_ms"].is_null() => {
+            writeln!(out, "{:>8}     it may be well", "…")
+        }
         None => writeln!(out, "{:>8}     there is none yet", "…"),
     }
 }

@@ -109,6 +109,21 @@ impl Monitor {
         self.wake(node);
     }
 
+    /// This node has said nothing since then, though something waits for its answer. That may just take long, so nothing is
+    /// in doubt: the node is asked, unless it has answered meanwhile; and if it is a primary, so is whoever may be its
+    /// successor.
+    pub fn silent(&self, node: NodeId, since: Instant) {
+        let snapshot = self.snapshot.load();
+        let (Some(spec), Some(state)) = (snapshot.spec(node), snapshot.state(node)) else { return };
+        if state.sampled.is_some_and(|sampled| sampled >= since) {
+            return;
+        }
+        match snapshot.primary(spec.cluster) {
+            Some(primary) if primary == node => self.want(spec.cluster),
+            _ => self.wake(node),
+        }
+    }
+
     /// The cluster's primary is not known: whoever may know it is asked at once.
     fn look(&self, cluster: ClusterId) {
         self.want(cluster);

@@ -33,7 +33,7 @@ const RETRY: Duration = Duration::from_millis(250);
 const PACE: Duration = Duration::from_millis(10);
 
 /// A primary that has not answered for so long is in doubt: where the next one would be is looked at already.
-const DOUBT: Duration = Duration::from_millis(100);
+const DOUBT: Duration = Duration::from_millis(30);
 
 /// Probes one node for ever, over one connection that is kept.
 pub(super) async fn watch_node(monitor: Arc<Monitor>, node: NodeId) {

@@ -471,7 +471,10 @@ impl Guest {
     async fn news(&mut self, client: &mut Stream) -> News {
         let (idle, doing) = (self.session.is_idle(), self.session.doing());
         let mut reclaimed = false;
-        poll_fn(|cx| {
+        let leased = self.leased.as_ref().filter(|_| self.session.awaits_server());
+        let asked = leased.and_then(|leased| self.ctx.witness.asked(leased.node()));
+        let heard = self.io.server_in.len();
+        let news = poll_fn(|cx| {
             if self.leased.as_ref().is_some_and(Leased::is_over) {
                 return Poll::Ready(News::ServerGone);
             }
@@ -492,7 +495,13 @@ impl Guest {
             }
             news
         })
-        .await
+        .await;
+        if self.io.server_in.len() > heard
+            && let Some(asked) = asked
+        {
+            asked.answered();
+        }
+        news
     }
 
     /// Gets a server for the current batch. False: the client has gone meanwhile.

@@ -312,7 +312,12 @@ impl Lessee {
         let gate = shared.gate(node);
         let _turn = gate.turn().await;
         let deadline = Instant::now() + settings.connect_timeout;
-        match connect(&cluster.endpoint(spec), &login, deadline, &shared.memory.keys).await {
+        let asked = self.ctx.witness.asked(node);
+        let connected = connect(&cluster.endpoint(spec), &login, deadline, &shared.memory.keys).await;
+        if let (Ok(_), Some(asked)) = (&connected, asked) {
+            asked.answered();
+        }
+        match connected {
             Ok(connected) => {
                 gate.opened();
                 Ok(Some(connected))

@@ -22,6 +22,7 @@ mod replication;
 mod seat;
 mod server;
 mod shared;
+mod witness;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -69,6 +70,7 @@ pub(crate) struct Ctx {
     pub(crate) observed: Notify,
     pub(crate) spare: buffers::Spare,
     pub(crate) budget: budget::Budget,
+    pub(crate) witness: witness::Witness,
     pub(crate) slots: Rc<cancel::Slots>,
     pub(crate) balancer: RefCell<Balancer>,
     /// Connections that this worker's sessions have leased, by node.
@@ -133,6 +135,7 @@ pub fn run(index: usize, shared: Arc<Shared>, inbox: mpsc::UnboundedReceiver<Mes
         observed: Notify::new(),
         spare: buffers::Spare::default(),
         budget: budget::Budget::new(std::time::Instant::now()),
+        witness: witness::Witness::new(names.len()),
         slots: cancel::Slots::new(shared.peers.own(), index),
         balancer: RefCell::default(),
         in_use: names.iter().map(|_| Cell::new(0)).collect(),
@@ -152,6 +155,7 @@ pub fn run(index: usize, shared: Arc<Shared>, inbox: mpsc::UnboundedReceiver<Mes
 async fn work(ctx: Rc<Ctx>, mut inbox: mpsc::UnboundedReceiver<Message>) {
     spawn_local(sweep(Rc::clone(&ctx)));
     spawn_local(end_tenures(Rc::clone(&ctx)));
+    spawn_local(witness::listen(Rc::clone(&ctx)));
     spawn_local(beside::tell(Rc::clone(&ctx)));
     while let Some(message) = inbox.recv().await {
         match message {
