@@ -42,10 +42,14 @@ fuzz: setup
 	tests/fuzz/run $(SECONDS)
 
 ## FAULTS faults of clusters under load, with asynchronous replicas and then with synchronous ones, and 5,000 idle clients;
-## prints what became of clients and of each row. SEED=… repeats one.
+## prints what became of clients and of each row. SEED=… repeats one, FAULT=… takes faults of one kind (a part of its name).
+## PROXY=haproxy and PROXY=pgbouncer put those in howdah's place, with 50 idle clients.
 chaos: FAULTS ?= 200
+chaos: PROXY ?= howdah
 chaos: setup
-	CHAOS_FAULTS=$(FAULTS) CHAOS_IDLE=5000 $(if $(SEED),CHAOS_SEED=$(SEED)) \
+	$(if $(filter-out howdah,$(PROXY)),.ci/setup peers)
+	CHAOS_PROXY=$(PROXY) CHAOS_FAULTS=$(FAULTS) CHAOS_IDLE=$(if $(filter howdah,$(PROXY)),5000,50) \
+		$(if $(SEED),CHAOS_SEED=$(SEED)) $(if $(FAULT),CHAOS_FAULT="$(FAULT)") \
 		cargo test --locked --package howdah-e2e --test chaos -- --nocapture --test-threads 1
 
 ## CPU per query and throughput beside a direct connection and PgBouncer; what a policy and its swapping cost.

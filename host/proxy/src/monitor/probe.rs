@@ -23,7 +23,7 @@ const SAMPLE: &str = "SELECT r, (SELECT system_identifier FROM pg_catalog.pg_con
     FROM (SELECT pg_catalog.pg_is_in_recovery() AS r) AS s";
 
 /// Time between two probes of a node whose cluster has no primary, or one in doubt: a promotion is seen within that.
-const EAGER: Duration = Duration::from_millis(30);
+const EAGER: Duration = Duration::from_millis(20);
 
 /// Time between two attempts to reach a node that is down, when its cluster has a primary.
 const RETRY: Duration = Duration::from_millis(250);

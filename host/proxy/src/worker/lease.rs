@@ -313,7 +313,8 @@ impl Lessee {
         let _turn = gate.turn().await;
         let deadline = Instant::now() + settings.connect_timeout;
         let asked = self.ctx.witness.asked(node);
-        let connected = connect(&cluster.endpoint(spec), &login, deadline, &shared.memory.keys).await;
+        let connected =
+            connect(&cluster.endpoint(spec), &login, deadline, &shared.memory.keys).await;
         if let (Ok(_), Some(asked)) = (&connected, asked) {
             asked.answered();
         }

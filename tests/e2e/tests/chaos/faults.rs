@@ -1,10 +1,11 @@
 //! What goes wrong.
 
 use std::path::Path;
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use howdah_e2e::policy;
+use howdah_e2e::{Running, policy};
 use howdah_pgcluster::{Cluster, Server};
 
 use crate::comes_true;
@@ -43,6 +44,11 @@ const ALL: [Fault; 12] = [
 ];
 
 impl Fault {
+    /// Those whose names contain a text.
+    pub(crate) fn named(text: &str) -> Vec<Fault> {
+        ALL.into_iter().filter(|fault| fault.name().contains(text)).collect()
+    }
+
     pub(crate) fn name(self) -> &'static str {
         match self {
             Fault::PrimaryRestarts => "primary killed with -9 and restarted",
@@ -83,6 +89,8 @@ pub(crate) struct Stage {
     /// A server that must be made anew.
     broken: Option<usize>,
     random: u64,
+    /// The one that shall be the primary, for whoever is told by a manager.
+    pub(crate) leader: Arc<AtomicUsize>,
     versions: u8,
     /// When a primary's successor was there.
     replaced: Vec<Instant>,
@@ -92,12 +100,17 @@ impl Stage {
     pub(crate) fn new(mut cluster: Cluster, seed: u64) -> Stage {
         let links = cluster.servers_mut().iter().map(|server| Link::to(server.port)).collect();
         let random = seed.wrapping_mul(2).wrapping_add(1);
-        let replaced = Vec::new();
-        Stage { cluster, links, primary: 0, broken: None, random, versions: 0, replaced }
+        let (leader, replaced) = (Arc::default(), Vec::new());
+        Stage { cluster, links, primary: 0, broken: None, random, leader, versions: 0, replaced }
+    }
+
+    /// Where the servers are, behind their links.
+    pub(crate) fn ports(&self) -> impl Iterator<Item = u16> {
+        self.links.iter().map(|link| link.port)
     }
 
     pub(crate) fn nodes(&self) -> Vec<String> {
-        self.links.iter().map(|link| format!("127.0.0.1:{}", link.port)).collect()
+        self.ports().map(|port| format!("127.0.0.1:{port}")).collect()
     }
 
     pub(crate) fn primary(&mut self) -> &mut Server {
@@ -113,12 +126,12 @@ impl Stage {
     }
 
     /// Each kind once, in the order of interest, then at random; after a moment.
-    pub(crate) fn next(&mut self, number: u64) -> Fault {
+    pub(crate) fn next(&mut self, kinds: &[Fault], number: u64) -> Fault {
         let moment = self.random(120);
         std::thread::sleep(Duration::from_millis(moment));
-        let all = ALL.len() as u64;
+        let all = kinds.len() as u64;
         let at = if number < all { number } else { self.random(all) };
-        ALL[at as usize]
+        kinds[at as usize]
     }
 
     /// Something goes wrong. After a promotion, how long it took from its end until clients were told of commits again.
@@ -126,7 +139,7 @@ impl Stage {
         &mut self,
         fault: Fault,
         seen: &Seen,
-        directory: &Path,
+        howdah: Option<&Running>,
     ) -> Option<Duration> {
         let moment = Duration::from_millis(self.random(300));
         match fault {
@@ -160,11 +173,9 @@ impl Stage {
             Fault::Reset => self.links[self.primary].reset(),
             Fault::HalfClosed => self.links[self.primary].half_close(),
             Fault::PolicySwapped => {
-                self.versions += 1;
-                let mut bytes = std::fs::read(policy("read-write-split")).unwrap();
-                bytes.extend([0, 3, 1, b'v', self.versions]);
-                std::fs::write(directory.join("new"), bytes).unwrap();
-                std::fs::rename(directory.join("new"), directory.join("policy.wasm")).unwrap();
+                if let Some(howdah) = howdah {
+                    self.swap(howdah.directory.path());
+                }
             }
             _ => {
                 if let Some(cut) = fault.cut() {
@@ -173,6 +184,15 @@ impl Stage {
             }
         }
         None
+    }
+
+    /// The next version of the policy, which does the same.
+    fn swap(&mut self, directory: &Path) {
+        self.versions += 1;
+        let mut bytes = std::fs::read(policy("read-write-split")).unwrap();
+        bytes.extend([0, 3, 1, b'v', self.versions]);
+        std::fs::write(directory.join("new"), bytes).unwrap();
+        std::fs::rename(directory.join("new"), directory.join("policy.wasm")).unwrap();
     }
 
     fn replica(&mut self) -> &mut Server {
@@ -194,6 +214,7 @@ impl Stage {
             true => others,
             false => [others[1], others[0]],
         };
+        self.leader.store(new, Ordering::SeqCst);
         servers[new].promote().unwrap();
         let promoted = Instant::now();
         seen.commits.mark();
