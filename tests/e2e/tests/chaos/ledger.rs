@@ -285,7 +285,10 @@ impl Client {
     fn answer(&mut self) -> Result<Option<String>, String> {
         let mut value = Ok(None);
         loop {
-            let head = frame::peek(&self.input, limits::MAX_FRAME_LEN).unwrap();
+            // What makes no sense is the end too.
+            let Ok(head) = frame::peek(&self.input, limits::MAX_FRAME_LEN) else {
+                return self.ended();
+            };
             let Some(head) = head.filter(|head| head.len <= self.input.len()) else {
                 let mut chunk = [0; 8192];
                 match self.stream.read(&mut chunk) {
@@ -300,12 +303,12 @@ impl Client {
             match head.tag {
                 tag::READY_FOR_QUERY => return value,
                 tag::ERROR_RESPONSE => {
-                    let error = ErrorResponse::read(&message).unwrap();
+                    let Ok(error) = ErrorResponse::read(&message) else { return self.ended() };
                     let state = error.sqlstate().unwrap_or(*b"XX000");
                     value = Err(String::from_utf8_lossy(&state).into_owned());
                 }
                 tag::DATA_ROW => {
-                    let row = DataRow::read(&message).unwrap();
+                    let Ok(row) = DataRow::read(&message) else { return self.ended() };
                     let first = row.values().next().flatten();
                     value = Ok(first.map(|value| String::from_utf8_lossy(value).into_owned()));
                 }
