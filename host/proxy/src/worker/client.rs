@@ -491,6 +491,7 @@ impl Guest {
                 if self.seat.1.is_over() {
                     return Poll::Ready(News::TooLong);
                 }
+                self.seat.1.leases.set(self.leased.is_some());
                 self.seat.1.waits(doing, self.ctx.sweeps.get(), cx);
             }
             news

@@ -109,8 +109,9 @@ impl Ctx {
     }
 
     /// Sessions that wait look again.
-    fn wake_sessions(&self) {
-        self.seats.borrow().iter().for_each(|(_, seat)| seat.wake());
+    fn wake_sessions(&self, whom: impl Fn(&Seat) -> bool) {
+        let seats = self.seats.borrow();
+        seats.iter().filter(|(_, seat)| whom(seat)).for_each(|(_, seat)| seat.wake());
     }
 
     pub(crate) fn leased(&self, node: NodeId) -> usize {
@@ -171,7 +172,7 @@ async fn work(ctx: Rc<Ctx>, mut inbox: mpsc::UnboundedReceiver<Message>) {
             Message::Cancel(pid, key) => ctx.slots.cancel(pid, &key),
             Message::Drain => {
                 ctx.draining.set(true);
-                ctx.wake_sessions();
+                ctx.wake_sessions(|_| true);
             }
         }
         if ctx.draining.get() && ctx.counters().clients() == 0 {
@@ -205,7 +206,8 @@ async fn end_tenures(ctx: Rc<Ctx>) {
         let now = tenures();
         if now != known {
             known = now;
-            ctx.wake_sessions();
+            // The others may be many, and have nothing to lose.
+            ctx.wake_sessions(|seat| seat.leases.get());
             ctx.close_idle();
         }
         if epochs.changed().await.is_err() {

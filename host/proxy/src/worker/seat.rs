@@ -13,6 +13,8 @@ use crate::config::Limits;
 #[derive(Default)]
 pub(crate) struct Seat {
     waker: RefCell<Option<Waker>>,
+    /// It has leased a server.
+    pub(super) leases: Cell<bool>,
     /// What it waits for, and the number of its batch.
     doing: Cell<Option<(Doing, u32)>>,
     /// Sweeps of the worker when that began; none when it has been told that it takes too long.
