@@ -89,7 +89,7 @@ impl<A: AsRef<Decision>> Session<A> {
     }
 
     /// Whether the client waits for an answer.
-    fn answer_due(&self) -> bool {
+    pub(crate) fn answer_due(&self) -> bool {
         !self.pending.is_empty() || self.awaiting_ready || self.copying
     }
 

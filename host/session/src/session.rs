@@ -338,7 +338,7 @@ impl<A: AsRef<Decision>> Session<A> {
     pub fn doing(&self) -> (Doing, u32) {
         let at_server = matches!(self.phase, Phase::Setup | Phase::Answers);
         let doing = match self.status {
-            _ if at_server && (self.awaiting_ready || !self.pending.is_empty()) => Doing::Batch,
+            _ if at_server && self.answer_due() => Doing::Batch,
             TransactionStatus::Idle => Doing::Nothing,
             _ => Doing::Transaction,
         };
