@@ -1,93 +1,148 @@
 //! Writes by themselves that are put into a transaction, so that it can be found out what became of them too.
 //!
-//! `BEGIN`, the client's query, the question of [`crate::proof`] and `COMMIT` go in one packet. The client sees what it
-//! would see without: its rows come as they come, and the end of its query when `COMMIT` has been answered, as
-//! PostgreSQL commits before it says that a simple query is complete (postgres.c, `exec_simple_query`).
-
-use std::rc::Rc;
+//! `BEGIN`, the client's batch, the question of [`crate::proof`] and `COMMIT` go in one packet. The client sees what it
+//! would see without: its rows come as they come, and the end when `COMMIT` has been answered. Of a simple query
+//! PostgreSQL says so only when it has committed (postgres.c, `exec_simple_query`); of the extended protocol it says so
+//! before, but commits with Sync, and then adds what went wrong.
 
 use bytes::BytesMut;
 use howdah_decision::{Decision, Kind, Safety};
 use howdah_sql::Statement;
-use howdah_wire::backend::{ErrorResponse, TransactionStatus, tag};
-use howdah_wire::frame;
+use howdah_wire::backend::{CommandComplete, ErrorResponse, TransactionStatus};
 use howdah_wire::frontend::Query;
 
 use crate::batch::is_replayable;
 use crate::commit::{Asked, lost_with_state};
 use crate::expect::Expect;
+use crate::limits::MAX_HELD_REPLY;
 use crate::reply::{Fate, Replied};
 use crate::session::{Phase, Session};
 use crate::{Buffers, Guide, Pin, ServerState};
 
+/// What the client gets when a write by itself has been committed, or is known not to be.
+#[derive(Default)]
+pub(crate) struct Held {
+    /// Messages, in order.
+    messages: BytesMut,
+    /// The command tag that ends a simple query, if it is committed.
+    tag: Option<Box<[u8]>>,
+    /// What has been answered of the batch and must be taken back when that is sent again.
+    pub(crate) answered: Vec<Expect>,
+}
+
+impl Held {
+    /// Nothing fails any more.
+    pub(crate) fn write(&mut self, out: &mut BytesMut) {
+        self.write_messages(out);
+        if let Some(tag) = self.tag.take() {
+            CommandComplete { tag: &tag }.write(out);
+        }
+    }
+
+    fn write_messages(&mut self, out: &mut BytesMut) {
+        out.extend_from_slice(&self.messages);
+        self.messages.clear();
+    }
+}
+
+/// Whether a statement reads or changes rows, and nothing else.
+fn is_of_rows(statement: &Statement) -> bool {
+    statement.query && matches!(statement.kind, Kind::Read | Kind::Write) && !statement.arms
+}
+
 impl<A: AsRef<Decision>> Session<A> {
-    /// Whether a simple query, which is about to be sent, is a write by itself that can be put into a transaction.
-    pub(crate) fn can_wrap<G: Guide<Answer = A>>(
-        &self,
-        server: &ServerState,
-        guide: &G,
-        statement: &Statement,
-        text: &[u8],
-    ) -> bool {
-        let rows = statement.query && matches!(statement.kind, Kind::Read | Kind::Write);
-        // Its zero byte ends a text.
-        let alone = self.batch.len == frame::HEADER_LEN + text.len() + 1
-            && self.unsent == self.batch.len
-            && self.status == TransactionStatus::Idle
-            && !self.unsynced
-            && !self.skipping
-            && self.pending.iter().all(Expect::is_own);
-        rows && alone
-            && !statement.arms
-            && !is_replayable(statement)
+    /// Whether the batch, of which nothing has been sent, is a write by itself that can be put into a transaction. In the
+    /// extended protocol all up to Sync is one in any case.
+    fn can_wrap<G: Guide<Answer = A>>(&self, server: &ServerState, guide: &G) -> bool {
+        self.status == TransactionStatus::Idle
+            && self.batch.is_whole()
+            && self.batch.statements().all(is_of_rows)
+            && !self.batch.statements().all(is_replayable)
             && self.can_ask_proof(server, guide)
             && guide.wraps()
     }
 
-    /// Sends a query in a transaction of its own, and keeps it as the client sent it. `new` is what it was rewritten to.
-    pub(crate) fn wrap(
+    /// Begins a transaction for a write by itself, and keeps it as the client sent it.
+    pub(crate) fn wrap<G: Guide<Answer = A>>(
         &mut self,
         io: &mut Buffers,
-        statement: Rc<Statement>,
-        text: &[u8],
-        new: Option<&str>,
+        server: &mut ServerState,
+        guide: &G,
     ) {
-        let mut retained = BytesMut::new();
-        Query { text }.write(&mut retained);
-        self.retained = Some(retained);
+        if !self.can_wrap(server, guide) {
+            return;
+        }
+        self.close_strays(io, server);
+        self.retained = io.client_in.get(..self.batch.len).map(BytesMut::from);
         Query { text: b"BEGIN" }.write(&mut io.server_out);
-        Query { text: new.map_or(text, str::as_bytes) }.write(&mut io.server_out);
-        self.pending.extend([Expect::Begin, Expect::Query(Some(statement))]);
-        self.ask_proof(io);
+        self.pending.push_back(Expect::Begin);
+        server.unnamed = None;
+        self.batch.wrapped = true;
+    }
+
+    /// Ends it, behind what the client has sent.
+    pub(crate) fn wrap_up(&mut self, io: &mut Buffers, server: &mut ServerState, simple: bool) {
+        self.ask_proof(io, server);
         Query { text: b"COMMIT" }.write(&mut io.server_out);
-        self.pending.push_back(Expect::Commit);
+        self.pending.push_back(Expect::Commit { simple });
+        server.unnamed = None;
     }
 
     /// Whether a write by itself is under way in a transaction that the client does not know of.
     pub(crate) fn is_wrapped(&self) -> bool {
-        matches!(self.pending.back(), Some(Expect::Commit))
+        matches!(self.pending.back(), Some(Expect::Commit { .. }))
     }
 
     /// Whether all is answered but COMMIT.
     pub(crate) fn awaits_commit(&self) -> bool {
-        matches!(self.pending.front(), Some(Expect::Commit))
+        matches!(self.pending.front(), Some(Expect::Commit { .. }))
     }
 
-    /// Whether the next answer is an error. Of the end of a query the client gets nothing for the time being; all else is
-    /// delivered at once.
-    pub(crate) fn wrapped_fails(&mut self, reply: &[u8]) -> bool {
-        match reply.first() {
-            Some(&tag::ERROR_RESPONSE) => return true,
-            Some(&(tag::COMMAND_COMPLETE | tag::READY_FOR_QUERY)) | None => {}
-            Some(_) => self.retained = None,
+    /// Whether what is for the client waits until it is known that the write is not sent again.
+    pub(crate) fn holds(&self) -> bool {
+        self.is_wrapped() && self.retained.is_some()
+    }
+
+    /// Something for the client, in its turn.
+    pub(crate) fn deliver(&mut self, io: &mut Buffers, message: &[u8]) {
+        if self.holds() && self.ending.held.messages.len() + message.len() <= MAX_HELD_REPLY {
+            return self.ending.held.messages.extend_from_slice(message);
         }
-        false
+        self.let_go(&mut io.client_out);
+        io.client_out.extend_from_slice(message);
     }
 
-    /// The query has been completed, or COMMIT.
+    /// The end of a statement, which waits in any case.
+    pub(crate) fn hold(&mut self, message: &[u8]) {
+        self.ending.held.messages.extend_from_slice(message);
+    }
+
+    /// The client gets what was held.
+    pub(crate) fn committed(&mut self, io: &mut Buffers) {
+        self.retained = None;
+        self.ending.held.write(&mut io.client_out);
+    }
+
+    /// This has been answered, and the batch may still be sent once more.
+    pub(crate) fn answered(&mut self, expect: Expect) {
+        if self.holds() {
+            self.ending.held.answered.push(expect);
+        }
+    }
+
+    /// The client gets something that cannot be taken back.
+    pub(crate) fn let_go(&mut self, out: &mut BytesMut) {
+        self.retained = None;
+        self.ending.held.write_messages(out);
+    }
+
+    /// A statement has been completed, or COMMIT.
     pub(crate) fn wrapped_completed(&mut self, tag: &[u8]) -> Fate {
         if !self.awaits_commit() {
-            self.ending.held = Some(tag.into());
+            if !matches!(self.pending.back(), Some(Expect::Commit { simple: true })) {
+                return Fate::Hold;
+            }
+            self.ending.held.tag = Some(tag.into());
             return Fate::Drop;
         }
         if let Some(report) = self.ending.instead() {
@@ -95,8 +150,7 @@ impl<A: AsRef<Decision>> Session<A> {
             self.tally_error(Some(*report.sqlstate()));
             return Fate::Instead(report);
         }
-        // Its error has been told.
-        self.ending.held.take().map_or(Fate::Drop, Fate::Tag)
+        Fate::Held
     }
 
     /// A server that ends the session says so in the order of its answers: what has not been answered then, it has not
@@ -119,17 +173,17 @@ impl<A: AsRef<Decision>> Session<A> {
         }
         let mut gone = ServerState::new(Vec::new());
         gone.parameters = self.told.clone();
-        match self.replies(io, &mut gone, guide) {
-            Ok(Replied::Reroute) => {
-                self.restore_batch(io);
-                self.phase = Phase::Server;
-                return true;
-            }
+        let heard = self.replies(io, &mut gone, guide);
+        if self.is_wrapped() && !matches!(heard, Ok(Replied::Reroute)) {
             // What cannot be read has not been said.
-            Ok(Replied::More | Replied::SetupFailed(_)) | Err(_) => {}
-        }
-        if self.is_wrapped() {
             return false;
+        }
+        let again = self.phase == Phase::Setup || self.unsent > 0;
+        if again || matches!(heard, Ok(Replied::Reroute)) {
+            // It was to be sent once more, to this server or another one.
+            self.restore_batch(io);
+            self.phase = Phase::Server;
+            return true;
         }
         io.server_in.clear();
         io.server_out.clear();
@@ -169,7 +223,7 @@ impl<A: AsRef<Decision>> Session<A> {
             }
             Asked::Answered(_) | Asked::No => return false,
         }
-        self.pending.retain(|expect| matches!(expect, Expect::Commit));
+        self.pending.retain(|expect| matches!(expect, Expect::Commit { .. }));
         let tag: &[u8] = if self.failed { b"ROLLBACK" } else { b"COMMIT" };
         self.ended(io, guide, tag);
         true

@@ -69,6 +69,10 @@ pub(crate) struct Batch<A> {
     pub(crate) partial: bool,
     /// It does something, or begins to.
     pub(crate) executes: bool,
+    /// A simple query stands behind other messages.
+    pub(crate) mixed: bool,
+    /// It has been put into a transaction of its own.
+    pub(crate) wrapped: bool,
     /// It calls a function by its OID (FunctionCall).
     pub(crate) calls: bool,
     /// It cannot be answered without a server.
@@ -95,6 +99,8 @@ impl<A> Default for Batch<A> {
             reads_sequences: false,
             partial: false,
             executes: false,
+            mixed: false,
+            wrapped: false,
             calls: false,
             needs_server: false,
             synced_by_us: false,
@@ -133,6 +139,11 @@ impl<A> Batch<A> {
     /// Whether it does something, or begins to.
     pub(crate) fn executes(&self) -> bool {
         self.executes || self.partial
+    }
+
+    /// Whether it does something, and is one simple query or ends with Sync.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.executes && self.synced && !(self.calls || self.mixed || self.partial)
     }
 
     /// The first statement that it sends.
@@ -403,6 +414,7 @@ impl<A: AsRef<Decision>> Session<A> {
                 let (statement, text) = self.understand_query(query.text, guide)?;
                 let seen = text.as_deref().map_or(query.text, str::as_bytes);
                 self.batch.executes = true;
+                self.batch.mixed = !self.batch.is_empty();
                 if let Some(own) = statement.own() {
                     self.batch.own.add(own, &statement);
                     return Ok(());

@@ -4,16 +4,20 @@
 use howdah_decision::{Decision, Kind, Outcome};
 use howdah_sql::Statement;
 use howdah_wire::backend::{CommandComplete, ErrorReport, TransactionStatus, tag};
-use howdah_wire::frontend::Query;
+use howdah_wire::frontend::{FunctionCall, Query};
 
+use crate::autocommit::Held;
 use crate::batch::may_draw;
 use crate::expect::{Expect, Reply};
 use crate::local::{
     BIND_COMPLETE, CLOSE_COMPLETE, NO_DATA, NO_PARAMETERS, PARSE_COMPLETE, next_frame,
 };
-use crate::proof::QUERY;
+use crate::proof::{Asks, CALLS, Life, QUERY};
 use crate::session::{Phase, Session};
 use crate::{Buffers, Guide, Proof, ServerState};
+
+/// No formats, no arguments, and the result as text: the rest of a FunctionCall.
+const NO_ARGUMENTS: &[u8] = b"\0\0\0\0\0\0";
 
 /// What is known of the open transaction, for its end.
 #[derive(Default)]
@@ -24,8 +28,10 @@ pub(crate) struct Ending {
     pub(crate) defers: bool,
     /// The answer to what was asked in front of its COMMIT.
     pub(crate) proof: Asked,
-    /// The command tag of a write by itself, which the client gets when it is committed.
-    pub(crate) held: Option<Box<[u8]>>,
+    /// As far as that is known while it comes.
+    draft: Option<Box<Proof>>,
+    /// Of a write by itself.
+    pub(crate) held: Held,
     /// COMMIT or ROLLBACK has been answered.
     told: bool,
     /// Something that may have ended it has been answered.
@@ -88,14 +94,32 @@ impl Ending {
         }
     }
 
-    /// The question has been answered with this row.
-    pub(crate) fn answered(&mut self, row: &[u8]) {
-        self.proof = Proof::read(row).map_or(Asked::No, |proof| Asked::Answered(Box::new(proof)));
+    /// A question has been answered with this row, or value.
+    pub(crate) fn answered(&mut self, asked: Asks, body: &[u8]) {
+        let proof = match (asked, self.draft.take()) {
+            (Asks::All, _) => Proof::read(body).map(Box::new),
+            (_, Some(mut draft)) => draft.told(asked, body).map(|()| draft),
+            (_, None) => None,
+        };
+        match asked {
+            Asks::Xid => self.draft = proof,
+            Asks::All | Asks::Lsn => self.proof = proof.map_or(Asked::No, Asked::Answered),
+        }
     }
 
-    /// The question has been refused.
+    /// The life of the server, as the answer tells.
+    pub(crate) fn life(&self) -> Option<&Life> {
+        match &self.proof {
+            Asked::Answered(proof) => Some(&proof.life),
+            _ => None,
+        }
+    }
+
+    /// A question has been refused. What was asked behind it is refused because of that.
     pub(crate) fn refused(&mut self, report: ErrorReport) {
-        self.proof = Asked::Refused(Box::new(report));
+        if !matches!(self.proof, Asked::Refused(_)) {
+            self.proof = Asked::Refused(Box::new(report));
+        }
     }
 
     /// What the client gets in the place of the ROLLBACK that its COMMIT has become, when that was not its own fault.
@@ -128,8 +152,7 @@ impl<A: AsRef<Decision>> Session<A> {
             && !self.skipping
             && self.pending.iter().all(|expect| expect.is_own() || expect.local().is_some());
         if due && first && self.can_ask_proof(server, guide) {
-            server.unnamed = None;
-            self.ask_proof(io);
+            self.ask_proof(io, server);
         }
     }
 
@@ -144,24 +167,34 @@ impl<A: AsRef<Decision>> Session<A> {
     }
 
     /// Asks what identifies the transaction.
-    pub(crate) fn ask_proof(&mut self, io: &mut Buffers) {
-        Query { text: QUERY.as_bytes() }.write(&mut io.server_out);
+    pub(crate) fn ask_proof(&mut self, io: &mut Buffers, server: &mut ServerState) {
         self.ending.proof = Asked::No;
-        self.pending.push_back(Expect::Proof);
+        self.ending.draft = server.life.clone().map(|life| Box::new(Proof::begun(life)));
+        if self.ending.draft.is_none() {
+            Query { text: QUERY.as_bytes() }.write(&mut io.server_out);
+            server.unnamed = None;
+            return self.pending.push_back(Expect::Proof(Asks::All));
+        }
+        for (asks, function) in CALLS {
+            FunctionCall { function, rest: NO_ARGUMENTS }.write(&mut io.server_out);
+            self.pending.push_back(Expect::Proof(asks));
+        }
     }
 
     /// The answer to the question may have come before the server had gone.
     pub(crate) fn hear_proof(&mut self, io: &Buffers) {
-        let next = self.pending.iter().find(|expect| expect.local().is_none());
-        if !matches!(next, Some(Expect::Proof)) {
-            return;
-        }
         let mut rest = &io.server_in[..];
-        while let Some((tag, body)) = next_frame(&mut rest) {
-            match tag {
-                tag::DATA_ROW => self.ending.answered(body),
-                tag::READY_FOR_QUERY => return,
-                _ => {}
+        for expect in self.pending.iter().filter(|expect| expect.local().is_none()) {
+            let Expect::Proof(asked) = *expect else { return };
+            loop {
+                match next_frame(&mut rest) {
+                    Some((tag::DATA_ROW | tag::FUNCTION_CALL_RESPONSE, body)) => {
+                        self.ending.answered(asked, body);
+                    }
+                    Some((tag::READY_FOR_QUERY, _)) => break,
+                    Some(_) => {}
+                    None => return,
+                }
             }
         }
     }
@@ -264,11 +297,7 @@ impl<A: AsRef<Decision>> Session<A> {
                 Expect::Query(_) | Expect::Execute(_) if !told => {
                     CommandComplete { tag }.write(out);
                 }
-                Expect::Commit => {
-                    if let Some(tag) = self.ending.held.take() {
-                        CommandComplete { tag: &tag }.write(out);
-                    }
-                }
+                Expect::Commit { .. } => self.ending.held.write(out),
                 _ => out.extend_from_slice(expect.local().unwrap_or_default()),
             }
             if !expect.is_own() && expect.ends_with_ready() {

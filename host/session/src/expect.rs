@@ -6,6 +6,7 @@ use howdah_wire::backend::ErrorReport;
 
 use crate::local::{CLOSE_COMPLETE, PARSE_COMPLETE};
 use crate::prepared::Named;
+use crate::proof::Asks;
 use crate::{Settings, StatementId};
 
 /// Whether an answer is for the client.
@@ -57,12 +58,12 @@ pub(crate) enum Expect {
     /// All up to ReadyForQuery, of the proxy's own question whether the session may leave its server.
     PinCheck,
     /// All up to ReadyForQuery, of the proxy's own question in front of a COMMIT.
-    Proof,
+    Proof(Asks),
     /// All up to ReadyForQuery, of the proxy's own BEGIN in front of a write by itself.
     Begin,
-    /// All up to ReadyForQuery, of the proxy's own COMMIT behind it. The client gets the end of its write in the place of
-    /// the end of this.
-    Commit,
+    /// All up to ReadyForQuery, of the proxy's own COMMIT behind it, which is a simple query or not. The client gets the
+    /// end of its write in the place of the end of this.
+    Commit { simple: bool },
     /// All up to ReadyForQuery, of the proxy's own question for the isolation of a transaction.
     Isolation,
     /// All up to ReadyForQuery, of a simple query that is run again; none for the question.
@@ -77,7 +78,7 @@ impl Expect {
             Expect::Discard
                 | Expect::Setup(_)
                 | Expect::PinCheck
-                | Expect::Proof
+                | Expect::Proof(_)
                 | Expect::Begin
                 | Expect::Isolation
                 | Expect::Again(_)
@@ -107,9 +108,9 @@ impl Expect {
                 | Expect::Discard
                 | Expect::Setup(_)
                 | Expect::PinCheck
-                | Expect::Proof
+                | Expect::Proof(_)
                 | Expect::Begin
-                | Expect::Commit
+                | Expect::Commit { .. }
                 | Expect::Isolation
                 | Expect::Again(_)
                 | Expect::Lend

@@ -256,7 +256,13 @@ impl<A: AsRef<Decision>> Session<A> {
                 self.skipping = false;
                 self.pending.push_back(Expect::Sync(Reply::Forward));
                 self.awaiting_ready = true;
-                Ok(Passage::Verbatim)
+                if !self.batch.wrapped {
+                    return Ok(Passage::Verbatim);
+                }
+                self.flush_run(io, run);
+                Sync.write(&mut io.server_out);
+                self.wrap_up(io, server, false);
+                Ok(Passage::Replaced)
             }
             tag::FUNCTION_CALL => {
                 let begin = *run + frame::HEADER_LEN;
@@ -343,18 +349,15 @@ impl<A: AsRef<Decision>> Session<A> {
         self.unnamed = None;
         self.lend_names(io, server, &statement, true);
         self.awaiting_ready = true;
-        if self.can_wrap(server, guide, &statement, query.text) {
-            self.wrap(io, statement, query.text, text.as_deref());
-            return Ok(Passage::Replaced);
-        }
         self.pending.push_back(Expect::Query(Some(statement)));
-        match text.as_deref() {
-            None => Ok(Passage::Verbatim),
-            Some(text) => {
-                Query { text: text.as_bytes() }.write(&mut io.server_out);
-                Ok(Passage::Replaced)
-            }
+        if text.is_none() && !self.batch.wrapped {
+            return Ok(Passage::Verbatim);
         }
+        Query { text: sent }.write(&mut io.server_out);
+        if self.batch.wrapped {
+            self.wrap_up(io, server, true);
+        }
+        Ok(Passage::Replaced)
     }
 
     fn pass_parse<G: Guide<Answer = A>>(

@@ -46,8 +46,8 @@ pub(crate) const READ_ONLY: [u8; 5] = *b"25006";
 /// going away. A standby has changed nothing, so the read can run elsewhere.
 const GIVEN_UP: [[u8; 5]; 4] = [*b"40001", *b"57P01", *b"57P02", *b"57P03"];
 
-/// Looks at a reply of which nothing has been delivered.
-pub(crate) fn judge(reply: &[u8], standby: bool) -> Verdict {
+/// Looks at a reply of which nothing has been delivered, and at what is behind notices if those can wait.
+pub(crate) fn judge(reply: &[u8], standby: bool, notices: bool) -> Verdict {
     let (mut at, mut answered, mut bound) = (0, 0, false);
     loop {
         let rest = reply.get(at..).unwrap_or_default();
@@ -63,7 +63,8 @@ pub(crate) fn judge(reply: &[u8], standby: bool) -> Verdict {
             | tag::NO_DATA
             | tag::NOTICE_RESPONSE
             | tag::PARAMETER_STATUS
-                if at + head.len <= MAX_HELD_REPLY =>
+                if at + head.len <= MAX_HELD_REPLY
+                    && (notices || head.tag != tag::NOTICE_RESPONSE) =>
             {
                 at += head.len;
                 bound |= head.tag == tag::BIND_COMPLETE;

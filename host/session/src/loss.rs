@@ -103,7 +103,7 @@ impl<A: AsRef<Decision>> Session<A> {
         let sent = |pick: fn(&Statement) -> bool| {
             self.pending.iter().any(|e| match e {
                 Expect::Query(Some(s)) | Expect::Execute(Some(s)) => pick(s),
-                Expect::Query(None) | Expect::FunctionCall | Expect::Commit => true,
+                Expect::Query(None) | Expect::FunctionCall | Expect::Commit { .. } => true,
                 _ => false,
             })
         };

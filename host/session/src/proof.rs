@@ -1,10 +1,11 @@
 //! Whether a transaction was committed whose COMMIT was sent and never answered.
 //!
 //! In front of COMMIT goes [`QUERY`], in the same packet. Its answer arrives before the commit can, and identifies the
-//! transaction. The server that serves now is asked about itself ([`Survivor`]); [`Proof::judge`] compares the two.
+//! transaction. What it tells of the server's life holds as long as the connection, so the next time only the rest is
+//! asked ([`CALLS`]). The server that serves now is asked about itself ([`Survivor`]); [`Proof::judge`] compares the two.
 
 use howdah_decision::Outcome;
-use howdah_wire::backend::DataRow;
+use howdah_wire::backend::{DataRow, FunctionCallResponse};
 
 /// Asked inside the client's transaction: the transaction's id, where the WAL is, and which life of which server this is.
 /// Nothing in it depends on the client's settings, and nothing of it fails on a standby.
@@ -25,6 +26,21 @@ pub const FUNCTIONS: [&str; 8] = [
     "pg_catalog.pg_is_in_recovery()",
     "pg_catalog.pg_current_wal_insert_lsn()",
 ];
+
+/// Where the life is known already: the OIDs of `pg_current_xact_id_if_assigned()` and, behind it, of
+/// `pg_current_wal_insert_lsn()` (pg_proc.dat). A call by its OID costs a quarter of [`QUERY`]: nothing is parsed or planned.
+pub(crate) const CALLS: [(Asks, u32); 2] = [(Asks::Xid, 5060), (Asks::Lsn, 2852)];
+
+/// What one question asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asks {
+    /// All of it: [`QUERY`].
+    All,
+    /// The transaction's id.
+    Xid,
+    /// Where the WAL is.
+    Lsn,
+}
 
 /// One life of a server, from its start or its last recovery on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,6 +128,23 @@ impl Proof {
                 started: started.into(),
             },
         })
+    }
+
+    /// A transaction in this life, of which nothing else is known yet.
+    pub(crate) fn begun(life: Life) -> Proof {
+        Proof { xid: None, lsn: 0, life }
+    }
+
+    /// Adds what a call has given. None: it is not what it should be.
+    pub(crate) fn told(&mut self, asked: Asks, body: &[u8]) -> Option<()> {
+        let value = FunctionCallResponse::read(body).ok()?.value;
+        let value = value.map(std::str::from_utf8).transpose().ok()?;
+        match asked {
+            Asks::All => return None,
+            Asks::Xid => self.xid = value.map(str::parse).transpose().ok()?,
+            Asks::Lsn => self.lsn = lsn(value?)?,
+        }
+        Some(())
     }
 
     /// Decides, as far as that goes without the transaction's status.

@@ -16,6 +16,7 @@ use crate::expect::{Expect, Reply};
 use crate::hold::{self, GivenUp, READ_ONLY, Unprepared, Verdict};
 use crate::limits::MAX_REPLY_VIEW;
 use crate::prepared::{Told, columns};
+use crate::proof::Asks;
 use crate::session::{Fault, Phase, Session};
 use crate::{Buffers, Guide, Pin, ServerState};
 
@@ -36,8 +37,10 @@ pub(crate) enum Fate {
     Drop,
     /// The client gets this in its place.
     Instead(Box<ErrorReport>),
-    /// It gets this command tag in its place.
-    Tag(Box<[u8]>),
+    /// It gets this when the write by itself that it belongs to has been committed.
+    Hold,
+    /// It has been, and the client gets what was held.
+    Held,
     /// It is told before of the parameters that have changed.
     Last,
 }
@@ -73,6 +76,9 @@ impl<A: AsRef<Decision>> Session<A> {
                 let again = matches!(self.pending.front(), Some(Expect::Again(_)));
                 if !must_be_whole(head)? && (again || !self.awaits_own()) {
                     self.rows += u64::from(row && !again);
+                    if self.is_wrapped() {
+                        self.let_go(&mut io.client_out);
+                    }
                     self.server_stream = (head.len, !again);
                     self.hear_stream(row);
                     continue;
@@ -82,35 +88,38 @@ impl<A: AsRef<Decision>> Session<A> {
             if self.replay.is_some() {
                 self.hear(head.tag, frame);
             }
+            let own = self.awaits_own();
+            if !own && (row || head.tag == tag::NOTICE_RESPONSE) && self.is_wrapped() {
+                self.let_go(&mut io.client_out);
+            }
             // The hot path: rows pass by the thousand.
-            if row && !self.awaits_own() {
+            if row && !own {
                 self.rows += 1;
                 run += head.len;
                 continue;
             }
-            let own = self.awaits_own();
             let ready = head.tag == tag::READY_FOR_QUERY;
             let fate = self.reply(head.tag, &frame[frame::HEADER_LEN..], server)?;
-            match fate {
-                Fate::Forward => run += head.len,
-                Fate::Drop => {
-                    move_bytes(&mut io.server_in, &mut io.client_out, std::mem::take(&mut run));
-                    io.server_in.advance(head.len);
-                }
-                Fate::Instead(report) => {
-                    move_bytes(&mut io.server_in, &mut io.client_out, std::mem::take(&mut run));
-                    io.server_in.advance(head.len);
-                    report.write(&mut io.client_out);
-                }
-                Fate::Tag(tag) => {
-                    move_bytes(&mut io.server_in, &mut io.client_out, std::mem::take(&mut run));
-                    io.server_in.advance(head.len);
-                    CommandComplete { tag: &tag }.write(&mut io.client_out);
-                }
-                Fate::Last => {
-                    move_bytes(&mut io.server_in, &mut io.client_out, std::mem::take(&mut run));
-                    server.parameters.tell(&mut self.told, &mut io.client_out);
-                    run = head.len;
+            // Whatever happens meanwhile, it is for the client.
+            let at_once = head.tag == tag::NOTIFICATION_RESPONSE || !self.is_wrapped();
+            if fate == Fate::Forward && at_once {
+                run += head.len;
+            } else {
+                move_bytes(&mut io.server_in, &mut io.client_out, std::mem::take(&mut run));
+                let message = io.server_in.split_to(head.len);
+                match fate {
+                    Fate::Forward => self.deliver(io, &message),
+                    Fate::Drop => {}
+                    Fate::Instead(report) => {
+                        self.let_go(&mut io.client_out);
+                        report.write(&mut io.client_out);
+                    }
+                    Fate::Hold => self.hold(&message),
+                    Fate::Held => self.committed(io),
+                    Fate::Last => {
+                        server.parameters.tell(&mut self.told, &mut io.client_out);
+                        io.client_out.extend_from_slice(&message);
+                    }
                 }
             }
             if ready && !own && !self.is_wrapped() {
@@ -118,7 +127,7 @@ impl<A: AsRef<Decision>> Session<A> {
                 self.tally_done();
             }
             if ready && own {
-                if let Some(replied) = self.own_query_done(io, server)? {
+                if let Some(replied) = self.own_query_done(io, server, guide)? {
                     return Ok(replied);
                 }
                 if self.retained.is_some() && self.phase == Phase::Answers {
@@ -143,10 +152,7 @@ impl<A: AsRef<Decision>> Session<A> {
         server: &mut ServerState,
         guide: &mut G,
     ) -> Option<Replied> {
-        if self.is_wrapped() && !self.wrapped_fails(&io.server_in) {
-            return None;
-        }
-        match hold::judge(&io.server_in, server.standby) {
+        match hold::judge(&io.server_in, server.standby, !self.is_wrapped()) {
             Verdict::More => Some(Replied::More),
             Verdict::Writes => {
                 self.learn(guide);
@@ -168,6 +174,8 @@ impl<A: AsRef<Decision>> Session<A> {
                 self.prepare_again(io, server, guide, what);
                 None
             }
+            // Of a write by itself nothing is delivered before the first row or notice.
+            Verdict::Deliver if self.is_wrapped() => None,
             Verdict::Deliver | Verdict::Unprepared(..) => {
                 self.retained = None;
                 None
@@ -207,17 +215,19 @@ impl<A: AsRef<Decision>> Session<A> {
         }
         self.batch.again = true;
         let reply = std::mem::take(&mut io.server_in);
+        let left = self.pending.iter().filter(|expect| expect.ends_with_ready()).count();
         self.restore_batch(io);
         io.server_in = reply;
-        self.pending.push_back(Expect::Refused);
+        self.pending.extend((0..left).map(|_| Expect::Refused));
         self.phase = Phase::Setup;
     }
 
     /// The proxy's own query has been answered.
-    fn own_query_done(
+    fn own_query_done<G: Guide<Answer = A>>(
         &mut self,
         io: &mut Buffers,
         server: &mut ServerState,
+        guide: &G,
     ) -> Result<Option<Replied>, Fault> {
         if let Some(report) = self.last_words.take() {
             if self.phase == Phase::Setup {
@@ -234,7 +244,7 @@ impl<A: AsRef<Decision>> Session<A> {
             server.parameters.tell(&mut self.told, &mut io.client_out);
         }
         if self.phase == Phase::Setup {
-            self.start_batch(io, server);
+            self.start_batch(io, server, guide);
         }
         Ok(None)
     }
@@ -268,10 +278,10 @@ impl<A: AsRef<Decision>> Session<A> {
 
     /// Answers of our own whose turn has come.
     fn local_replies(&mut self, io: &mut Buffers, run: &mut usize) {
-        while let Some(bytes) = self.pending.front().and_then(Expect::local) {
+        while let Some(expect) = self.pending.pop_front_if(|expect| expect.local().is_some()) {
             move_bytes(&mut io.server_in, &mut io.client_out, std::mem::take(run));
-            io.client_out.extend_from_slice(bytes);
-            self.pending.pop_front();
+            self.deliver(io, expect.local().unwrap_or_default());
+            self.answered(expect);
         }
     }
 
@@ -283,8 +293,9 @@ impl<A: AsRef<Decision>> Session<A> {
             tag::PARSE_COMPLETE => match self.pending.pop_front() {
                 Some(Expect::Parse { reply: Reply::Swallow, .. }) => Ok(Fate::Drop),
                 Some(Expect::Parse { define, .. }) => {
-                    if let Some((_, named)) = define {
+                    if let Some((name, named)) = define {
                         named.prepared.proven.set(Some((named.copy, named.since.get())));
+                        self.answered(Expect::Defined(name));
                     }
                     Ok(Fate::Forward)
                 }
@@ -323,12 +334,17 @@ impl<A: AsRef<Decision>> Session<A> {
                 if let Some(Expect::Execute(_)) = self.pending.front() {
                     self.pending.pop_front();
                 }
-                Ok(drop_if(own))
+                Ok(if !own && self.is_wrapped() { Fate::Hold } else { drop_if(own) })
             }
-            tag::DATA_ROW if own => {
+            tag::DATA_ROW | tag::FUNCTION_CALL_RESPONSE if own => {
                 match self.pending.front() {
                     Some(Expect::PinCheck) => self.pin_checked(body)?,
-                    Some(Expect::Proof) => self.ending.answered(body),
+                    Some(Expect::Proof(asked)) => {
+                        self.ending.answered(*asked, body);
+                        if *asked == Asks::All {
+                            server.life = self.ending.life().cloned();
+                        }
+                    }
                     Some(Expect::Isolation) => self.isolated(body),
                     _ => {}
                 }
@@ -344,7 +360,7 @@ impl<A: AsRef<Decision>> Session<A> {
                 let status = ParameterStatus::read(body)
                     .map_err(|_| Fault::Server("malformed ParameterStatus"))?;
                 let told = server.parameters.report(status.name, status.value);
-                if own || !told || self.ending.held.is_some() || self.awaits_commit() {
+                if own || !told || self.is_wrapped() {
                     return Ok(Fate::Drop);
                 }
                 self.told = server.parameters.clone();
@@ -480,7 +496,7 @@ impl<A: AsRef<Decision>> Session<A> {
             self.failed = true;
             return Ok(Fate::Drop);
         }
-        if let Some(Expect::Proof | Expect::Isolation) = self.pending.front()
+        if let Some(Expect::Proof(_) | Expect::Isolation) = self.pending.front()
             && !error.is_fatal()
         {
             self.replay = None;
@@ -501,9 +517,10 @@ impl<A: AsRef<Decision>> Session<A> {
         self.failed = true;
         server.refused_write |= !server.standby && error.sqlstate() == Some(READ_ONLY);
         self.tally_error(error.sqlstate());
+        self.retained = None;
         let whole = matches!(
             self.pending.front(),
-            Some(Expect::Query(_) | Expect::FunctionCall | Expect::Commit)
+            Some(Expect::Query(_) | Expect::FunctionCall | Expect::Commit { .. })
         );
         if whole {
             // A question of ours has failed before.
@@ -513,7 +530,6 @@ impl<A: AsRef<Decision>> Session<A> {
             }
             return Ok(Fate::Forward);
         }
-        self.retained = None;
         let fate = match self.pending.front() {
             Some(Expect::Instead(report)) => Fate::Instead(report.clone()),
             _ => Fate::Forward,
@@ -582,14 +598,16 @@ impl<A: AsRef<Decision>> Session<A> {
                 Expect::Discard
                 | Expect::Lend
                 | Expect::Begin
-                | Expect::Proof
+                | Expect::Proof(_)
                 | Expect::Refused
                 | Expect::Verify(_),
             ) => {
                 return Ok(Fate::Drop);
             }
-            Some(Expect::Query(_)) if self.is_wrapped() => return Ok(Fate::Drop),
-            Some(Expect::Commit) => {
+            Some(Expect::Query(_) | Expect::Sync(_)) if self.is_wrapped() => {
+                return Ok(Fate::Drop);
+            }
+            Some(Expect::Commit { .. }) => {
                 self.retained = None;
                 Fate::Last
             }

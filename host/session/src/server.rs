@@ -5,6 +5,7 @@ use lru::LruCache;
 
 use crate::limits::MAX_SERVER_STATEMENTS;
 use crate::prepared::Named;
+use crate::proof::Life;
 use crate::{Parameters, Settings, StatementId};
 
 /// Whose values a server's sequences have given since they were last forgotten.
@@ -51,6 +52,8 @@ pub struct ServerState {
     pub(crate) tainted: bool,
     /// The last reported parameters.
     pub parameters: Parameters,
+    /// The server's life, once a proof has asked for it; a primary has no other one over the same connection.
+    pub(crate) life: Option<Life>,
     /// The node was a standby when the connection was lent.
     pub standby: bool,
     /// It has refused to write, although it was no standby.
@@ -70,6 +73,7 @@ impl ServerState {
             sequences: Sequences::Nobodys,
             tainted: false,
             parameters: parameters.into_iter().collect(),
+            life: None,
             standby: false,
             refused_write: false,
         }

@@ -267,7 +267,7 @@ impl<A: AsRef<Decision>> Session<A> {
                 })),
                 (Phase::Server, Some(server)) => {
                     self.explain_sent(io, guide);
-                    self.begin(io, server);
+                    self.begin(io, server, guide);
                     Ok(None)
                 }
                 (Phase::Setup | Phase::Answers, Some(server)) => self.serve(io, server, guide),
@@ -396,7 +396,12 @@ impl<A: AsRef<Decision>> Session<A> {
     }
 
     /// A leased server is there: settings first, then the batch.
-    fn begin(&mut self, io: &mut Buffers, server: &mut ServerState) {
+    fn begin<G: Guide<Answer = A>>(
+        &mut self,
+        io: &mut Buffers,
+        server: &mut ServerState,
+        guide: &G,
+    ) {
         if let Decision::Pin(reason) = self.decision() {
             let reason = reason.clone();
             self.pin.get_or_insert(Pin::Policy(reason));
@@ -424,13 +429,13 @@ impl<A: AsRef<Decision>> Session<A> {
             if !discard && !self.is_replaying() {
                 server.parameters.tell(&mut self.told, &mut io.client_out);
             }
-            return self.start_batch(io, server);
+            return self.start_batch(io, server, guide);
         }
         // In the same packet as the batch, unless the server might refuse them.
         let sure = wanted.differs_surely(&server.settings);
         self.set_up(io, &sql);
         match sure {
-            true => self.start_batch(io, server),
+            true => self.start_batch(io, server, guide),
             false => self.phase = Phase::Setup,
         }
     }
@@ -441,7 +446,12 @@ impl<A: AsRef<Decision>> Session<A> {
     }
 
     /// The server is as the client wants it: the batch may go.
-    pub(crate) fn start_batch(&mut self, io: &mut Buffers, server: &ServerState) {
+    pub(crate) fn start_batch<G: Guide<Answer = A>>(
+        &mut self,
+        io: &mut Buffers,
+        server: &mut ServerState,
+        guide: &G,
+    ) {
         self.phase = Phase::Answers;
         self.unsent = self.batch.len;
         self.reused = false;
@@ -453,6 +463,7 @@ impl<A: AsRef<Decision>> Session<A> {
         if again && self.batch.synced {
             self.retained = io.client_in.get(..self.batch.len).map(BytesMut::from);
         }
+        self.wrap(io, server, guide);
     }
 
     fn await_batch<G: Guide<Answer = A>>(
@@ -576,8 +587,9 @@ impl<A: AsRef<Decision>> Session<A> {
             io.client_in = retained;
             self.batch.rewind();
         }
-        for expect in std::mem::take(&mut self.pending).iter().rev() {
-            self.take_back(expect);
+        let answered = std::mem::take(&mut self.ending.held.answered).into_iter();
+        for expect in answered.chain(std::mem::take(&mut self.pending)).rev() {
+            self.take_back(&expect);
         }
         self.unsent = 0;
         self.awaiting_ready = false;

@@ -4,11 +4,11 @@
 use bytes::{BufMut, BytesMut};
 
 /// Fields of a message: `s` text, `b` character, `h` and `i` numbers of two and four bytes, `c` a number of one
-/// byte; `H` and `I` counted lists of them, `V` counted values, `R` columns, `E` the fields of an error,
+/// byte; `H` and `I` counted lists of them, `v` a value, `V` counted ones, `R` columns, `E` the fields of an error,
 /// `d` all the rest.
 type Grammar = (u8, &'static str, &'static str);
 
-const FRONTEND: [Grammar; 12] = [
+const FRONTEND: [Grammar; 13] = [
     (b'Q', "Query", "s"),
     (b'P', "Parse", "ssI"),
     (b'B', "Bind", "ssHVH"),
@@ -20,6 +20,7 @@ const FRONTEND: [Grammar; 12] = [
     (b'd', "CopyData", "d"),
     (b'c', "CopyDone", ""),
     (b'f', "CopyFail", "s"),
+    (b'F', "FunctionCall", "iHVh"),
     (b'X', "Terminate", ""),
 ];
 
@@ -43,7 +44,7 @@ const BACKEND: [Grammar; 20] = [
     (b'H', "CopyOutResponse", "cH"),
     (b'd', "CopyData", "d"),
     (b'c', "CopyDone", ""),
-    (b'V', "FunctionCallResponse", "d"),
+    (b'V', "FunctionCallResponse", "v"),
 ];
 
 fn grammar(frontend: bool) -> &'static [Grammar] {
@@ -79,7 +80,7 @@ fn put(out: &mut BytesMut, field: char, tokens: &mut Tokens<'_>) {
         'c' => out.put_u8(tokens.number() as u8),
         'h' => out.put_i16(tokens.number() as i16),
         'i' => out.put_i32(tokens.number()),
-        'H' | 'I' | 'R' => {
+        'H' | 'I' | 'R' | 'V' => {
             let count = tokens.number() as i16;
             out.put_i16(count);
             let each = each_of(field);
@@ -87,18 +88,11 @@ fn put(out: &mut BytesMut, field: char, tokens: &mut Tokens<'_>) {
                 put(out, field, tokens);
             }
         }
-        'V' => {
-            let count = tokens.number() as i16;
-            out.put_i16(count);
-            for _ in 0..count {
-                if tokens.peek() == Some('-') {
-                    out.put_i32(tokens.number());
-                } else {
-                    let value = tokens.quoted();
-                    out.put_i32(value.len() as i32);
-                    out.put_slice(&value);
-                }
-            }
+        'v' if tokens.peek() == Some('-') => out.put_i32(tokens.number()),
+        'v' => {
+            let value = tokens.quoted();
+            out.put_i32(value.len() as i32);
+            out.put_slice(&value);
         }
         'E' => {
             while let Some(letter) = tokens.peek() {
@@ -172,7 +166,7 @@ fn take(text: &mut String, field: char, rest: &mut &[u8]) {
         'c' => text.push_str(&format!(" {}", number(rest, 1))),
         'h' => text.push_str(&format!(" {}", number(rest, 2))),
         'i' => text.push_str(&format!(" {}", number(rest, 4))),
-        'H' | 'I' | 'R' => {
+        'H' | 'I' | 'R' | 'V' => {
             let count = number(rest, 2);
             text.push_str(&format!(" {count}"));
             let each = each_of(field);
@@ -180,20 +174,14 @@ fn take(text: &mut String, field: char, rest: &mut &[u8]) {
                 take(text, field, rest);
             }
         }
-        'V' => {
-            let count = number(rest, 2);
-            text.push_str(&format!(" {count}"));
-            for _ in 0..count {
-                match number(rest, 4) {
-                    -1 => text.push_str(" -1"),
-                    len => {
-                        let (value, after) = rest.split_at(len as usize);
-                        text.push_str(&format!(" {}", quote('\'', value)));
-                        *rest = after;
-                    }
-                }
+        'v' => match number(rest, 4) {
+            -1 => text.push_str(" -1"),
+            len => {
+                let (value, after) = rest.split_at(len as usize);
+                text.push_str(&format!(" {}", quote('\'', value)));
+                *rest = after;
             }
-        }
+        },
         'E' => {
             while number(&mut &rest[..1], 1) != 0 {
                 text.push_str(&format!(" {}", number(rest, 1) as u8 as char));
