@@ -116,10 +116,12 @@ impl Link {
     fn up(&self) {
         let (mut tagged, mut dropping, mut readies) = (false, false, 0);
         while let Some(message) = message(&self.client, tagged) {
-            let answered = [frontend::tag::QUERY, frontend::tag::SYNC].contains(&message[0]);
+            let answered =
+                [frontend::tag::QUERY, frontend::tag::SYNC, frontend::tag::FUNCTION_CALL]
+                    .contains(&message[0]);
             readies += usize::from(answered || !tagged);
             tagged = true;
-            let asks = has(&message, "pg_current_xact_id_if_assigned()");
+            let asks = has(&message, "pg_current_xact_id_if_assigned()") || asks_lsn(&message);
             let commits = has(&message, "COMMIT\0");
             if asks {
                 self.asked.store(readies, Ordering::SeqCst);
@@ -197,6 +199,11 @@ fn message(mut from: &TcpStream, tagged: bool) -> Option<Vec<u8>> {
     bytes.resize(tag + len, 0);
     from.read_exact(&mut bytes[tag + 4..]).ok()?;
     Some(bytes)
+}
+
+/// A call of `pg_current_wal_insert_lsn()` by its OID: the last question, where not all is asked in one query.
+fn asks_lsn(message: &[u8]) -> bool {
+    message[0] == frontend::tag::FUNCTION_CALL && message[5..9] == 2852_u32.to_be_bytes()
 }
 
 fn has(message: &[u8], text: &str) -> bool {

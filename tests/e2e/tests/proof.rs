@@ -9,6 +9,7 @@ use howdah_decision::Outcome;
 use howdah_e2e::relay::{Lose, Relay};
 use howdah_e2e::{PATIENCE, Running, cluster, connect, value};
 use howdah_pgcluster::{Auth, Cluster};
+use tokio::task::JoinHandle;
 use tokio_postgres::Client;
 
 /// A cluster whose primary is reached by a relay, and a proxy in front of it.
@@ -46,11 +47,28 @@ impl Stage {
         self.sends(client, "COMMIT".to_owned(), key, what, and_block).await
     }
 
-    /// A client that inserts a row by itself; `more` is the rest of its statement.
-    async fn insert(&self, key: i32, more: &str, what: Lose, and_block: bool) -> Commit {
+    /// A client that inserts a row by itself, by a simple query or with a prepared statement; `more` is the rest of it.
+    async fn insert(
+        &self,
+        prepared: bool,
+        key: i32,
+        more: &str,
+        what: Lose,
+        and_block: bool,
+    ) -> Commit {
         let client = connect(self.proxy.port, "postgres").await;
-        let sql = format!("INSERT INTO ledger VALUES ({key}) {more}");
-        self.sends(client, sql, key, what, and_block).await
+        if !prepared {
+            let sql = format!("INSERT INTO ledger VALUES ({key}) {more}");
+            return self.sends(client, sql, key, what, and_block).await;
+        }
+        let insert = client.prepare(&format!("INSERT INTO ledger VALUES ($1) {more}")).await;
+        let insert = insert.unwrap();
+        self.relay.lose(what, and_block);
+        let commit = tokio::spawn(async move {
+            let result = client.execute(&insert, &[&key]).await;
+            (client, result.map(|_| ()))
+        });
+        self.lost(key, commit).await
     }
 
     async fn sends(
@@ -66,6 +84,14 @@ impl Stage {
             let result = client.batch_execute(&sql).await;
             (client, result)
         });
+        self.lost(key, commit).await
+    }
+
+    async fn lost(
+        &self,
+        key: i32,
+        commit: JoinHandle<(Client, Result<(), tokio_postgres::Error>)>,
+    ) -> Commit {
         let give_up = Instant::now() + PATIENCE;
         while !self.relay.has_lost() {
             assert!(Instant::now() < give_up, "no COMMIT has come");
@@ -98,7 +124,7 @@ impl Stage {
 /// A commit in doubt.
 struct Commit {
     key: i32,
-    commit: tokio::task::JoinHandle<(Client, Result<(), tokio_postgres::Error>)>,
+    commit: JoinHandle<(Client, Result<(), tokio_postgres::Error>)>,
 }
 
 impl Commit {
@@ -218,20 +244,29 @@ async fn nothing_is_asked_where_that_is_not_wanted_or_not_allowed() {
 
 #[tokio::test]
 async fn a_write_by_itself_is_proven_and_sent_again() {
+    by_itself(false).await;
+}
+
+#[tokio::test]
+async fn a_prepared_write_by_itself_is_proven_and_sent_again() {
+    by_itself(true).await;
+}
+
+async fn by_itself(prepared: bool) {
     let mut stage = Stage::with(0, "", "prove_autocommit = true").await;
-    let told = stage.insert(1, "", Lose::Answer, false).await.told().await;
+    let told = stage.insert(prepared, 1, "", Lose::Answer, false).await.told().await;
     assert_eq!(told, COMMITTED);
     assert_eq!(stage.proven(Outcome::Committed), 1);
-    let insert = stage.insert(2, "", Lose::Commit, false).await;
+    let insert = stage.insert(prepared, 2, "", Lose::Commit, false).await;
     stage.let_go();
     assert_eq!(insert.told().await, COMMITTED);
     assert_eq!(stage.proven(Outcome::NotCommitted), 1);
     // The client has got its row: nothing is sent again.
-    let insert = stage.insert(3, "RETURNING key", Lose::Commit, false).await;
+    let insert = stage.insert(prepared, 3, "RETURNING key", Lose::Commit, false).await;
     stage.let_go();
     assert_eq!(insert.told().await, refused("40001", false));
     for (key, what) in [(4, Lose::Answer), (5, Lose::Commit)] {
-        let insert = stage.insert(key, "", what, true).await;
+        let insert = stage.insert(prepared, key, "", what, true).await;
         stage.crash();
         assert_eq!(insert.told().await, COMMITTED, "{what:?}");
     }
@@ -245,14 +280,18 @@ async fn a_write_by_itself_fails_as_it_would_without_a_transaction() {
     let rule = "CREATE TABLE kept (key int UNIQUE DEFERRABLE INITIALLY DEFERRED)";
     let stage = Stage::with(0, rule, "prove_autocommit = true").await;
     let client = connect(stage.proxy.port, "postgres").await;
-    let fails = async |sql: &str| {
-        client.batch_execute(sql).await.unwrap_err().code().unwrap().code().to_owned()
-    };
-    assert_eq!(fails("INSERT INTO kept VALUES (1), (1)").await, "23505");
-    assert_eq!(fails("INSERT INTO ledger VALUES (1), (1)").await, "23505");
-    assert_eq!(fails("INSERT INTO nowhere VALUES (1)").await, "42P01");
+    let state = |error: tokio_postgres::Error| error.code().unwrap().code().to_owned();
+    for (sql, expected) in [
+        ("INSERT INTO kept VALUES (1), (1)", "23505"),
+        ("INSERT INTO ledger VALUES (1), (1)", "23505"),
+        ("INSERT INTO nowhere VALUES (1)", "42P01"),
+    ] {
+        assert_eq!(state(client.batch_execute(sql).await.unwrap_err()), expected, "{sql}");
+        assert_eq!(state(client.execute(sql, &[]).await.unwrap_err()), expected, "{sql}");
+    }
     client.batch_execute("INSERT INTO kept VALUES (1)").await.unwrap();
-    assert_eq!(value(&client, "SELECT count(*) FROM kept").await, "1");
+    assert_eq!(client.execute("UPDATE kept SET key = 2", &[]).await.unwrap(), 1);
+    assert_eq!(value(&client, "SELECT sum(key) FROM kept").await, "2");
     client.batch_execute("VACUUM kept").await.unwrap();
 }
 

@@ -27,6 +27,8 @@ enum Act {
     Execute(usize),
     /// Parse, Bind and Execute without a name, and Sync; `true`: followed by a second one in the same packet.
     Unnamed(usize, bool),
+    /// Parse, Bind and Execute without a name, twice, and one Sync.
+    Batch(usize, usize),
     /// Close of a name, and Sync.
     Close(usize),
     /// It leaves, and comes back as a new one.
@@ -34,7 +36,7 @@ enum Act {
 }
 
 const NAMES: [&str; 2] = ["p", "q"];
-const PREPARED: [&str; 7] = [
+const PREPARED: [&str; 9] = [
     "SELECT current_setting('work_mem'), current_user",
     "SELECT count(*) FROM mine",
     "INSERT INTO mine VALUES (7)",
@@ -42,6 +44,8 @@ const PREPARED: [&str; 7] = [
     "SELECT date '1/2/2024', timestamptz '2024-01-02 12:00' AT TIME ZONE 'UTC', 0.1::float4::text",
     "SELECT * FROM mine UNION ALL SELECT * FROM mine LIMIT 1",
     "SELECT 1/0",
+    "DELETE FROM mine RETURNING a + 0",
+    "INSERT INTO kept VALUES (1), (1)",
 ];
 
 fn setting() -> impl Strategy<Value = &'static str> {
@@ -163,6 +167,7 @@ fn act() -> impl Strategy<Value = Act> {
         1 => (name(), sql()).prop_map(|(name, sql)| Act::Prepare(name, sql)),
         2 => name().prop_map(Act::Execute),
         1 => (sql(), any::<bool>()).prop_map(|(sql, twice)| Act::Unnamed(sql, twice)),
+        1 => (sql(), sql()).prop_map(|(first, second)| Act::Batch(first, second)),
         1 => name().prop_map(Act::Close),
         1 => Just(Act::Reconnect),
     ]
@@ -175,11 +180,16 @@ fn bytes(client: usize, act: &Act) -> (BytesMut, usize) {
     let own = |sql: &str| {
         sql.replace("mine", &format!("mine{client}")).replace("lock(1)", &format!("lock({client})"))
     };
-    let bind = |out: &mut BytesMut, statement: &str| {
+    let bind = |out: &mut BytesMut, statement: &str, max_rows: u32| {
         let statement = statement.as_bytes();
         Bind { portal: b"", statement, rest: b"\0\0\0\0\0\0" }.write(out);
         Describe { target: Target::Portal, name: b"" }.write(out);
-        Execute { portal: b"", max_rows: 0 }.write(out);
+        Execute { portal: b"", max_rows }.write(out);
+    };
+    let unnamed = |out: &mut BytesMut, sql: usize, max_rows: u32| {
+        let query = own(PREPARED[sql]);
+        Parse { name: b"", query: query.as_bytes(), types: b"\0\0" }.write(out);
+        bind(out, "", max_rows);
     };
     let mut answers = 1;
     match act {
@@ -192,17 +202,20 @@ fn bytes(client: usize, act: &Act) -> (BytesMut, usize) {
             Parse { name, query: query.as_bytes(), types: b"\0\0" }.write(&mut out);
             Describe { target: Target::Statement, name }.write(&mut out);
         }
-        Act::Execute(name) => bind(&mut out, NAMES[*name]),
+        Act::Execute(name) => bind(&mut out, NAMES[*name], 0),
         Act::Unnamed(sql, twice) => {
             for _ in 0..=usize::from(*twice) {
-                let query = own(PREPARED[*sql]);
-                Parse { name: b"", query: query.as_bytes(), types: b"\0\0" }.write(&mut out);
-                bind(&mut out, "");
+                // The second one may leave its portal suspended.
+                unnamed(&mut out, *sql, answers as u32 - 1);
                 if *twice && answers == 1 {
                     Sync.write(&mut out);
                     answers = 2;
                 }
             }
+        }
+        Act::Batch(first, second) => {
+            unnamed(&mut out, *first, 0);
+            unnamed(&mut out, *second, 0);
         }
         Act::Close(name) => {
             Close { target: Target::Statement, name: NAMES[*name].as_bytes() }.write(&mut out);

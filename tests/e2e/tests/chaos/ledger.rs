@@ -181,7 +181,7 @@ fn write(seen: &Seen, port: u16) {
     }
 }
 
-/// One row, by itself or in a transaction.
+/// One row, by itself or in a transaction, by simple queries or in the extended protocol.
 fn insert(seen: &Seen, client: &mut Client, key: u64) -> Told {
     let insert = format!("INSERT INTO ledger VALUES ({key})");
     let statements: &[&str] = match key % 3 {
@@ -189,8 +189,9 @@ fn insert(seen: &Seen, client: &mut Client, key: u64) -> Told {
         1 => &["BEGIN", &insert, "COMMIT"],
         _ => &["BEGIN", &insert, "SELECT count(*) FROM ledger WHERE key = 0", "COMMIT"],
     };
+    let ask = if key.is_multiple_of(2) { Client::ask } else { Client::ask_extended };
     for (at, sql) in statements.iter().enumerate() {
-        let Err(state) = seen.noted(client.ask(sql)) else { continue };
+        let Err(state) = seen.noted(ask(client, sql)) else { continue };
         if client.gone {
             return Told::Dropped;
         }
@@ -271,7 +272,23 @@ impl Client {
     pub(crate) fn ask(&mut self, sql: &str) -> Result<Option<String>, String> {
         let mut out = BytesMut::new();
         frontend::Query { text: sql.as_bytes() }.write(&mut out);
-        match self.stream.write_all(&out) {
+        self.send(&out)
+    }
+
+    /// The same in the extended protocol.
+    fn ask_extended(&mut self, sql: &str) -> Result<Option<String>, String> {
+        let mut out = BytesMut::new();
+        let (name, portal) = (b"", b"");
+        frontend::Parse { name, query: sql.as_bytes(), types: b"\0\0" }.write(&mut out);
+        frontend::Bind { portal, statement: name, rest: b"\0\0\0\0\0\0" }.write(&mut out);
+        frontend::Describe { target: frontend::Target::Portal, name: portal }.write(&mut out);
+        frontend::Execute { portal, max_rows: 0 }.write(&mut out);
+        frontend::Sync.write(&mut out);
+        self.send(&out)
+    }
+
+    fn send(&mut self, out: &[u8]) -> Result<Option<String>, String> {
+        match self.stream.write_all(out) {
             Ok(()) => self.answer(),
             Err(_) => self.ended(),
         }
