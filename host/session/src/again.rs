@@ -108,7 +108,7 @@ impl<A: AsRef<Decision>> Session<A> {
 }
 
 /// The text of the simple query that a batch begins with.
-fn query(batch: &BytesMut) -> &[u8] {
+pub(crate) fn query(batch: &BytesMut) -> &[u8] {
     match frame::peek(batch, usize::MAX) {
         Ok(Some(head)) if head.tag == tag::QUERY => {
             let body = batch.get(frame::HEADER_LEN..head.len).unwrap_or_default();

@@ -66,8 +66,8 @@ pub(crate) enum Expect {
     Commit { simple: bool },
     /// All up to ReadyForQuery, of the proxy's own question for the isolation of a transaction.
     Isolation,
-    /// All up to ReadyForQuery, of a simple query that is run again; none for the question.
-    Again(Option<Rc<Statement>>),
+    /// All up to ReadyForQuery, of a batch that is run again and executes these.
+    Again(Vec<Rc<Statement>>),
 }
 
 impl Expect {

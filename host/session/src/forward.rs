@@ -27,6 +27,7 @@ const LARGE_OBJECTS: [u32; 16] =
     [715, 764, 765, 767, 952, 953, 954, 955, 956, 957, 958, 964, 1004, 3170, 3171, 3172];
 
 /// What becomes of the message at the front of the client's bytes.
+#[derive(PartialEq, Eq)]
 enum Passage {
     /// It goes as it is.
     Verbatim,
@@ -75,7 +76,12 @@ impl<A: AsRef<Decision>> Session<A> {
                 run += head.len;
                 continue;
             }
-            match self.pass(io, server, guide, head, &mut run)? {
+            let passage = self.pass(io, server, guide, head, &mut run)?;
+            if passage != Passage::Held && head.tag != tag::QUERY {
+                let message = io.client_in.get(run..run + head.len).unwrap_or_default();
+                self.keep_message(server, guide, head.tag, message);
+            }
+            match passage {
                 Passage::Verbatim => run += head.len,
                 Passage::Replaced => io.client_in.advance(head.len),
                 Passage::Held => break,
@@ -244,9 +250,6 @@ impl<A: AsRef<Decision>> Session<A> {
         head: Head,
         run: &mut usize,
     ) -> Result<Passage, Fault> {
-        if head.tag != tag::QUERY {
-            self.replay = None;
-        }
         if self.skipping && head.tag != tag::SYNC {
             self.flush_run(io, run);
             return Ok(Passage::Replaced);
@@ -383,6 +386,7 @@ impl<A: AsRef<Decision>> Session<A> {
             self.refuse_statement(&not_here());
             return Ok(Passage::Replaced);
         }
+        self.ask_isolation(io, server, &prepared.statement);
         self.ask_before(io, server, guide, &prepared.statement);
         if parse.name.is_empty() {
             return Ok(self.pass_unnamed(io, server, &parse, prepared));
@@ -449,6 +453,7 @@ impl<A: AsRef<Decision>> Session<A> {
             self.refuse_outdated(io);
             return Ok(Passage::Replaced);
         }
+        self.ask_isolation(io, server, named.statement());
         self.ask_before(io, server, guide, named.statement());
         self.planned(named.statement());
         self.recall(io, server, bind.statement, &named);
@@ -500,6 +505,7 @@ impl<A: AsRef<Decision>> Session<A> {
                     self.refuse_outdated(io);
                     return Ok(Passage::Replaced);
                 }
+                self.ask_isolation(io, server, named.statement());
                 self.recall(io, server, describe.name, named);
                 self.provide(io, server, describe.name, named)
             }

@@ -18,6 +18,7 @@ mod expect;
 mod forward;
 mod guide;
 mod hold;
+mod keep;
 pub mod limits;
 mod local;
 mod loss;

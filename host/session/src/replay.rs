@@ -1,27 +1,27 @@
 //! Running an open transaction once more, on the server that is the primary now, after its own has gone. The client
 //! sees a wait, or the loss: every answer must be what it was.
+//!
+//! What is kept goes batch by batch: a simple query, or messages of the extended protocol up to Sync ([`crate::keep`]).
 
 use std::hash::Hasher;
 use std::rc::Rc;
 
-use bytes::BytesMut;
-use howdah_decision::{Decision, Facts, Failure, Kind, Outcome, Retry, Safety};
-use howdah_sql::{Effect, Statement};
+use bytes::BufMut;
+use howdah_decision::{Decision, Facts, Failure, Outcome, Retry, Safety};
 use howdah_wire::backend::{DataRow, ErrorReport, ErrorResponse, TransactionStatus, tag};
 use howdah_wire::frame;
-use howdah_wire::frontend::Query;
+use howdah_wire::frontend::{self, Bind, Describe, Target};
 use siphasher::sip128::{Hasher128, SipHasher13};
 
+use crate::again::query;
 use crate::expect::Expect;
+use crate::keep::{Kept, UnderWay};
 use crate::limits::{MAX_REPLAY_BYTES, MAX_REPLAY_STATEMENTS, MAX_REPLAYS};
-use crate::prepared::hasher;
+use crate::local::next_frame;
+use crate::prepared::{Named, hasher};
 use crate::release::Disposition;
 use crate::session::{Phase, Session};
 use crate::{Buffers, Guide, ServerState};
-
-/// Asked behind BEGIN. It takes no snapshot, so that the client can still choose the isolation itself (which ends the
-/// keeping).
-const ISOLATION: &[u8] = b"SHOW transaction_isolation";
 
 /// What a server says that is shut down, or one of its sessions; any other last words are about what the session did.
 const GOES_AWAY: [[u8; 5]; 3] = [*b"57P01", *b"57P02", *b"57P03"];
@@ -29,35 +29,27 @@ const GOES_AWAY: [[u8; 5]; 3] = [*b"57P01", *b"57P02", *b"57P03"];
 /// The open transaction, as far as it can be run again.
 pub(crate) struct Replay {
     /// What it has sent, in order.
-    sent: Vec<Sent>,
+    sent: Vec<Kept>,
+    /// What its isolation was asked with, among them.
+    pub(crate) isolation: Option<usize>,
+    /// A batch of the extended protocol, up to its Sync.
+    pub(crate) batch: Option<Kept>,
+    /// Something of it may have changed settings unseen: what is prepared now may not mean what it meant before.
+    pub(crate) unsteady: bool,
     bytes: usize,
-    /// How many of them have been answered, by the present server.
+    statements: usize,
+    /// How many batches have been answered, by the present server.
     answered: usize,
     /// Of the answer that is coming.
     hasher: SipHasher13,
-    /// What streams at the moment is a row.
-    row: bool,
+    /// What streams at the moment is a part of it.
+    streams: bool,
     /// The client has got a part of the answer to what is under way.
     delivered: bool,
-    under_way: Option<UnderWay>,
+    pub(crate) under_way: UnderWay,
     /// It is being run again, and all answers have been the same so far.
     running: Option<bool>,
     attempts: u8,
-}
-
-struct Sent {
-    /// As the server got it.
-    text: Box<[u8]>,
-    /// None for the proxy's own question.
-    statement: Option<Rc<Statement>>,
-    answer: u128,
-}
-
-/// What the client waits for.
-struct UnderWay {
-    /// As the client sent it.
-    text: Box<[u8]>,
-    statement: Rc<Statement>,
 }
 
 /// What has become of a transaction that was run again.
@@ -70,32 +62,59 @@ pub struct Replayed {
 }
 
 impl Replay {
-    fn new() -> Replay {
+    pub(crate) fn new() -> Replay {
         Replay {
             sent: Vec::new(),
+            isolation: None,
+            batch: None,
+            unsteady: false,
             bytes: 0,
+            statements: 0,
             answered: 0,
             hasher: hasher(),
-            row: false,
+            streams: false,
             delivered: false,
-            under_way: None,
+            under_way: UnderWay::default(),
             running: None,
             attempts: 0,
         }
     }
 
-    /// False: it has become too large to be kept.
-    fn push(&mut self, text: &[u8], statement: Option<&Rc<Statement>>) -> bool {
-        self.bytes += text.len();
-        let statement = statement.map(Rc::clone);
-        self.sent.push(Sent { text: text.into(), statement, answer: 0 });
-        self.bytes <= MAX_REPLAY_BYTES && self.sent.len() <= MAX_REPLAY_STATEMENTS
+    /// So much more is kept. False: it has become too large.
+    pub(crate) fn grow(&mut self, bytes: usize, statements: usize) -> bool {
+        self.bytes += bytes;
+        self.statements += statements;
+        self.bytes <= MAX_REPLAY_BYTES && self.statements <= MAX_REPLAY_STATEMENTS
+    }
+
+    /// A batch is sent.
+    pub(crate) fn push(&mut self, batch: Kept) {
+        self.sent.push(batch);
+    }
+
+    /// The question for the isolation is sent.
+    pub(crate) fn push_isolation(&mut self, question: Kept) {
+        self.isolation = Some(self.sent.len());
+        self.push(question);
+    }
+
+    /// Whether nothing but BEGIN has been sent in its batch, so that no snapshot has been taken.
+    pub(crate) fn began_alone(&self) -> bool {
+        self.sent.first().is_some_and(|batch| batch.statements.len() == 1)
+    }
+
+    /// Whether its isolation is known as far as that matters.
+    fn is_isolated(&self) -> bool {
+        let known = self.isolation.is_some_and(|at| at < self.answered);
+        known || self.running.is_some() || self.began_alone()
     }
 
     /// A whole message. What is said beside the answer, notices and the like, does not count.
     fn hear(&mut self, tag: u8, frame: &[u8]) {
         match tag {
-            tag::ROW_DESCRIPTION
+            tag::PARAMETER_DESCRIPTION
+            | tag::ROW_DESCRIPTION
+            | tag::NO_DATA
             | tag::DATA_ROW
             | tag::COMMAND_COMPLETE
             | tag::EMPTY_QUERY_RESPONSE
@@ -123,101 +142,63 @@ impl Replay {
 
     /// How many statements of the client have been answered.
     fn statements(&self) -> usize {
-        let own = usize::from(self.sent.len() > 1);
-        self.sent.len() - own
+        self.sent.iter().map(|batch| batch.statements.len()).sum()
     }
 
     /// From the beginning.
     fn start(&mut self) {
         if self.running.is_none() {
             self.sent.truncate(self.answered);
+            self.isolation = self.isolation.filter(|at| *at < self.answered);
         }
         self.running = Some(true);
         self.attempts += 1;
+        self.batch = None;
         (self.answered, self.hasher, self.delivered) = (0, hasher(), false);
     }
 }
 
-/// Whether a statement inside a transaction does the same when it is run again, or shows in its answer that it does
-/// not. What is not known to be so is not.
-fn can_run_again(statement: &Statement, text: &[u8]) -> bool {
-    // Locks that others than PostgreSQL heed, and notifications, by whatever function.
-    let says = |word: &[u8]| text.windows(word.len()).any(|w| w.eq_ignore_ascii_case(word));
-    statement.statements <= 1
-        && !statement.arms
-        && !statement.facts.any(Facts::STICKY.with(Facts::COPY))
-        && match statement.only_effect() {
-            Effect::Set { .. } | Effect::SetLocal { .. } => true,
-            Effect::Savepoint(_) | Effect::Release(_) | Effect::RollbackTo(_) => true,
-            Effect::None => {
-                statement.boundaries == 0
-                    && matches!(statement.kind, Kind::Empty | Kind::Read | Kind::Write | Kind::Ddl)
-            }
-            _ => false,
-        }
-        && !says(b"advisory")
-        && !says(b"notify")
-}
-
 impl<A: AsRef<Decision>> Session<A> {
-    /// A simple query is about to be sent: as `text`, when the client has sent `asked`.
-    pub(crate) fn keep_query<G: Guide<Answer = A>>(
-        &mut self,
-        io: &mut Buffers,
-        server: &mut ServerState,
-        guide: &G,
-        statement: &Rc<Statement>,
-        (asked, text): (&[u8], &[u8]),
-    ) {
-        let begins = self.status == TransactionStatus::Idle;
-        if begins {
-            let kept = matches!(statement.only_effect(), Effect::Begin { .. })
-                && self.pin.is_none()
-                && !server.standby
-                && guide.replays();
-            self.replay = kept.then(|| Box::new(Replay::new()));
-        }
+    /// A whole message has come.
+    pub(crate) fn hear(&mut self, tag: u8, frame: &[u8]) {
         let Some(replay) = &mut self.replay else { return };
-        replay.under_way = Some(UnderWay { text: asked.into(), statement: Rc::clone(statement) });
-        if statement.ends() {
-            return;
+        match self.pending.front() {
+            Some(Expect::Again(_) | Expect::Isolation) => {}
+            Some(expect) if !expect.is_own() => replay.delivered = true,
+            _ => return,
         }
-        let mut kept = self.pin.is_none() && (begins || can_run_again(statement, text));
-        if kept && replay.sent.len() == 1 {
-            Query { text: ISOLATION }.write(&mut io.server_out);
-            server.unnamed = None;
-            self.pending.push_back(Expect::Isolation);
-            kept &= replay.push(ISOLATION, None);
-        }
-        if !kept || !replay.push(text, Some(statement)) {
+        replay.hear(tag, frame);
+        // A portal that stays open has a snapshot of its own.
+        if tag == tag::PORTAL_SUSPENDED && replay.running.is_none() {
             self.replay = None;
         }
     }
 
-    /// A whole message has come.
-    pub(crate) fn hear(&mut self, tag: u8, frame: &[u8]) {
+    /// A message begins that comes in pieces; it belongs to the answer, or not.
+    pub(crate) fn hear_stream(&mut self, counts: bool) {
         if let Some(replay) = &mut self.replay {
-            match self.pending.front() {
-                Some(Expect::Query(_)) => replay.delivered = true,
-                Some(Expect::Again(_) | Expect::Isolation) => {}
-                _ => return,
-            }
-            replay.hear(tag, frame);
-        }
-    }
-
-    /// A message begins that comes in pieces.
-    pub(crate) fn hear_stream(&mut self, row: bool) {
-        if let Some(replay) = &mut self.replay {
-            replay.row = row;
+            replay.streams = counts;
             replay.delivered |= replay.running.is_none();
         }
     }
 
     /// A piece of it.
     pub(crate) fn hear_piece(&mut self, piece: &[u8]) {
-        if let Some(replay) = self.replay.as_mut().filter(|replay| replay.row) {
+        if let Some(replay) = self.replay.as_mut().filter(|replay| replay.streams) {
             replay.hasher.write(piece);
+        }
+    }
+
+    /// Whether the next answer of the proxy's own can wait for the server's: nothing that a transaction is run again for
+    /// shall have been answered in part.
+    pub(crate) fn waits_to_hear(&self) -> bool {
+        self.replay.is_some() && !self.pending.iter().all(|expect| expect.local().is_some())
+    }
+
+    /// The client gets an answer of the proxy's own.
+    pub(crate) fn hear_local(&mut self) {
+        if let Some(replay) = &mut self.replay {
+            replay.delivered |= !replay.under_way.messages.is_empty();
         }
     }
 
@@ -236,7 +217,8 @@ impl<A: AsRef<Decision>> Session<A> {
         if own {
             return;
         }
-        (replay.under_way, replay.delivered) = (None, false);
+        replay.under_way = UnderWay::default();
+        replay.delivered = false;
         if self.status == TransactionStatus::Idle {
             self.replay = None;
         }
@@ -257,10 +239,11 @@ impl<A: AsRef<Decision>> Session<A> {
     ) -> bool {
         let state = self.last_words.as_ref().map(|report| *report.sqlstate());
         let Some(replay) = &self.replay else { return false };
-        let ends = replay.under_way.as_ref().is_some_and(|u| u.statement.ends());
+        let ends = replay.under_way.ends;
         let possible = self.status == TransactionStatus::InTransaction
             && self.pin.is_none()
             && !replay.delivered
+            && replay.is_isolated()
             && replay.attempts < MAX_REPLAYS
             && state.is_none_or(|state| GOES_AWAY.contains(&state))
             && (!ends || replay.running.is_some() || outcome == Outcome::NotCommitted);
@@ -282,24 +265,37 @@ impl<A: AsRef<Decision>> Session<A> {
         outcome: Outcome,
     ) -> bool {
         let Some(replay) = self.replay.as_ref().filter(|_| self.retries) else { return true };
-        let begin =
-            replay.sent.first().and_then(|sent| Some((&sent.text, sent.statement.as_ref()?)));
-        let under_way = replay.under_way.as_ref().map(|u| (&u.text, &u.statement));
-        let Some((text, statement)) = under_way.or(begin) else { return true };
         let safety = if ends { Safety::Commit } else { Safety::InTransaction };
         let attempt = u32::from(replay.attempts) + 1;
         let failure = Failure { sqlstate, safety, outcome, replayable: true, attempt };
-        guide.retry(text, statement, Facts::IN_TRANSACTION, &failure) != Retry::GiveUp
+        let inside = Facts::IN_TRANSACTION;
+        let begin = replay.sent.first();
+        let retry = match (&replay.under_way.named, &replay.under_way.statement, begin) {
+            (Some(named), _, _) => {
+                let (text, facts) = (&named.prepared.query, inside.with(Facts::EXTENDED));
+                guide.retry(text, named.statement(), facts, &failure)
+            }
+            (None, Some(statement), _) => {
+                guide.retry(query(&replay.under_way.messages), statement, inside, &failure)
+            }
+            (None, None, Some(begin)) => match begin.statements.first() {
+                Some(statement) => guide.retry(begin.text(), statement, inside, &failure),
+                None => Retry::NoOpinion,
+            },
+            (None, None, None) => Retry::NoOpinion,
+        };
+        retry != Retry::GiveUp
     }
 
     fn start_replay(&mut self, io: &mut Buffers) {
         let Some(mut replay) = self.replay.take() else { return };
-        if replay.running.is_none()
-            && let Some(under_way) = &replay.under_way
-        {
-            let rest = std::mem::replace(&mut io.client_in, BytesMut::new());
-            Query { text: &under_way.text }.write(&mut io.client_in);
+        if replay.running.is_none() && !replay.under_way.messages.is_empty() {
+            let rest = std::mem::replace(&mut io.client_in, replay.under_way.messages.clone());
             io.client_in.extend_from_slice(&rest);
+        }
+        // What is under way will be sent as if it had just come.
+        for expect in std::mem::take(&mut self.pending).iter().rev() {
+            self.take_back(expect);
         }
         replay.start();
         self.forget_server();
@@ -311,35 +307,82 @@ impl<A: AsRef<Decision>> Session<A> {
         self.phase = Phase::Server;
     }
 
-    /// The next statement, when the one before has been answered. Some: it cannot go on, and the server is of no use.
+    /// The next batch, when the one before has been answered. Some: it cannot go on, and the server is of no use.
     pub(crate) fn run_again(
         &mut self,
         io: &mut Buffers,
         server: &mut ServerState,
     ) -> Option<Disposition> {
-        let replay = self.replay.as_mut()?;
         if !self.pending.is_empty() || self.phase != Phase::Answers {
             return None;
         }
-        if server.standby || !replay.running? {
-            self.replay_failed();
-            return Some(Disposition::Close);
-        }
-        let Some(sent) = replay.sent.get(replay.answered) else {
-            (replay.running, replay.under_way) = (None, None);
+        let mut replay = self.replay.take()?;
+        let same = replay.running.unwrap_or_default() && !server.standby;
+        let next = if same { replay.sent.get(replay.answered) } else { None };
+        if let Some(batch) = next {
+            self.send_again(io, server, batch);
+        } else if same {
+            (replay.running, replay.under_way) = (None, UnderWay::default());
             self.replayed = Some(Replayed { statements: replay.statements(), same: true });
             self.awaiting_ready = false;
             server.parameters.tell(&mut self.told, &mut io.client_out);
+        }
+        self.replay = Some(replay);
+        if same {
             return None;
-        };
-        Query { text: &sent.text }.write(&mut io.server_out);
-        server.unnamed = None;
-        let statement = sent.statement.clone();
-        if let Some(statement) = &statement {
+        }
+        self.replay_failed();
+        Some(Disposition::Close)
+    }
+
+    /// Sends a batch as it was sent before, with its statements by the names that this server knows them by.
+    fn send_again(&mut self, io: &mut Buffers, server: &mut ServerState, batch: &Kept) {
+        let (pending, mut named) = (self.pending.len(), batch.named.iter());
+        let mut name =
+            |session: &mut Self, io: &mut Buffers, server: &mut ServerState, by: &[u8]| {
+                named.next().map(|named: &Rc<Named>| session.provide(io, server, by, named))
+            };
+        let mut rest = &batch.messages[..];
+        while let Some((tag, body)) = next_frame(&mut rest) {
+            match (tag, Bind::read(body), Describe::read(body)) {
+                (frontend::tag::BIND, Ok(bind), _) => {
+                    if let Some(statement) = name(self, io, server, bind.statement) {
+                        Bind { statement: &statement, ..bind }.write(&mut io.server_out);
+                    }
+                }
+                (
+                    frontend::tag::DESCRIBE,
+                    _,
+                    Ok(Describe { target: Target::Statement, name: by }),
+                ) => {
+                    if let Some(name) = name(self, io, server, by) {
+                        Describe { target: Target::Statement, name: &name }
+                            .write(&mut io.server_out);
+                    }
+                }
+                _ => frame::write(&mut io.server_out, tag, |out| out.put_slice(body)),
+            }
+            if tag == frontend::tag::QUERY {
+                server.unnamed = None;
+            }
+        }
+        // All of its answer is one that the client does not see.
+        self.pending.truncate(pending);
+        for statement in &batch.statements {
             self.touches(server, statement);
         }
-        self.pending.push_back(Expect::Again(statement));
-        None
+        self.pending.push_back(Expect::Again(batch.statements.clone()));
+    }
+
+    /// A batch has failed that is run again: what it was to prepare on the server may not be there.
+    pub(crate) fn failed_again(&mut self, server: &mut ServerState) {
+        let Some(replay) = &self.replay else { return };
+        let Some(batch) = replay.sent.get(replay.answered) else { return };
+        for named in &batch.named {
+            server.distrust(named.copy);
+            server.unnamed = None;
+            server.tainted = true;
+        }
     }
 
     /// The transaction cannot be run again after all. What the client has sent last stands before what it sent since,

@@ -80,7 +80,7 @@ impl<A: AsRef<Decision>> Session<A> {
                         self.let_go(&mut io.client_out);
                     }
                     self.server_stream = (head.len, !again);
-                    self.hear_stream(row);
+                    self.hear_stream(row || head.tag == tag::PARAMETER_DESCRIPTION);
                     continue;
                 }
                 break;
@@ -278,7 +278,11 @@ impl<A: AsRef<Decision>> Session<A> {
 
     /// Answers of our own whose turn has come.
     fn local_replies(&mut self, io: &mut Buffers, run: &mut usize) {
+        if io.server_in.len() == *run && self.waits_to_hear() {
+            return;
+        }
         while let Some(expect) = self.pending.pop_front_if(|expect| expect.local().is_some()) {
+            self.hear_local();
             move_bytes(&mut io.server_in, &mut io.client_out, std::mem::take(run));
             self.deliver(io, expect.local().unwrap_or_default());
             self.answered(expect);
@@ -331,8 +335,10 @@ impl<A: AsRef<Decision>> Session<A> {
                 })
             }
             tag::EMPTY_QUERY_RESPONSE | tag::PORTAL_SUSPENDED => {
-                if let Some(Expect::Execute(_)) = self.pending.front() {
-                    self.pending.pop_front();
+                match self.pending.front() {
+                    Some(Expect::Execute(_)) => drop(self.pending.pop_front()),
+                    Some(Expect::Again(_)) => self.completed += 1,
+                    _ => {}
                 }
                 Ok(if !own && self.is_wrapped() { Fate::Hold } else { drop_if(own) })
             }
@@ -406,9 +412,13 @@ impl<A: AsRef<Decision>> Session<A> {
                 self.pending.pop_front();
                 (statement, 0)
             }
-            Some(Expect::Query(statement) | Expect::Again(statement)) => {
+            Some(Expect::Query(statement)) => {
                 self.completed += 1;
                 (statement.clone(), self.completed - 1)
+            }
+            Some(Expect::Again(statements)) => {
+                self.completed += 1;
+                (statements.get(self.completed - 1).cloned(), 0)
             }
             _ => return,
         };
@@ -494,6 +504,7 @@ impl<A: AsRef<Decision>> Session<A> {
             && !error.is_fatal()
         {
             self.failed = true;
+            self.failed_again(server);
             return Ok(Fate::Drop);
         }
         if let Some(Expect::Proof(_) | Expect::Isolation) = self.pending.front()

@@ -1,6 +1,7 @@
 //! Which transactions are run again when their server is lost.
 
 use howdah_decision::{Outcome, Safety};
+use howdah_wire::frontend::{Close, Target};
 
 use super::*;
 use crate::limits::{MAX_REPLAY_BYTES, MAX_REPLAY_STATEMENTS};
@@ -80,19 +81,153 @@ fn only_what_shows_whether_it_does_the_same_is_run_again() {
     }
 }
 
-#[test]
-fn the_extended_protocol_and_the_function_call_are_not_kept() {
-    let parse = |out: &mut BytesMut| {
-        Parse { name: b"", query: b"SELECT 1", types: &[] }.write(out);
-        Sync.write(out);
-    };
-    let call = |out: &mut BytesMut| out.extend_from_slice(b"F\0\0\0\x0c\0\0\0\x01\0\0\0\0");
-    for message in [&parse as &dyn Fn(&mut BytesMut), &call] {
-        let (mut bench, mut primary) = transaction(&["SELECT 1"], true);
-        message(&mut bench.io.client_in);
-        bench.step(Some(&mut primary));
-        assert!(!goes_on(&mut bench));
+/// The messages of a statement without a name, with this most of rows.
+fn unnamed(sql: &str, max_rows: u32) -> BytesMut {
+    let mut out = BytesMut::new();
+    Parse { name: b"", query: sql.as_bytes(), types: b"\0\0" }.write(&mut out);
+    bound(&mut out, b"", max_rows);
+    Sync.write(&mut out);
+    out
+}
+
+fn bound(out: &mut BytesMut, name: &[u8], max_rows: u32) {
+    Bind { portal: b"", statement: name, rest: b"\0\0\0\0\0\0" }.write(out);
+    Execute { portal: b"", max_rows }.write(out);
+}
+
+/// A session in a transaction, this server of which has answered these messages like that.
+fn extended(messages: &[u8], answer: &[u8]) -> (Bench, ServerState) {
+    let (mut bench, mut primary) = transaction(&["SELECT 1"], true);
+    bench.io.client_in.extend_from_slice(messages);
+    bench.step(Some(&mut primary));
+    for tag in answer {
+        match tag {
+            b'C' => CommandComplete { tag: b"DONE" }.write(&mut bench.io.server_in),
+            tag => bench.io.server_in.extend_from_slice(&[*tag, 0, 0, 0, 4]),
+        }
     }
+    ReadyForQuery { status: TransactionStatus::InTransaction }.write(&mut bench.io.server_in);
+    bench.step(Some(&mut primary));
+    (bench, primary)
+}
+
+#[test]
+fn batches_of_the_extended_protocol_are_kept() {
+    assert!(goes_on(&mut extended(&unnamed("INSERT INTO t VALUES (1)", 1), b"12C").0));
+    let mut two = unnamed("SELECT 1", 0);
+    two.truncate(two.len() - 5);
+    two.extend_from_slice(&unnamed("UPDATE t SET a = 1", 0));
+    assert!(goes_on(&mut extended(&two, b"12C12C").0));
+    for (sql, answer) in [
+        ("DECLARE c CURSOR FOR SELECT 1", b"12C"),
+        ("NOTIFY x", b"12C"),
+        ("SAVEPOINT a; SAVEPOINT b", b"12C"),
+        // A portal that stays open.
+        ("SELECT a FROM t", b"12s"),
+    ] {
+        assert!(!goes_on(&mut extended(&unnamed(sql, 1), answer).0), "{sql}");
+    }
+    // COMMIT with others, a portal of an earlier batch, and what is called by its OID.
+    let mut commit = unnamed("INSERT INTO t VALUES (1)", 0);
+    commit.truncate(commit.len() - 5);
+    commit.extend_from_slice(&unnamed("COMMIT", 0));
+    let mut portal = unnamed("SELECT 1", 0);
+    Execute { portal: b"", max_rows: 0 }.write(&mut portal);
+    Sync.write(&mut portal);
+    for (messages, answer) in
+        [(&commit[..], &b"12C12C"[..]), (&portal, b"12C"), (b"F\0\0\0\x0c\0\0\0\x01\0\0\0\0", b"")]
+    {
+        assert!(!goes_on(&mut extended(messages, answer).0));
+    }
+}
+
+/// What the client has got a part of the answer to is not sent again; a Parse that the proxy answers itself waits for
+/// what follows.
+#[test]
+fn nothing_is_answered_in_part_by_the_proxy_itself() {
+    let mut parse = BytesMut::new();
+    Parse { name: b"s", query: b"SELECT 2", types: b"\0\0" }.write(&mut parse);
+    Sync.write(&mut parse);
+    let (mut bench, mut primary) = extended(&parse, b"1");
+    bench.sent_down();
+    Close { target: Target::Statement, name: b"s" }.write(&mut bench.io.client_in);
+    Parse { name: b"s", query: b"SELECT 2", types: b"\0\0" }.write(&mut bench.io.client_in);
+    bound(&mut bench.io.client_in, b"s", 0);
+    Sync.write(&mut bench.io.client_in);
+    bench.step(Some(&mut primary));
+    assert_eq!(bench.sent_down(), b"");
+    assert!(goes_on(&mut bench));
+    let (mut bench, mut primary) = extended(&unnamed("SELECT 2", 0), b"12C");
+    bench.io.client_in.extend_from_slice(&unnamed("SELECT 3", 0));
+    bench.step(Some(&mut primary));
+    ParseComplete.write(&mut bench.io.server_in);
+    bench.step(Some(&mut primary));
+    assert!(!goes_on(&mut bench));
+}
+
+/// A statement must mean what it meant when it is prepared anew where it is used.
+#[test]
+fn what_may_mean_something_else_is_not_run_again() {
+    for (sql, again) in [
+        ("SELECT 1", true),
+        ("SET LOCAL statement_timeout = 1", true),
+        ("SET LOCAL search_path = other", false),
+        ("CREATE TABLE t ()", false),
+        ("SELECT configure()", false),
+    ] {
+        for early in [true, false] {
+            let (mut bench, mut primary) = (Bench::new(), server(false));
+            bench.guide.replays = true;
+            let mut parse = BytesMut::new();
+            Parse { name: b"s", query: b"SELECT 2", types: b"\0\0" }.write(&mut parse);
+            Sync.write(&mut parse);
+            if early {
+                bench.io.client_in.extend_from_slice(&parse);
+                while bench.step(Some(&mut primary)) == Step::Lease {}
+                ParseComplete.write(&mut bench.io.server_in);
+                ReadyForQuery { status: TransactionStatus::Idle }.write(&mut bench.io.server_in);
+                bench.step(Some(&mut primary));
+            }
+            run(&mut bench, &mut primary, "BEGIN", true);
+            run(&mut bench, &mut primary, sql, false);
+            if !early {
+                parse.truncate(parse.len() - 5);
+                bench.io.client_in.extend_from_slice(&parse);
+            }
+            bound(&mut bench.io.client_in, b"s", 0);
+            Sync.write(&mut bench.io.client_in);
+            bench.step(Some(&mut primary));
+            let means = again || (!early && sql == "SELECT configure()");
+            assert_eq!(goes_on(&mut bench), means, "{sql} {early}");
+        }
+    }
+}
+
+/// Some drivers send BEGIN together with the first statement: the isolation is asked for in front of the next batch.
+#[test]
+fn a_transaction_that_does_not_begin_alone_is_kept_once_its_isolation_is_known() {
+    let (mut bench, mut primary) = (Bench::new(), server(false));
+    bench.guide.replays = true;
+    let mut begin = unnamed("BEGIN", 0);
+    begin.truncate(begin.len() - 5);
+    begin.extend_from_slice(&unnamed("INSERT INTO t VALUES (1)", 1));
+    bench.io.client_in.extend_from_slice(&begin);
+    while bench.step(Some(&mut primary)) == Step::Lease {}
+    for tag in b"1212" {
+        bench.io.server_in.extend_from_slice(&[*tag, 0, 0, 0, 4]);
+        if *tag == b'2' {
+            CommandComplete { tag: b"DONE" }.write(&mut bench.io.server_in);
+        }
+    }
+    ReadyForQuery { status: TransactionStatus::InTransaction }.write(&mut bench.io.server_in);
+    bench.step(Some(&mut primary));
+    bench.sent_up();
+    bench.io.client_in.extend_from_slice(&unnamed("SELECT 1", 0));
+    bench.step(Some(&mut primary));
+    assert_eq!(bench.sent_up(), b"QPBES");
+    shown(&mut bench);
+    bench.step(Some(&mut primary));
+    assert!(goes_on(&mut bench));
 }
 
 #[test]
