@@ -26,7 +26,7 @@ pub(crate) struct Held {
     messages: BytesMut,
     /// The command tag that ends a simple query, if it is committed.
     tag: Option<Box<[u8]>>,
-    /// What has been answered of the batch and must be taken back when that is sent again.
+    /// What has been answered of the batch, and must be taken back when the client is never told.
     pub(crate) answered: Vec<Expect>,
 }
 
@@ -69,7 +69,8 @@ impl<A: AsRef<Decision>> Session<A> {
         server: &mut ServerState,
         guide: &G,
     ) {
-        if !self.can_wrap(server, guide) {
+        self.batch.wrapped = self.can_wrap(server, guide);
+        if !self.batch.wrapped {
             return;
         }
         self.close_strays(io, server);
@@ -77,7 +78,6 @@ impl<A: AsRef<Decision>> Session<A> {
         Query { text: b"BEGIN" }.write(&mut io.server_out);
         self.pending.push_back(Expect::Begin);
         server.unnamed = None;
-        self.batch.wrapped = true;
     }
 
     /// Ends it, behind what the client has sent.
@@ -108,7 +108,9 @@ impl<A: AsRef<Decision>> Session<A> {
         if self.holds() && self.ending.held.messages.len() + message.len() <= MAX_HELD_REPLY {
             return self.ending.held.messages.extend_from_slice(message);
         }
-        self.let_go(&mut io.client_out);
+        if self.is_wrapped() {
+            self.let_go(&mut io.client_out);
+        }
         io.client_out.extend_from_slice(message);
     }
 
@@ -123,8 +125,8 @@ impl<A: AsRef<Decision>> Session<A> {
         self.ending.held.write(&mut io.client_out);
     }
 
-    /// This has been answered, and the batch may still be sent once more.
-    pub(crate) fn answered(&mut self, expect: Expect) {
+    /// This has been answered, and the client has perhaps not been told.
+    pub(crate) fn note_answered(&mut self, expect: Expect) {
         if self.holds() {
             self.ending.held.answered.push(expect);
         }
@@ -133,6 +135,7 @@ impl<A: AsRef<Decision>> Session<A> {
     /// The client gets something that cannot be taken back.
     pub(crate) fn let_go(&mut self, out: &mut BytesMut) {
         self.retained = None;
+        self.ending.held.answered.clear();
         self.ending.held.write_messages(out);
     }
 

@@ -62,6 +62,7 @@ impl<A: AsRef<Decision>> Session<A> {
     ) {
         let (cut, answered) = (self.is_cut(), self.answer_due());
         let ready = self.pending.iter().any(Expect::ends_with_ready) || self.copying;
+        self.take_all_back();
         self.forget_server();
         if cut {
             self.phase = Phase::End;

@@ -294,9 +294,7 @@ impl<A: AsRef<Decision>> Session<A> {
             io.client_in.extend_from_slice(&rest);
         }
         // What is under way will be sent as if it had just come.
-        for expect in std::mem::take(&mut self.pending).iter().rev() {
-            self.take_back(expect);
-        }
+        self.take_all_back();
         replay.start();
         self.forget_server();
         self.last_words = None;

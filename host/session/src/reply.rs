@@ -285,7 +285,7 @@ impl<A: AsRef<Decision>> Session<A> {
             self.hear_local();
             move_bytes(&mut io.server_in, &mut io.client_out, std::mem::take(run));
             self.deliver(io, expect.local().unwrap_or_default());
-            self.answered(expect);
+            self.note_answered(expect);
         }
     }
 
@@ -299,7 +299,7 @@ impl<A: AsRef<Decision>> Session<A> {
                 Some(Expect::Parse { define, .. }) => {
                     if let Some((name, named)) = define {
                         named.prepared.proven.set(Some((named.copy, named.since.get())));
-                        self.answered(Expect::Defined(name));
+                        self.note_answered(Expect::Defined(name));
                     }
                     Ok(Fate::Forward)
                 }

@@ -587,10 +587,7 @@ impl<A: AsRef<Decision>> Session<A> {
             io.client_in = retained;
             self.batch.rewind();
         }
-        let answered = std::mem::take(&mut self.ending.held.answered).into_iter();
-        for expect in answered.chain(std::mem::take(&mut self.pending)).rev() {
-            self.take_back(&expect);
-        }
+        self.take_all_back();
         self.unsent = 0;
         self.awaiting_ready = false;
         self.unsynced = false;

@@ -327,6 +327,14 @@ impl<A: AsRef<Decision>> Session<A> {
         }
     }
 
+    /// None of what has been sent has happened, as far as the client was not told otherwise.
+    pub(crate) fn take_all_back(&mut self) {
+        let answered = std::mem::take(&mut self.ending.held.answered).into_iter();
+        for expect in answered.chain(std::mem::take(&mut self.pending)).rev() {
+            self.take_back(&expect);
+        }
+    }
+
     /// What a statement is that is prepared now.
     pub(crate) fn copy_of(&self, prepared: &Prepared) -> StatementId {
         let shared = || self.carried.wanted().meaning();

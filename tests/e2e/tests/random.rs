@@ -13,8 +13,8 @@ use proptest::test_runner::{Config, TestRunner};
 /// Clients that take turns.
 const CLIENTS: usize = 3;
 
-/// Of the cluster: what becomes of writes by themselves can be proven.
-const PROVEN: &str = "prove_autocommit = true";
+/// Of the cluster: what becomes of writes by themselves can be proven, and transactions are kept.
+const PROVEN: &str = "prove_autocommit = true\nreplay_transactions = true";
 
 /// What a client does.
 #[derive(Clone, Debug)]

@@ -27,20 +27,26 @@ impl Stage {
         Stage { cluster, proxy }
     }
 
-    /// A transaction that has read and written.
-    async fn transaction(&self, key: i32) -> Client {
+    /// A transaction that has read and written, by simple queries or with prepared statements.
+    async fn transaction(&self, prepared: bool, key: i32) -> Client {
         let client = connect(self.proxy.port, "postgres").await;
-        for sql in [
-            "BEGIN",
-            "SET LOCAL application_name = 'mine'",
-            &format!("INSERT INTO ledger VALUES ({key})"),
-            "SAVEPOINT here",
-        ] {
+        let insert = client.prepare("INSERT INTO ledger VALUES ($1)").await.unwrap();
+        let inserts = async || match prepared {
+            true => client.execute(&insert, &[&key]).await.map(|_| ()),
+            false => client.batch_execute(&format!("INSERT INTO ledger VALUES ({key})")).await,
+        };
+        for sql in ["BEGIN", "SET LOCAL application_name = 'mine'"] {
             client.batch_execute(sql).await.unwrap();
         }
-        let twice = client.batch_execute(&format!("INSERT INTO ledger VALUES ({key})")).await;
-        assert_eq!(state(twice), "23505");
+        inserts().await.unwrap();
+        client.batch_execute("SAVEPOINT here").await.unwrap();
+        assert_eq!(state(inserts().await), "23505");
         client.batch_execute("ROLLBACK TO here").await.unwrap();
+        if prepared {
+            let read = "SELECT balance FROM account WHERE owner = $1";
+            let row = client.query_one(read, &[&key]).await.unwrap();
+            assert_eq!(row.get::<_, i32>(0), 10);
+        }
         assert_eq!(balance(&client, key).await, "10");
         client
     }
@@ -76,14 +82,15 @@ fn state(result: Result<(), tokio_postgres::Error>) -> String {
 async fn a_transaction_goes_on_where_its_server_comes_back_or_is_replaced() {
     for replicas in [0, 1] {
         let mut stage = Stage::new(replicas).await;
-        let (first, second) = (stage.transaction(1).await, stage.transaction(2).await);
+        let first = stage.transaction(false, 1).await;
+        let second = stage.transaction(true, 2).await;
         stage.cluster.wait_replayed().unwrap();
         stage.fails();
         for (key, client) in [(1, &first), (2, &second)] {
             assert_eq!(value(client, "SHOW application_name").await, "mine");
             assert_eq!(rows(client, key).await, "1");
-            let pay = format!("UPDATE account SET balance = balance - 1 WHERE owner = {key}");
-            client.batch_execute(&pay).await.unwrap();
+            let pay = "UPDATE account SET balance = balance - 1 WHERE owner = $1";
+            assert_eq!(client.execute(pay, &[&key]).await.unwrap(), 1);
             client.batch_execute("COMMIT").await.unwrap();
             assert_ne!(value(client, "SHOW application_name").await, "mine");
         }
@@ -101,15 +108,22 @@ async fn a_transaction_goes_on_where_its_server_comes_back_or_is_replaced() {
 #[tokio::test]
 async fn what_the_client_has_read_must_still_be_so() {
     let mut stage = Stage::new(0).await;
-    let client = stage.transaction(1).await;
-    // It would read 11 now.
+    let clients = [stage.transaction(false, 1).await, stage.transaction(true, 2).await];
+    // They would read 11 now.
     stage.cluster.primary().query("postgres", "UPDATE account SET balance = 11").unwrap();
     stage.fails();
-    assert_eq!(state(client.batch_execute("UPDATE account SET balance = 9").await), "40001");
-    assert_eq!(state(client.batch_execute("SELECT 1").await), "25P02");
-    client.batch_execute("ROLLBACK").await.unwrap();
-    assert_eq!(rows(&client, 1).await, "0");
-    assert_eq!(stage.replayed(), [0, 1]);
+    for (client, key) in clients.iter().zip(1..) {
+        let update = "UPDATE account SET balance = 9";
+        let result = match key {
+            1 => client.batch_execute(update).await,
+            _ => client.execute(update, &[]).await.map(|_| ()),
+        };
+        assert_eq!(state(result), "40001");
+        assert_eq!(state(client.batch_execute("SELECT 1").await), "25P02");
+        client.batch_execute("ROLLBACK").await.unwrap();
+        assert_eq!(rows(client, key).await, "0");
+    }
+    assert_eq!(stage.replayed(), [0, 2]);
 }
 
 #[tokio::test]
@@ -148,9 +162,16 @@ async fn a_commit_that_did_not_happen_happens_then() {
     proxy.wait_up(1);
     drop(connect(proxy.port, "postgres").await);
     let client = connect(proxy.port, "postgres").await;
-    for (key, what) in [(1, Lose::Answer), (2, Lose::Commit)] {
+    let insert = client.prepare("INSERT INTO ledger VALUES ($1)").await.unwrap();
+    for (key, what) in [(1, Lose::Answer), (2, Lose::Commit), (3, Lose::Commit)] {
         client.batch_execute("BEGIN").await.unwrap();
-        client.batch_execute(&format!("INSERT INTO ledger VALUES ({key})")).await.unwrap();
+        match key {
+            3 => assert_eq!(client.execute(&insert, &[&key]).await.unwrap(), 1),
+            _ => {
+                let insert = format!("INSERT INTO ledger VALUES ({key})");
+                client.batch_execute(&insert).await.unwrap();
+            }
+        }
         relay.lose(what, false);
         let (committed, ()) = tokio::join!(client.batch_execute("COMMIT"), async {
             while !relay.has_lost() {
@@ -162,5 +183,5 @@ async fn a_commit_that_did_not_happen_happens_then() {
         assert_eq!(rows(&client, key).await, "1");
     }
     let replayed = [true, false].map(|same| proxy.proxy().shared.replayed(same));
-    assert_eq!(replayed, [1, 0]);
+    assert_eq!(replayed, [2, 0]);
 }

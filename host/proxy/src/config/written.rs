@@ -177,17 +177,18 @@ section! {
         /// one timeline counts; it is never believed against what a node says itself. TLS is not supported.
         patroni: Vec<PatroniUrl> = Vec::new();
         /// When a server is lost between COMMIT and its answer, it is found out whether the transaction was committed, while
-        /// the client waits: see `failover.md`. It costs the server one small query in front of each COMMIT of a
+        /// the client waits: see `failover.md`. It costs the server one small question in front of each COMMIT of a
         /// transaction that may have written, and no round trip. False: the client gets 08007 (outcome unknown).
         prove_commits: bool = true;
-        /// The same for a write by itself: one INSERT, UPDATE, DELETE or MERGE outside of a transaction, or one SELECT that
-        /// may write, as a simple query. It is put into a transaction of its own, in the same packet, and sent again when
-        /// it is proven that nothing of it was committed and the client has got nothing of its result. The server has three
-        /// small queries more for each. Without `prove_commits` it does nothing.
+        /// The same for a write by itself: an INSERT, UPDATE, DELETE or MERGE outside of a transaction, or a SELECT that may
+        /// write, in a simple query or in the extended protocol. It is put into a transaction of its own, in the same
+        /// packet, and sent again when it is proven that nothing of it was committed and the client has got nothing of its
+        /// result. The server has BEGIN, COMMIT and one small question more for each. Without `prove_commits` it does
+        /// nothing.
         prove_autocommit: bool = false;
         /// When the primary is lost, an open transaction is run again on the next one; it goes on when all answers are what
-        /// they were, and else the client gets 40001. Only transactions of simple queries, and not all of them: see
-        /// `failover.md`. It costs one small query for each transaction, no round trip, and the memory of its statements.
+        /// they were, and else the client gets 40001. Not all transactions are: see `failover.md`. It costs one small query
+        /// for each transaction, no round trip, and the memory of its statements.
         replay_transactions: bool = false;
     }
 }

@@ -21,6 +21,11 @@ fn sent(server: &mut ServerState, prepare: impl Fn(&mut Bench)) -> Bench {
 /// All is answered but COMMIT.
 fn answered(bench: &mut Bench, server: &mut ServerState) {
     bench.completed(TransactionStatus::InTransaction);
+    statement_answered(bench, server);
+}
+
+/// The same, where BEGIN has been answered already.
+fn statement_answered(bench: &mut Bench, server: &mut ServerState) {
     bench.completed(TransactionStatus::InTransaction);
     let row = ["726", "0/30000D0", "000000010000000000000003", "0/0", "20260101000000000000"];
     backend::DataRow::write(
@@ -105,5 +110,33 @@ fn nothing_is_wrapped_where_that_is_not_wanted() {
         bench.step(None);
         bench.step(Some(&mut node));
         assert_eq!(bench.sent_up(), b"Q");
+    }
+}
+
+/// A client that was told nothing of a name that it has prepared prepares it again.
+#[test]
+fn what_the_client_was_not_told_has_not_happened() {
+    let (mut bench, mut primary) = (Bench::new(), server(false));
+    (bench.guide.proves, bench.guide.wraps) = (true, true);
+    bench.guide.retry = Some(Retry::GiveUp);
+    for _ in 0..2 {
+        let input = &mut bench.io.client_in;
+        Parse { name: b"s", query: INSERT.as_bytes(), types: b"\0\0" }.write(input);
+        Bind { portal: b"", statement: b"s", rest: b"\0\0\0\0\0\0" }.write(input);
+        Execute { portal: b"", max_rows: 0 }.write(input);
+        Sync.write(input);
+        assert_eq!(bench.step(None), Step::Lease);
+        bench.step(Some(&mut primary));
+        assert_eq!(bench.sent_up(), b"QPBESQQ");
+        bench.completed(TransactionStatus::InTransaction);
+        ParseComplete.write(&mut bench.io.server_in);
+        BindComplete.write(&mut bench.io.server_in);
+        statement_answered(&mut bench, &mut primary);
+        bench.session.server_lost(&mut bench.io, &mut bench.guide);
+        bench.step(None);
+        bench.session.proven(&mut bench.io, &mut bench.guide, Outcome::NotCommitted);
+        bench.step(None);
+        assert_eq!(bench.sent_down(), b"EZ");
+        primary = server(false);
     }
 }

@@ -42,11 +42,11 @@ pub(crate) struct Front {
 
 impl Front {
     /// The one that `CHAOS_PROXY` names: `howdah`, `haproxy`, or `pgbouncer`, which is put before HAProxy because it does
-    /// not look for a primary itself.
-    pub(crate) fn start(stage: &Stage) -> Front {
+    /// not look for a primary itself. Howdah may run transactions again, or not.
+    pub(crate) fn start(stage: &Stage, replays: bool) -> Front {
         let front = match std::env::var("CHAOS_PROXY").as_deref() {
             Err(_) | Ok("howdah") => {
-                let howdah = howdah(stage);
+                let howdah = howdah(stage, replays);
                 Front { port: howdah.port, howdah: Some(howdah), _others: Vec::new() }
             }
             Ok("haproxy") => {
@@ -66,13 +66,14 @@ impl Front {
     }
 }
 
-fn howdah(stage: &Stage) -> Running {
+/// Of a proxy that may run transactions again, or not.
+fn howdah(stage: &Stage, replays: bool) -> Running {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("policy.wasm");
     std::fs::copy(policy("read-write-split"), &path).unwrap();
     let text = format!(
         "listen = [\"127.0.0.1:0\"]\nworkers = 2\n{PATIENT}[[policy]]\nname = \"split\"\npath = {path:?}\n\
-         [cluster.main]\nnodes = {:?}\nprove_autocommit = true\nmonitor = {{ interval = \"200ms\", timeout = \"1s\" }}\n",
+         [cluster.main]\nnodes = {:?}\nprove_autocommit = true\nreplay_transactions = {replays}\nmonitor = {{ interval = \"200ms\", timeout = \"1s\" }}\n",
         stage.nodes()
     );
     let howdah = Running::with_file(directory, &text);

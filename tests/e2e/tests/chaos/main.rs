@@ -66,7 +66,7 @@ fn run(synchronous: bool) {
     let cluster = Cluster::start(&Options { replicas: 2, settings, ..Options::default() }).unwrap();
     cluster.primary().query("postgres", "CREATE TABLE ledger (key bigint)").unwrap();
     let mut stage = Stage::new(cluster, seed);
-    let front = Front::start(&stage);
+    let front = Front::start(&stage, synchronous);
     let kinds = Fault::named(&std::env::var("CHAOS_FAULT").unwrap_or_default());
     let idle = number("CHAOS_IDLE").unwrap_or(50);
     let mut idle: Vec<Client> = (0..idle).map(|_| Client::login(front.port).unwrap()).collect();
