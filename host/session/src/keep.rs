@@ -122,8 +122,8 @@ impl<A: AsRef<Decision>> Session<A> {
             self.replay = kept.then(|| Box::new(Replay::new()));
         }
         let kept = begins || (self.pin.is_none() && can_run_again(statement, text));
-        let whole = |replay: &Box<Replay>| replay.batch.is_none();
-        if !self.replay.as_ref().is_some_and(whole) || !(kept || statement.ends()) {
+        let mixed = self.replay.as_ref().is_some_and(|replay| replay.batch.is_some());
+        if mixed || !(kept || statement.ends()) {
             self.replay = None;
             return;
         }

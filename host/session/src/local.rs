@@ -185,6 +185,14 @@ impl<A: AsRef<Decision>> Session<A> {
                 self.phase = Phase::Batch;
                 self.answer_frames(io, &batch, &Produce::Command("ROLLBACK"));
             }
+            // Drivers close statements behind the back of their users, who would miss an error that answers that.
+            Ending::No if only_closes(&batch) => {
+                let known = self.owed.as_ref().map(|_| TransactionStatus::InTransaction);
+                let status = self.status;
+                self.status = known.unwrap_or(status);
+                self.answer_definitions(io);
+                self.status = status;
+            }
             Ending::No => {
                 let report = self.owed.take().unwrap_or_else(|| {
                     ErrorReport::error(
@@ -296,6 +304,18 @@ pub(crate) fn next_frame<'a>(rest: &mut &'a [u8]) -> Option<(u8, &'a [u8])> {
     let (first, others) = rest.split_at_checked(head.len)?;
     *rest = others;
     Some((head.tag, &first[frame::HEADER_LEN..]))
+}
+
+/// Whether a batch does nothing but close prepared statements.
+fn only_closes(batch: &[u8]) -> bool {
+    let mut rest = batch;
+    while let Some((tag, body)) = next_frame(&mut rest) {
+        let statement = || Close::read(body).is_ok_and(|close| close.target == Target::Statement);
+        if !(tag == tag::SYNC || (tag == tag::CLOSE && statement())) {
+            return false;
+        }
+    }
+    !batch.is_empty()
 }
 
 fn last_tag(batch: &BytesMut) -> Option<u8> {

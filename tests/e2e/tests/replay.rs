@@ -47,6 +47,8 @@ impl Stage {
             let row = client.query_one(read, &[&key]).await.unwrap();
             assert_eq!(row.get::<_, i32>(0), 10);
         }
+        // The driver closes it at once, and not with the next statement of the test.
+        drop(insert);
         assert_eq!(balance(&client, key).await, "10");
         client
     }

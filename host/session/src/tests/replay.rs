@@ -278,6 +278,22 @@ fn policies_are_asked() {
     }
 }
 
+/// What a driver does by itself does not take the error away that its user has to see.
+#[test]
+fn a_statement_that_is_closed_after_the_loss_is_closed() {
+    let (mut bench, _) = transaction(&["SELECT 1"], false);
+    assert!(!goes_on(&mut bench));
+    bench.sent_down();
+    Close { target: Target::Statement, name: b"s" }.write(&mut bench.io.client_in);
+    Sync.write(&mut bench.io.client_in);
+    bench.step(None);
+    assert!(bench.io.client_out.ends_with(b"Z\0\0\0\x05T"));
+    assert_eq!(bench.sent_down(), b"3Z");
+    bench.query("SELECT 1");
+    bench.step(None);
+    assert_eq!(sqlstate(&bench.io.client_out), *b"40001");
+}
+
 #[test]
 fn without_a_server_the_transaction_is_lost() {
     let (mut bench, _) = transaction(&["SELECT 1"], true);
