@@ -306,16 +306,18 @@ pub(crate) fn next_frame<'a>(rest: &mut &'a [u8]) -> Option<(u8, &'a [u8])> {
     Some((head.tag, &first[frame::HEADER_LEN..]))
 }
 
-/// Whether a batch does nothing but close prepared statements.
+/// Whether a batch closes prepared statements, and does nothing else.
 fn only_closes(batch: &[u8]) -> bool {
-    let mut rest = batch;
+    let (mut rest, mut closes) = (batch, false);
     while let Some((tag, body)) = next_frame(&mut rest) {
         let statement = || Close::read(body).is_ok_and(|close| close.target == Target::Statement);
-        if !(tag == tag::SYNC || (tag == tag::CLOSE && statement())) {
-            return false;
+        match tag {
+            tag::SYNC => {}
+            tag::CLOSE if statement() => closes = true,
+            _ => return false,
         }
     }
-    !batch.is_empty()
+    closes
 }
 
 fn last_tag(batch: &BytesMut) -> Option<u8> {
