@@ -30,6 +30,22 @@ impl Certificate {
         Some(name.value().into_owned())
     }
 
+    /// The host names among the alternative names.
+    pub(crate) fn dns_names(&self) -> impl Iterator<Item = &str> {
+        self.alternatives.iter().filter_map(|name| match name {
+            GeneralName::DnsName(name) => Some(name.as_str()),
+            _ => None,
+        })
+    }
+
+    /// The mail addresses among the alternative names.
+    pub(crate) fn mail_addresses(&self) -> impl Iterator<Item = &str> {
+        self.alternatives.iter().filter_map(|name| match name {
+            GeneralName::Rfc822Name(name) => Some(name.as_str()),
+            _ => None,
+        })
+    }
+
     /// Whether the common name is that of this host, or its domain's with an asterisk. As in libpq, it counts only where
     /// no alternative name is one of a host (fe-secure-common.c).
     pub(crate) fn names_host(&self, host: &str) -> bool {

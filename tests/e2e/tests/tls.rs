@@ -1,8 +1,9 @@
 //! Clients whose connections are encrypted.
 #![allow(clippy::unwrap_used)]
 
+use std::fs::Permissions;
 use std::io::{Read, Write};
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,11 +11,12 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use howdah::config::{Origin, Source};
-use howdah_e2e::tls::Authority;
+use howdah_e2e::tls::{Authority, SanType};
 use howdah_e2e::{RawClient, Running, shared, socket, wait};
 use howdah_pgcluster::Installation;
 use howdah_wire::startup::{write_cancel, write_gssenc_request, write_ssl_request};
 use howdah_wire::{backend, frontend};
+use tempfile::TempDir;
 
 /// A proxy with a certificate; `more` is TOML that is put behind `[tls]`.
 fn start(more: &str) -> (Running, Authority) {
@@ -122,6 +124,64 @@ fn libpq_binds_its_logins_to_the_certificate() {
     says(&login("sslmode=disable password=secret channel_binding=prefer"), "42");
     let bare = login("sslmode=disable password=secret channel_binding=require");
     says(&bare, "channel binding required");
+}
+
+/// The files of a certificate and its key, as parameters of libpq.
+fn shown(authority: &Authority, names: Vec<SanType>, common_name: &str) -> (TempDir, String) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let (certificate, key) = authority.sign(names, common_name);
+    std::fs::write(path("crt"), certificate).unwrap();
+    std::fs::write(path("key"), key).unwrap();
+    // libpq wants nobody else to be able to read it.
+    std::fs::set_permissions(path("key"), Permissions::from_mode(0o600)).unwrap();
+    let dsn = format!("sslcert={} sslkey={}", path("crt").display(), path("key").display());
+    (directory, dsn)
+}
+
+#[test]
+fn clients_prove_who_they_are_by_certificates() {
+    let (proxy, authority) = start(
+        "ca_file = \"ca.crt\"\n[auth]\nmethod = \"cert\"\n[user.app]\nserver_user = \"postgres\"\n\
+         [user.service]\ncert_names = [\"DNS:a.example\", \"email:me@example.com\"]\nserver_user = \"postgres\"",
+    );
+    let elsewhere = tempfile::tempdir().unwrap();
+    let stranger = Authority::new(elsewhere.path());
+    let dns = vec![SanType::DnsName("A.example".try_into().unwrap())];
+    let email = vec![SanType::Rfc822Name("me@example.com".try_into().unwrap())];
+    let failed = |user| format!("certificate authentication failed for user \"{user}\"");
+    for (user, (_files, dsn), said) in [
+        ("app", shown(&authority, Vec::new(), "app"), "42".to_owned()),
+        ("service", shown(&authority, dns, "x"), "42".to_owned()),
+        ("service", shown(&authority, email, "x"), "42".to_owned()),
+        ("service", shown(&authority, Vec::new(), "service"), failed("service")),
+        ("app", shown(&authority, Vec::new(), "App"), failed("app")),
+        ("nobody", shown(&authority, Vec::new(), "nobody"), failed("nobody")),
+        ("app", shown(&stranger, Vec::new(), "app"), "alert".to_owned()),
+    ] {
+        let dsn = format!("sslmode=require user={user} {dsn}");
+        says(&psql(&proxy, &dsn, &["SELECT 6 * 7"]), &said);
+    }
+    for mode in ["require", "disable"] {
+        let refused = psql(&proxy, &format!("sslmode={mode} user=app"), &["SELECT 1"]);
+        says(&refused, "connection requires a valid client certificate");
+    }
+    let mut bare = authority.client(proxy.port);
+    bare.send(b"\0\0\0\x12\0\x03\0\0user\0app\0\0");
+    assert_eq!(RawClient::error(&bare.message().unwrap()).unwrap().0, "28000");
+}
+
+#[test]
+fn where_certificates_are_asked_for_clients_need_not_have_any() {
+    let (proxy, authority) = start(
+        "ca_file = \"ca.crt\"\n[[rule]]\nmethod = \"cert\"\nusers = [\"app\"]\ntls = \"require\"\n\
+         [[rule]]\nmethod = \"trust\"\naddresses = [\"127.0.0.1\"]\n",
+    );
+    let refused = psql(&proxy, "sslmode=require user=app", &["SELECT 1"]);
+    says(&refused, "connection requires a valid client certificate");
+    says(&psql(&proxy, "sslmode=require", &["SELECT 6 * 7"]), "42");
+    let (_files, dsn) = shown(&authority, Vec::new(), "somebody");
+    says(&psql(&proxy, &format!("sslmode=require {dsn}"), &["SELECT 6 * 7"]), "42");
 }
 
 #[test]

@@ -12,6 +12,7 @@ use howdah_wire::backend::ErrorReport;
 use howdah_wire::md5;
 use howdah_wire::scram::Verifier;
 
+use crate::certificate::Certificate;
 use crate::config::{AuthMethod, Config, Others, Secret, Tls, TlsMode};
 use crate::frontend::{Authenticator, Caller, ClientHello, Method, Proof, Stored};
 use crate::upstream::KeyCache;
@@ -111,8 +112,27 @@ impl Access {
         Method::Scram(Arc::new(Verifier::mock(&client.user, &self.secret, ITERATIONS)))
     }
 
+    /// In the words of PostgreSQL (auth.c).
+    fn by_certificate(&self, client: &ClientHello, shown: Option<&Certificate>) -> Method {
+        let Some(shown) = shown else {
+            let message = "connection requires a valid client certificate";
+            return Method::Reject(ErrorReport::fatal(b"28000", message));
+        };
+        let user = &client.user;
+        let fits = match self.config.users.get(user).map(|user| user.cert_names.as_slice()) {
+            None if self.config.others == Others::Refused => false,
+            None | Some([]) => shown.common_name().as_ref() == Some(user),
+            Some(names) => names.iter().any(|name| name.is_of(shown)),
+        };
+        if fits {
+            return Method::Trust;
+        }
+        let message = format!("certificate authentication failed for user \"{user}\"");
+        Method::Reject(ErrorReport::fatal(b"28000", &message))
+    }
+
     /// A client that need not prove who it is must be one that there is.
-    fn trust(&self, client: &ClientHello, caller: Caller) -> Method {
+    fn trust(&self, client: &ClientHello, caller: Caller<'_>) -> Method {
         let local = caller.address.is_none_or(|ip| ip.to_canonical().is_loopback());
         if self.config.rules.is_empty() && !local && !self.config.auth.trust_remote {
             return Method::Reject(
@@ -149,7 +169,7 @@ impl Authenticator for Access {
         self.config.tls.as_ref()
     }
 
-    async fn method(&self, client: &ClientHello, caller: Caller) -> Method {
+    async fn method(&self, client: &ClientHello, caller: Caller<'_>) -> Method {
         let required = |tls: &Tls| tls.mode == TlsMode::Require;
         if self.config.tls.as_ref().is_some_and(required)
             && !caller.encrypted
@@ -169,6 +189,7 @@ impl Authenticator for Access {
             Some(AuthMethod::Reject) => Method::Reject(rules::rejected(client, caller)),
             Some(AuthMethod::Trust) => self.trust(client, caller),
             Some(AuthMethod::ScramSha256) => self.scram(client).await,
+            Some(AuthMethod::Cert) => self.by_certificate(client, caller.certificate),
             Some(AuthMethod::Md5) => self.md5(client).await,
             Some(AuthMethod::Password) => {
                 self.stored(client).await.map_or_else(Method::Reject, Method::Password)
@@ -180,7 +201,7 @@ impl Authenticator for Access {
         self.memory.keys.pass_on(&client.user, &client.database, proof);
     }
 
-    fn failed(&self, client: &ClientHello, caller: Caller) -> Duration {
+    fn failed(&self, client: &ClientHello, caller: Caller<'_>) -> Duration {
         if !self.users.contains_key(&client.user) {
             self.memory.lookup.doubt(self.cluster(client), &client.user);
         }

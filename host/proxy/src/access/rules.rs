@@ -9,12 +9,12 @@ use crate::frontend::{Caller, ClientHello};
 pub(super) fn first<'a>(
     rules: &'a [Rule],
     client: &ClientHello,
-    caller: Caller,
+    caller: Caller<'_>,
 ) -> Option<&'a Rule> {
     rules.iter().find(|rule| fits(rule, client, caller))
 }
 
-fn fits(rule: &Rule, client: &ClientHello, caller: Caller) -> bool {
+fn fits(rule: &Rule, client: &ClientHello, caller: Caller<'_>) -> bool {
     let named = |names: &[String], name: &str| names.is_empty() || names.iter().any(|n| n == name);
     let from = |addresses: &Addresses| addresses.contain(caller.address);
     let encrypted = match rule.tls {
@@ -29,18 +29,18 @@ fn fits(rule: &Rule, client: &ClientHello, caller: Caller) -> bool {
 }
 
 /// For a client that no rule fits (auth.c, `ClientAuthentication`).
-pub(super) fn none(client: &ClientHello, caller: Caller) -> ErrorReport {
+pub(super) fn none(client: &ClientHello, caller: Caller<'_>) -> ErrorReport {
     let message = format!("no rule for {}", described(client, caller));
     ErrorReport::fatal(b"28000", &message).hint("Rules are in the proxy's configuration, [[rule]].")
 }
 
 /// For a client that a rule rejects.
-pub(super) fn rejected(client: &ClientHello, caller: Caller) -> ErrorReport {
+pub(super) fn rejected(client: &ClientHello, caller: Caller<'_>) -> ErrorReport {
     let message = format!("a rule rejects connection for {}", described(client, caller));
     ErrorReport::fatal(b"28000", &message)
 }
 
-fn described(client: &ClientHello, caller: Caller) -> String {
+fn described(client: &ClientHello, caller: Caller<'_>) -> String {
     let host = caller.address.map_or("[local]".to_owned(), |ip| ip.to_canonical().to_string());
     let encryption = if caller.encrypted { "SSL encryption" } else { "no encryption" };
     let ClientHello { user, database, .. } = client;

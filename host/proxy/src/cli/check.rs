@@ -53,6 +53,7 @@ fn clients(config: &Config) -> String {
     let how = match config.auth.method {
         AuthMethod::Trust if config.auth.trust_remote => "without a password (trust)".to_owned(),
         AuthMethod::Trust => "without a password (trust), from this machine only".to_owned(),
+        AuthMethod::Cert => "with a certificate (cert)".to_owned(),
         method => format!("with a password ({method})"),
     };
     let users = count(config.users.len(), "user");

@@ -42,7 +42,7 @@ use passwords::Passwords;
 pub use reference::reference;
 pub use settings::SettingValue;
 pub use source::{Origin, Source};
-pub use tls::{ChannelBinding, ServerTls, ServerTlsMode, Tls, TlsMode, TlsVersion};
+pub use tls::{CertName, ChannelBinding, ServerTls, ServerTlsMode, Tls, TlsMode, TlsVersion};
 pub use units::Size;
 pub(crate) use units::{parse_duration, parse_size};
 pub(crate) use written::BUILT_IN;

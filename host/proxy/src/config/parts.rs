@@ -10,7 +10,7 @@ use rustls::pki_types::ServerName;
 
 use super::reader::section;
 use super::settings::SettingValue;
-use super::tls::ServerTls;
+use super::tls::{CertName, ServerTls};
 use super::units::Size;
 use super::value::Word;
 use crate::upstream::{Endpoint, Secret, Target};
@@ -26,6 +26,8 @@ pub enum AuthMethod {
     Md5,
     /// With a password in clear, within TLS.
     Password,
+    /// By the certificate of their TLS connection.
+    Cert,
     /// They cannot.
     Reject,
 }
@@ -146,6 +148,8 @@ pub enum Others {
 pub struct User {
     /// The password, or a verifier in PostgreSQL's form (`SCRAM-SHA-256$…`, checked already).
     pub password: Option<Secret>,
+    /// Names of certificates that are its own; empty: the common name is its name.
+    pub cert_names: Vec<CertName>,
     /// Who it is to servers.
     pub server_user: String,
     /// How it logs in to servers.
@@ -358,6 +362,7 @@ impl Word for AuthMethod {
         ("scram-sha-256", AuthMethod::ScramSha256),
         ("md5", AuthMethod::Md5),
         ("password", AuthMethod::Password),
+        ("cert", AuthMethod::Cert),
         ("reject", AuthMethod::Reject),
     ];
 }

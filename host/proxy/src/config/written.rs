@@ -15,7 +15,7 @@ use super::parts::{
 };
 use super::reader::{Item, Reading, Table, section};
 use super::settings::{self, SettingValue};
-use super::tls::{ChannelBinding, ServerTlsMode, TlsMode, TlsVersion};
+use super::tls::{CertName, ChannelBinding, ServerTlsMode, TlsMode, TlsVersion};
 use super::value::{At, Value};
 use crate::upstream::{Secret, Target};
 
@@ -99,7 +99,8 @@ section! {
     pub(super) struct Rule {
         /// Required. `trust`: they need not prove it. `scram-sha-256`: with a password. `md5`: the same for drivers that
         /// do not know SCRAM; where a verifier is all that is known of a password, SCRAM is used. `password`: with a
-        /// password in clear, only with `tls = "require"`. `reject`: they cannot.
+        /// password in clear, only with `tls = "require"`. `cert`: with a certificate that has one of the user's
+        /// `cert_names`, only with `tls = "require"`, and with `tls.ca_file`. `reject`: they cannot.
         method: Option<At<AuthMethod>> = None;
         /// Databases that they want; empty for all.
         databases: Vec<String> = Vec::new();
@@ -122,6 +123,9 @@ section! {
         cert_file: Option<At<PathBuf>> = None;
         /// A PEM file with the certificate's private key, without a passphrase.
         key_file: Option<At<PathBuf>> = None;
+        /// A PEM file with the authorities that sign clients' certificates. Clients are then asked for one. They need not
+        /// have any, but a handshake with one that is not in order fails.
+        ca_file: Option<At<PathBuf>> = None;
         /// `allow` lets clients choose; `require` refuses those that do not encrypt, with SQLSTATE 28000, but for those
         /// of a Unix socket. Cancel requests are taken either way, because many clients never encrypt them.
         mode: TlsMode = TlsMode::Allow;
@@ -132,7 +136,7 @@ section! {
 
 section! {
     /// A user that may come in, and how it logs in to servers. When no user is listed, and the method is
-    /// `trust`, everybody may come in and logs in to servers under their own name without a password.
+    /// `trust` or `cert`, everybody may come in and logs in to servers under their own name without a password.
     pub(super) struct User {
         /// What a client must know: a password, or what PostgreSQL's `pg_authid` has of one (`SCRAM-SHA-256$…`, or
         /// `md5…` where the method is `md5` or `password`).
@@ -141,6 +145,9 @@ section! {
         password_file: Option<At<PathBuf>> = None;
         /// An environment variable that holds the password.
         password_env: Option<At<String>> = None;
+        /// Names of certificates that let in as this user, by the method `cert`: any of `"CN:…"`, the common name,
+        /// and `"DNS:…"` and `"email:…"`, alternative names. By default the common name must be that of the user.
+        cert_names: Vec<CertName> = Vec::new();
         /// Role at the server; by default the same name.
         server_user: Option<String> = None;
         /// Its password at the server; by default the same password. Where the proxy has only a verifier, the client's own
@@ -214,11 +221,11 @@ section! {
     /// Without this table nothing is encrypted. Connections by a Unix socket never are. Certificates, keys and authorities
     /// are read again when a file changes, and then hold for new connections.
     pub(super) struct ServerTls {
-        /// As libpq's `sslmode`: `disable`, nothing is encrypted; `prefer`, encrypted where the server offers it and the
+        /// Required. As libpq's `sslmode`: `disable`, nothing is encrypted; `prefer`, encrypted where the server offers it and the
         /// handshake succeeds, else not; `require`, always, and with whoever answers; `verify-ca`, with a server whose
         /// certificate is one of `ca_file`, or signed by one; `verify-full`, with one whose certificate is for its name,
         /// too.
-        mode: ServerTlsMode = ServerTlsMode::Disable;
+        mode: Option<ServerTlsMode> = None;
         /// A PEM file with the certificates that are believed, required by `verify-ca` and `verify-full`; the system's own
         /// are often in `/etc/ssl/certs/ca-certificates.crt`.
         ca_file: Option<At<PathBuf>> = None;

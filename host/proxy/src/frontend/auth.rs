@@ -12,12 +12,13 @@ use tokio::time::sleep;
 
 use super::opening::Wire;
 use super::{ClientHello, Stored};
+use crate::certificate::Certificate;
 use crate::config::Tls;
 use crate::upstream::{Secret, nonce, random};
 
 /// How a client proves who it is.
 pub enum Method {
-    /// It need not.
+    /// It need not, or has done so already.
     Trust,
     /// By SCRAM-SHA-256 against this verifier, which fits nothing when the user is not known.
     Scram(Arc<Verifier>),
@@ -39,11 +40,13 @@ pub enum Proof {
 
 /// Where a client calls from, and how.
 #[derive(Clone, Copy, Debug)]
-pub struct Caller {
+pub struct Caller<'a> {
     /// None for a Unix socket.
     pub address: Option<IpAddr>,
     /// Whether its connection is encrypted.
     pub encrypted: bool,
+    /// The certificate that it has shown, which is in order.
+    pub(crate) certificate: Option<&'a Certificate>,
 }
 
 /// Decides how clients prove who they are.
@@ -51,18 +54,18 @@ pub trait Authenticator {
     /// What clients are offered that would rather not be overheard.
     fn tls(&self) -> Option<&Tls>;
     /// The method for a client. Cancel safe.
-    fn method(&self, client: &ClientHello, caller: Caller) -> impl Future<Output = Method>;
+    fn method(&self, client: &ClientHello, caller: Caller<'_>) -> impl Future<Output = Method>;
     /// A client has proven who it is.
     fn proven(&self, client: &ClientHello, proof: Proof);
     /// A client has not. How long it waits until it is told.
-    fn failed(&self, client: &ClientHello, caller: Caller) -> Duration;
+    fn failed(&self, client: &ClientHello, caller: Caller<'_>) -> Duration;
 }
 
 /// Lets a client prove who it is, by a login that may be bound to `end_point`. On success AuthenticationOk has been sent.
 pub(super) async fn authenticate(
     wire: &mut Wire<'_>,
     client: &ClientHello,
-    caller: Caller,
+    caller: Caller<'_>,
     auth: &impl Authenticator,
 ) -> Result<(), ErrorReport> {
     let user = &client.user;

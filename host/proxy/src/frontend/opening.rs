@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::auth::{Authenticator, Caller, authenticate, gone};
 use super::hello::{ClientHello, hello, unsupported};
+use crate::certificate::Certificate;
 use crate::upstream::Stream;
 
 /// How long a client may take to hear the last that it is told: nobody waits for it longer.
@@ -131,7 +132,10 @@ impl Wire<'_> {
                     if !answer.is_empty() {
                         self.stream.write_all(&answer).await.map_err(|_| gone())?;
                     }
-                    let caller = Caller { address: peer, encrypted: self.stream.is_encrypted() };
+                    let shown =
+                        self.stream.peer_certificate().and_then(|one| Certificate::read(one));
+                    let (encrypted, certificate) = (self.stream.is_encrypted(), shown.as_ref());
+                    let caller = Caller { address: peer, encrypted, certificate };
                     authenticate(self, &hello, caller, auth).await?;
                     let input = std::mem::take(&mut self.input);
                     return Ok(Opened::Client(ClientHello { input, ..hello }));

@@ -38,6 +38,11 @@ impl Authorities {
         Ok(Authorities { roots, certificates })
     }
 
+    /// The same for rustls' own checks.
+    pub(crate) fn into_roots(self) -> RootCertStore {
+        self.roots
+    }
+
     /// Whether the certificate is one of these: a server that has signed its own.
     fn has(&self, certificate: &CertificateDer<'_>) -> bool {
         self.certificates.iter().any(|one| one == certificate)

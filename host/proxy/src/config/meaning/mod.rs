@@ -36,13 +36,14 @@ pub(super) fn meaning(
     let users = step.users(written.users);
     let tls = step.tls(written.tls);
     let query = step.auth_query(written.auth_query);
-    let rules = step.rules(written.rules);
+    let rules = step.rules(written.rules, tls.as_ref());
     let auth = step.auth(&written.auth, query, &rules, &users, tls.as_ref());
-    let trusts = match rules.as_slice() {
-        [] => auth.method == AuthMethod::Trust,
-        rules => rules.iter().any(|rule| rule.method == AuthMethod::Trust),
+    let unlisted = |method| matches!(method, AuthMethod::Trust | AuthMethod::Cert);
+    let anybody = match rules.as_slice() {
+        [] => unlisted(auth.method),
+        rules => rules.iter().any(|rule| unlisted(rule.method)),
     };
-    let others = match trusts && users.is_empty() || auth.query.is_some() {
+    let others = match anybody && users.is_empty() || auth.query.is_some() {
         true => Others::Admitted,
         false => Others::Refused,
     };

@@ -27,6 +27,10 @@ impl Step<'_> {
                     wrong("auth.method: there are rules, which say it instead")
                 }
                 AuthMethod::Trust => {}
+                AuthMethod::Cert if !tls.is_some_and(Tls::asks_for_certificates) => {
+                    wrong("auth.method: certificates need ca_file in [tls]");
+                }
+                AuthMethod::Cert => {}
                 AuthMethod::Reject => wrong("auth.method: nobody could come in"),
                 AuthMethod::Password if tls.is_none_or(|tls| tls.mode != TlsMode::Require) => {
                     wrong("auth.method: passwords in clear need tls.mode = \"require\"");
@@ -40,7 +44,19 @@ impl Step<'_> {
         if rules.is_empty() {
             self.passwords_suffice(method, query.is_some(), users);
         }
+        let methods = rules.iter().map(|rule| rule.method);
+        if !methods.chain(rules.is_empty().then_some(method)).any(|one| one == AuthMethod::Cert) {
+            self.no_certificates(users);
+        }
         Auth { method, trust_remote: written.trust_remote, query }
+    }
+
+    /// Notes users whose certificates nobody looks at.
+    fn no_certificates(&self, users: &[(At<String>, User)]) {
+        for (name, _) in users.iter().filter(|(_, user)| !user.cert_names.is_empty()) {
+            let message = format!("user {}: cert_names are for the method cert", name.value);
+            self.mistakes.add(name.at, message);
+        }
     }
 
     /// Notes users that could never come in.
@@ -48,7 +64,7 @@ impl Step<'_> {
         for (name, user) in users {
             let name_of = &name.value;
             match (method, &user.password) {
-                (AuthMethod::Trust, _) => {}
+                (AuthMethod::Trust | AuthMethod::Cert, _) => {}
                 (_, None) if !asks => self.mistakes.add_missing(
                     name.at,
                     format!("user {name_of}: a password is missing, which {method} requires"),
@@ -92,17 +108,29 @@ impl Step<'_> {
         })
     }
 
-    pub(super) fn rules(&self, written: Vec<At<written::Rule>>) -> Vec<Rule> {
-        written.into_iter().filter_map(|rule| self.rule(rule)).collect()
+    pub(super) fn rules(&self, written: Vec<At<written::Rule>>, tls: Option<&Tls>) -> Vec<Rule> {
+        written.into_iter().filter_map(|rule| self.rule(rule, tls)).collect()
     }
 
-    fn rule(&self, At { at, value: written }: At<written::Rule>) -> Option<Rule> {
+    fn rule(
+        &self,
+        At { at, value: written }: At<written::Rule>,
+        tls: Option<&Tls>,
+    ) -> Option<Rule> {
         let Some(method) = written.method else {
             self.mistakes.add_missing(at, "rule: method is required");
             return None;
         };
         if method.value == AuthMethod::Password && written.tls != RuleTls::Require {
             self.mistakes.add(method.at, "rule: passwords in clear need tls = \"require\"");
+        }
+        if method.value == AuthMethod::Cert {
+            if written.tls != RuleTls::Require {
+                self.mistakes.add(method.at, "rule: certificates need tls = \"require\"");
+            }
+            if !tls.is_some_and(Tls::asks_for_certificates) {
+                self.mistakes.add(method.at, "rule: certificates need ca_file in [tls]");
+            }
         }
         Some(Rule {
             method: method.value,

@@ -23,12 +23,14 @@ impl Step<'_> {
             }
             return None;
         };
-        let places = Places { cert: cert.at, key: key.at, ..Places::default() };
-        let (cert, key) = (self.tls_file(&cert), self.tls_file(&key));
-        self.loaded("tls", &places, Tls::load(written.mode, written.min_version, cert, key))
+        let ca = written.ca_file;
+        let places = Places { ca: ca.as_ref().map_or(0, |ca| ca.at), cert: cert.at, key: key.at };
+        let own = (self.tls_file(&cert), self.tls_file(&key));
+        let ca = ca.as_ref().map(|ca| self.tls_file(ca));
+        self.loaded("tls", &places, Tls::load(written.mode, written.min_version, own, ca))
     }
 
-    /// TLS to the servers of a cluster, if there is any; then nothing else may be said of it.
+    /// TLS to the servers of a cluster. Without a mode there is none, and then nothing else may be said of it.
     pub(super) fn server_tls(
         &self,
         cluster: &str,
@@ -38,11 +40,14 @@ impl Step<'_> {
         let said = written != written::ServerTls::default();
         let written::ServerTls { mode, ca_file, cert_file, key_file, channel_binding, min_version } =
             written;
-        if mode == ServerTlsMode::Disable {
+        let Some(mode) = mode else {
             if said {
                 let message = "the mode is missing, as in mode = \"verify-full\"";
                 self.mistakes.add_missing(table, format!("{name}: {message}"));
             }
+            return None;
+        };
+        if mode == ServerTlsMode::Disable {
             return None;
         }
         let mut places = Places::default();

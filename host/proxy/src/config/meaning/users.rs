@@ -50,6 +50,7 @@ impl Step<'_> {
         };
         User {
             password: password.map(|password| password.value),
+            cert_names: user.cert_names,
             server_user: user.server_user.unwrap_or_else(|| name.value.clone()),
             server_password,
             pool: PoolChanges { mode: user.pool_mode, size: user.pool_size },

@@ -1,8 +1,8 @@
 //! Bad files, and all that is said of them.
 
 use super::{parse, parse_in};
-use crate::config::TlsMode;
 use crate::config::reference::EXAMPLE;
+use crate::config::{AuthMethod, Others, TlsMode};
 
 /// The smallest sound file; its two lines come before what is tested.
 const SOUND: &str = "[cluster.main]\nnodes = [\"a\"]\n";
@@ -147,7 +147,7 @@ fn rules() {
             "5:1: auth.query: user is required",
             "7:1: rule: method is required",
             "10:10: rule: passwords in clear need tls = \"require\"",
-            "12:10: rule.method: expected \"trust\", \"scram-sha-256\", \"md5\", \"password\" or \"reject\", \
+            "12:10: rule.method: expected \"trust\", \"scram-sha-256\", \"md5\", \"password\", \"cert\" or \"reject\", \
              found \"peer\"",
             "15:14: rule.addresses: \"here\" is not an address, a network such as \"10.0.0.0/8\", or \"local\"",
             "15:22: rule.addresses: \"10.0.0.1/8\" has bits beyond its mask; the network is \"10.0.0.0/8\"",
@@ -426,8 +426,21 @@ fn certificates_and_keys_must_fit() {
     for (lines, said) in wrong {
         assert_eq!(tls(lines).unwrap_err(), [format!("howdah.toml:{said}")], "{lines}");
     }
+    let clients = "cert_file = \"a.crt\"\nkey_file = \"a.key\"";
+    let cert = format!("{clients}\nca_file = \"b.crt\"\n[auth]\nmethod = \"cert\"");
+    let config = tls(&cert).unwrap();
+    assert_eq!((config.auth.method, config.others), (AuthMethod::Cert, Others::Admitted));
+    let mistakes = tls(&cert.replace("ca_file = \"b.crt\"", "")).unwrap_err();
+    assert_eq!(mistakes, ["howdah.toml:8:10: auth.method: certificates need ca_file in [tls]"]);
+    let rule = tls(&format!("{clients}\n[[rule]]\nmethod = \"cert\"")).unwrap_err();
+    let needs = |what| format!("howdah.toml:7:10: rule: certificates need {what}");
+    assert_eq!(rule, [needs("tls = \"require\""), needs("ca_file in [tls]")]);
+    let mistakes = tls(&format!("{clients}\nca_file = \"empty\"")).unwrap_err();
+    assert_eq!(mistakes, ["howdah.toml:6:11: tls.ca_file: empty holds no certificate in PEM"]);
     let servers =
         |lines: &str| parse_in(&format!("{SOUND}[cluster.main.tls]\n{lines}\n"), directory.path());
+    let disabled = servers("mode = \"disable\"\nca_file = \"a.crt\"").unwrap();
+    assert!(disabled.clusters[0].tls.is_none());
     let table = "cluster.main.tls";
     let wrong = [
         ("ca_file = \"a.crt\"", "3:1: @: the mode is missing, as in mode = \"verify-full\""),
@@ -455,6 +468,20 @@ fn certificates_and_keys_must_fit() {
     for (lines, said) in wrong {
         let said = said.replace('@', table);
         assert_eq!(servers(lines).unwrap_err(), [format!("howdah.toml:{said}")], "{lines}");
+    }
+}
+
+#[test]
+fn names_of_certificates() {
+    let said = "is no name such as \"CN:app\", \"DNS:app.example\" or \"email:app@example\"";
+    for name in ["app", "DNS:", "dns:a", "IP:::1"] {
+        assert_mistakes(
+            &format!("{SOUND}[user.a]\ncert_names = [\"CN:app\", \"{name}\"]\n"),
+            &[
+                "3:7: user a: cert_names are for the method cert",
+                &format!("4:25: user.a.cert_names: \"{name}\" {said}"),
+            ],
+        );
     }
 }
 

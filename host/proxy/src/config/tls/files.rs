@@ -3,6 +3,8 @@ use std::path::{Path, PathBuf};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+use crate::upstream;
+
 /// Which file is to blame.
 pub(in crate::config) enum Blame {
     Ca(String),
@@ -39,8 +41,34 @@ impl Identity {
     }
 }
 
+/// Certificates that are believed, and those signed by them.
+#[derive(Debug, PartialEq)]
+pub(super) struct Authorities {
+    pub(super) file: PathBuf,
+    certificates: Vec<CertificateDer<'static>>,
+}
+
+impl Authorities {
+    /// Reads a file.
+    pub(super) fn load(file: PathBuf) -> Result<Authorities, Blame> {
+        let certificates = certificates(&file).map_err(Blame::Ca)?;
+        Ok(Authorities { file, certificates })
+    }
+
+    /// What is checked against them.
+    pub(super) fn trusted(&self) -> Result<upstream::Authorities, Blame> {
+        let trusted = upstream::Authorities::new(self.certificates.clone());
+        trusted.map_err(|error| self.blame(&error))
+    }
+
+    /// Why they do not do.
+    pub(super) fn blame(&self, error: &dyn std::error::Error) -> Blame {
+        Blame::Ca(format!("{}: {error}", self.file.display()))
+    }
+}
+
 /// The certificates in a file, at least one.
-pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let certificates = CertificateDer::pem_file_iter(path).and_then(Iterator::collect);
     let certificates: Vec<_> = certificates.map_err(|error| unread(path, &error))?;
     match certificates.is_empty() {

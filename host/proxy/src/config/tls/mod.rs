@@ -2,12 +2,14 @@
 
 mod clients;
 mod files;
+mod names;
 mod servers;
 
 use rustls::{SupportedProtocolVersion, version};
 
 pub use clients::{Tls, TlsMode};
 pub(super) use files::Blame;
+pub use names::CertName;
 pub use servers::{ChannelBinding, ServerTls, ServerTlsMode};
 
 use super::value::Word;

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use rustls::ClientConfig;
 use rustls::client::Resumption;
 use rustls::crypto::ring;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::ServerName;
 
 use super::TlsVersion;
-use super::files::{Blame, Identity, certificates};
+use super::files::{Authorities, Blame, Identity};
 use crate::config::value::Word;
-use crate::upstream::{ALPN, Authorities, Check, Encryption, Verifier};
+use crate::upstream::{ALPN, Check, Encryption, Verifier};
 
 /// TLS to servers.
 #[derive(Clone, Debug)]
@@ -26,7 +26,7 @@ pub struct ServerTls {
 /// What was read from the files.
 #[derive(Debug, PartialEq)]
 struct Read {
-    authorities: Option<(PathBuf, Vec<CertificateDer<'static>>)>,
+    authorities: Option<Authorities>,
     identity: Option<Identity>,
 }
 
@@ -93,7 +93,7 @@ impl ServerTls {
 
     /// The files that it was read from, which may be replaced at any time.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
-        let authorities = self.read.authorities.iter().map(|(path, _)| &**path);
+        let authorities = self.read.authorities.iter().map(|all| &*all.file);
         let identity = self.read.identity.iter().flat_map(|one| [&*one.cert_file, &*one.key_file]);
         authorities.chain(identity)
     }
@@ -119,10 +119,7 @@ impl ServerTls {
         ca_file: Option<PathBuf>,
         own: Option<(PathBuf, PathBuf)>,
     ) -> Result<ServerTls, Blame> {
-        let authorities = match ca_file {
-            Some(path) => Some(certificates(&path).map(|all| (path, all)).map_err(Blame::Ca)?),
-            None => None,
-        };
+        let authorities = ca_file.map(Authorities::load).transpose()?;
         let identity = own.map(|(cert, key)| Identity::load(cert, key)).transpose()?;
         let check = check(mode, authorities.as_ref())?;
         let client = client(check, min_version, identity.as_ref())?;
@@ -131,16 +128,13 @@ impl ServerTls {
     }
 }
 
-fn check(
-    mode: ServerTlsMode,
-    authorities: Option<&(PathBuf, Vec<CertificateDer<'static>>)>,
-) -> Result<Check, Blame> {
-    let Some((path, certificates)) = authorities else { return Ok(Check::Nothing) };
-    let authorities = Authorities::new(certificates.clone())
-        .map_err(|error| Blame::Ca(format!("{}: {error}", path.display())))?;
+fn check(mode: ServerTlsMode, authorities: Option<&Authorities>) -> Result<Check, Blame> {
+    let Some(trusted) = authorities.map(Authorities::trusted).transpose()? else {
+        return Ok(Check::Nothing);
+    };
     Ok(match mode {
-        ServerTlsMode::VerifyFull => Check::Name(authorities),
-        _ => Check::Authority(authorities),
+        ServerTlsMode::VerifyFull => Check::Name(trusted),
+        _ => Check::Authority(trusted),
     })
 }
 

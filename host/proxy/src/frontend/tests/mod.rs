@@ -25,7 +25,7 @@ impl<F: Fn() -> Method> Authenticator for All<F> {
         None
     }
 
-    async fn method(&self, _: &ClientHello, caller: Caller) -> Method {
+    async fn method(&self, _: &ClientHello, caller: Caller<'_>) -> Method {
         assert!(caller.address.is_some_and(|address| address.is_loopback()));
         (self.0)()
     }
@@ -34,7 +34,7 @@ impl<F: Fn() -> Method> Authenticator for All<F> {
         assert_eq!(client.user, "me");
     }
 
-    fn failed(&self, client: &ClientHello, _: Caller) -> Duration {
+    fn failed(&self, client: &ClientHello, _: Caller<'_>) -> Duration {
         assert_eq!(client.user, "me");
         Duration::ZERO
     }

@@ -5,6 +5,8 @@ use rcgen::{
 };
 use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, ServerConfig};
 
 use crate::upstream::{Authorities, Check, Verifier};
@@ -27,16 +29,30 @@ impl Signed {
         Signed { certificate: certificate.der().clone(), key }
     }
 
-    /// A server that shows it.
+    /// A server that shows it to those who ask for [`NAME`].
     pub(crate) fn server(&self) -> ServerConfig {
-        let mut server = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        let provider = ring::default_provider();
+        let (chain, key) = (vec![self.certificate.clone()], self.key.clone_key());
+        let shown = CertifiedKey::from_der(chain, key, &provider).unwrap();
+        let mut server = ServerConfig::builder_with_provider(Arc::new(provider))
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()
-            .with_single_cert(vec![self.certificate.clone()], self.key.clone_key())
-            .unwrap();
+            .with_cert_resolver(Arc::new(ByName(Arc::new(shown))));
         server.alpn_protocols = vec![crate::upstream::ALPN.to_vec()];
         server
+    }
+}
+
+/// What the server under test is asked for by.
+pub(crate) const NAME: &str = "db.example";
+
+#[derive(Debug)]
+struct ByName(Arc<CertifiedKey>);
+
+impl ResolvesServerCert for ByName {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        (hello.server_name() == Some(NAME)).then(|| Arc::clone(&self.0))
     }
 }
 

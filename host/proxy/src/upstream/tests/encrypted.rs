@@ -11,7 +11,7 @@ use rustls::pki_types::ServerName;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 
-use super::certificates::{Authority, Signed, client};
+use super::certificates::{Authority, NAME, Signed, client};
 use super::login::{BOTH, scram};
 use super::{Peer, against, far, login};
 use crate::certificate::end_point;
@@ -20,7 +20,7 @@ use crate::upstream::{
 };
 
 fn with_tls(endpoint: Endpoint, check: Check, required: bool) -> Endpoint {
-    let name = ServerName::try_from("db.example").unwrap();
+    let name = ServerName::try_from(NAME).unwrap();
     let config = Arc::new(client(check));
     let tls = Some(Encryption { config, name, required, must_bind: false });
     Endpoint { tls, ..endpoint }
@@ -51,7 +51,7 @@ async fn begin_handshake(peer: &mut Peer) {
 #[tokio::test]
 async fn a_server_that_is_who_it_should_be() {
     let authority = Authority::new();
-    let server = authority.sign(&["db.example"], "x");
+    let server = authority.sign(&[NAME], "x");
     let connected = outcome(Check::Name(authority.believed()), true, async |mut peer| {
         peer.encrypts(server.server()).await.unwrap();
         peer.let_in().await;
@@ -159,7 +159,7 @@ async fn a_cancel_request_is_encrypted() {
             assert!(heard.get());
         },
         async |mut peer| {
-            peer.encrypts(authority.sign(&["db.example"], "x").server()).await.unwrap();
+            peer.encrypts(authority.sign(&[NAME], "x").server()).await.unwrap();
             peer.opening(|opening| {
                 let Opening::Cancel(cancel) = opening else { panic!("{opening:?}") };
                 assert_eq!((cancel.pid, cancel.key), (42, &b"key!"[..]));
@@ -195,7 +195,7 @@ async fn bound(
 #[tokio::test]
 async fn a_login_is_bound_to_the_server_where_that_is_offered() {
     let verifier = Verifier::derive(b"secret", b"salt", 4096);
-    let signed = Authority::new().sign(&["db.example"], "x");
+    let signed = Authority::new().sign(&[NAME], "x");
     let hash = end_point(&signed.certificate).unwrap();
     for must_bind in [false, true] {
         let chosen = (BOTH, Binding::EndPoint(&hash));
@@ -215,7 +215,7 @@ async fn a_login_is_bound_to_the_server_where_that_is_offered() {
 
 #[tokio::test]
 async fn a_login_that_must_be_bound_is_not_made_otherwise() {
-    let signed = Authority::new().sign(&["db.example"], "x");
+    let signed = Authority::new().sign(&[NAME], "x");
     for asked in [
         Authentication::Ok,
         Authentication::CleartextPassword,
