@@ -1,4 +1,5 @@
 """What the benchmarks share: a cluster, proxies in front of it, pgbench, CPU times."""
+import json
 import os
 import platform
 import re
@@ -23,11 +24,29 @@ def free_port():
         return s.getsockname()[1]
 
 
-def cpu_seconds(pid):
-    """User and system time of a process with all its threads."""
+def stat(pid):
+    """What the kernel says of a process: its parent, and its user and system time, of itself and of ended children."""
     with open(f"/proc/{pid}/stat") as f:
         fields = f.read().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
+    return int(fields[1]), [int(field) for field in fields[11:15]]
+
+
+def cpu_seconds(pid):
+    """User and system time of a process with all its threads."""
+    return sum(stat(pid)[1][:2]) / TICKS
+
+
+def family_seconds(pid):
+    """User and system time of a process with all that it has started, directly or not."""
+    processes = {}
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            processes[int(name)] = stat(name)
+        except OSError:
+            # It has ended; its parent has its time.
+            pass
+    family = lambda one: sum(processes[one][1]) + sum(family(child) for child in processes if processes[child][0] == one)
+    return family(pid) / TICKS
 
 
 def await_port(port):
@@ -42,13 +61,13 @@ def await_port(port):
 
 
 class Cluster:
-    """A throw-away server with pgbench's tables."""
+    """Throw-away servers with pgbench's tables."""
 
-    def __init__(self, target):
-        self.process = subprocess.Popen(
-            [f"{target}/debug/examples/cluster", "0"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.node = self.process.stdout.readline().split()[0]
-        self.port = int(self.node.split(":")[1])
+    def __init__(self, target, replicas=0):
+        self.process = subprocess.Popen([f"{target}/debug/examples/cluster", str(replicas)],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.nodes = self.process.stdout.readline().split()
+        self.port = int(self.nodes[0].split(":")[1])
         self.programs = self.process.stdout.readline().strip()
         self.pgbench(self.port, "-i", "-q", "-s", "10")
 
@@ -63,7 +82,11 @@ class Cluster:
 
     def select(self, port, mode, clients, seconds, *more, check=True):
         """Queries, queries per second and their average latency in ms."""
-        output = self.pgbench(port, "-n", "-S", "-M", mode, "-c", str(clients), "-j", "1" if clients == 1 else "2",
+        return self.load(port, clients, seconds, "-S", "-M", mode, *more, check=check)
+
+    def load(self, port, clients, seconds, *more, check=True):
+        """Transactions of pgbench, how many per second and their average latency in ms; none when it fails."""
+        output = self.pgbench(port, "-n", "-c", str(clients), "-j", "1" if clients == 1 else "2",
                               "-T", str(seconds), *more, check=check)
         if output is None:
             return None
@@ -76,12 +99,12 @@ class Cluster:
         self.process.wait()
 
 
-def start_howdah(target, node, config="", stderr=subprocess.DEVNULL):
+def start_howdah(target, nodes, config="", stderr=subprocess.DEVNULL):
     """Its port and its process. Whatever `config` says of a directory is relative to a new one."""
     port = free_port()
     directory = tempfile.mkdtemp(prefix="howdah-bench-")
     with open(f"{directory}/howdah.toml", "w") as f:
-        f.write(f'listen = ["127.0.0.1:{port}"]\n[cluster.main]\nnodes = ["{node}"]\n{config}')
+        f.write(f'listen = ["127.0.0.1:{port}"]\n[cluster.main]\nnodes = {json.dumps(nodes)}\n{config}')
     process = subprocess.Popen([f"{target}/release/howdah", "run", "--config", f"{directory}/howdah.toml"],
                                stderr=stderr, text=True)
     await_port(port)

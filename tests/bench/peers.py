@@ -9,8 +9,8 @@ MODES = ["simple", "extended", "prepared"]
 CLIENTS = [1, 16, 64]
 
 cluster = Cluster(target)
-contenders = {"direct": (cluster.port, None), "howdah": start_howdah(target, cluster.node)}
-if pgbouncer := start_pgbouncer(cluster.node):
+contenders = {"direct": (cluster.port, None), "howdah": start_howdah(target, cluster.nodes)}
+if pgbouncer := start_pgbouncer(cluster.nodes[0]):
     contenders["PgBouncer"] = pgbouncer
 results = {}
 try:

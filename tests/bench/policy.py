@@ -27,9 +27,9 @@ def share():
     """CPU per query: without a policy, with its answers remembered, and with it asked about every statement."""
     limited = '[[policy]]\nname = "nobody-asks"\npath = "built-in"\nusers = ["nobody"]\n'
     proxies = {
-        "no policy": start_howdah(target, cluster.node, limited),
-        "remembered": start_howdah(target, cluster.node),
-        "asked every time": start_howdah(target, cluster.node, "[policies]\nremember = false\n"),
+        "no policy": start_howdah(target, cluster.nodes, limited),
+        "remembered": start_howdah(target, cluster.nodes),
+        "asked every time": start_howdah(target, cluster.nodes, "[policies]\nremember = false\n"),
     }
     spent = {name: [] for name in proxies}
     for number in range(rounds):
@@ -63,7 +63,7 @@ def swap():
     with open(path, "wb") as f:
         f.write(version(component, 0))
     config = f'[[policy]]\nname = "swapped"\npath = "{path}"\n[log]\nformat = "json"\n'
-    port, process = start_howdah(target, cluster.node, config, stderr=subprocess.PIPE)
+    port, process = start_howdah(target, cluster.nodes, config, stderr=subprocess.PIPE)
     in_force, over = [], threading.Event()
 
     def listen():
