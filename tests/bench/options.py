@@ -43,15 +43,15 @@ def measure(cluster, port, process, clients, script, statements):
 def compare(setting, replicas, load, clients, text, statements):
     """Prints a row for the setting off, and one for it on."""
     cluster = Cluster(target, replicas)
-    proxies = {value: start_howdah(target, cluster.nodes, setting.format(value)) for value in ("false", "true")}
-    results = {value: [] for value in proxies}
+    proxies, results = {}, {"false": [], "true": []}
     with tempfile.NamedTemporaryFile("w", prefix="howdah-bench-") as script:
         script.write(text)
         script.flush()
         try:
-            for port, _ in proxies.values():
+            for value in results:
+                proxies[value] = start_howdah(target, cluster.nodes, setting.format(value))
                 # Connections are opened.
-                cluster.load(port, clients, 1, "-f", script.name)
+                cluster.load(proxies[value][0], clients, 1, "-f", script.name)
             for _ in range(rounds):
                 for value, (port, process) in proxies.items():
                     results[value].append(measure(cluster, port, process, clients, script.name, statements))

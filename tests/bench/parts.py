@@ -1,4 +1,5 @@
 """What the benchmarks share: a cluster, proxies in front of it, pgbench, CPU times."""
+import contextlib
 import json
 import os
 import platform
@@ -71,14 +72,28 @@ class Cluster:
         self.programs = self.process.stdout.readline().strip()
         self.pgbench(self.port, "-i", "-q", "-s", "10")
 
+    def pgbench_command(self, port, *arguments):
+        return [f"{self.programs}/pgbench", "-h", "127.0.0.1", "-p", str(port), "-U", "postgres", *arguments, "postgres"]
+
     def pgbench(self, port, *arguments, check=True):
         """What pgbench prints; none when it fails."""
-        done = subprocess.run(
-            [f"{self.programs}/pgbench", "-h", "127.0.0.1", "-p", str(port), "-U", "postgres", *arguments, "postgres"],
-            capture_output=True, text=True)
+        done = subprocess.run(self.pgbench_command(port, *arguments), capture_output=True, text=True)
         if done.returncode and check:
             sys.exit(done.stderr)
         return None if done.returncode else done.stdout
+
+    @contextlib.contextmanager
+    def under_load(self, port, mode, clients):
+        """Queries come in until the block ends."""
+        command = self.pgbench_command(port, "-n", "-S", "-M", mode, "-c", str(clients), "-j", "2", "-T", "3600")
+        load = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            yield
+            if load.poll() is not None:
+                sys.exit("pgbench has failed")
+        finally:
+            load.terminate()
+            load.wait()
 
     def select(self, port, mode, clients, seconds, *more, check=True):
         """Queries, queries per second and their average latency in ms."""

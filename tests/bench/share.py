@@ -6,7 +6,6 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 
 from parts import Cluster, machine, start_howdah
 
@@ -54,16 +53,15 @@ if os.getuid() != 0 and int(open("/proc/sys/kernel/perf_event_paranoid").read())
     sys.exit("the kernel's part cannot be sampled: set kernel.perf_event_paranoid to 1 at most, or be root")
 cluster = Cluster(target)
 proxies = {name: start_howdah(f"{target}/frames", cluster.nodes, config) for name, config in POLICIES.items()}
-beside, found = ThreadPoolExecutor(), {}
+found = {}
 try:
     for _ in range(rounds):
         for mode in MODES:
             for name, (port, process) in proxies.items():
-                load = beside.submit(cluster.select, port, mode, CLIENTS, seconds + 2)
-                # Connecting is over.
-                time.sleep(1)
-                found.setdefault((name, mode), Counter()).update(samples(process))
-                load.result()
+                with cluster.under_load(port, mode, CLIENTS):
+                    # Connecting is over.
+                    time.sleep(1)
+                    found.setdefault((name, mode), Counter()).update(samples(process))
 finally:
     for _, process in proxies.values():
         process.terminate()
