@@ -113,7 +113,7 @@ pub struct Answer {
     /// What was decided.
     pub verdict: Verdict,
     /// The name of the policy that decided.
-    pub policy: Option<Arc<str>>,
+    pub policy: Option<Rc<str>>,
     /// Where it came from.
     pub source: Source,
 }
@@ -170,6 +170,19 @@ impl Seat {
 pub(crate) struct Post {
     pub(crate) policy: Arc<Loaded>,
     pub(crate) slot: Rc<RefCell<Slot>>,
+    /// The policy's name, for answers.
+    name: Rc<str>,
+}
+
+impl Post {
+    pub(crate) fn new(policy: Arc<Loaded>, slot: Slot) -> Post {
+        let name = policy.spec.name.as_str().into();
+        Post { policy, slot: Rc::new(RefCell::new(slot)), name }
+    }
+
+    pub(crate) fn name(&self) -> Rc<str> {
+        Rc::clone(&self.name)
+    }
 }
 
 /// A policy's place on a worker: the instance in use, and a warm one.
@@ -196,7 +209,7 @@ impl Chain {
 
     /// A chain of one policy, of no generation.
     pub(crate) fn alone(policy: Arc<Loaded>, slot: Slot) -> Rc<Chain> {
-        let own = Post { policy, slot: Rc::new(RefCell::new(slot)) };
+        let own = Post::new(policy, slot);
         Chain::new(Arc::default(), vec![Seat { own, stand_in: None, trial: None }])
     }
 

@@ -1,9 +1,8 @@
 //! What goes over from one generation to the next on a worker: instances of policies that stay what they are, and what
 //! the others want their next version to know.
 
-use std::cell::RefCell;
-use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::chain::Post;
 use crate::instance::{Instance, explain};
@@ -42,8 +41,7 @@ impl Worker {
     }
 
     fn fetch(&self, policy: &Arc<Loaded>) -> Post {
-        let slot = Rc::new(RefCell::new(policy.fetch(self.index)));
-        Post { policy: Arc::clone(policy), slot }
+        Post::new(Arc::clone(policy), policy.fetch(self.index))
     }
 
     /// A policy has other settings: the living instance goes on with them.
@@ -80,7 +78,7 @@ impl Worker {
 
     /// Whether a living instance accepts its new settings. A new one has done so already.
     fn configured(&self, living: &mut Instance, policy: &Loaded) -> bool {
-        match living.configure(policy, &self.registry.ticker) {
+        match living.configure(policy, &self.caller) {
             Ok(()) => true,
             Err(failure) => {
                 let policy = policy.spec.name.as_str();
@@ -92,9 +90,9 @@ impl Worker {
 
     /// What the old version has to say.
     fn state(&self, policy: &Loaded, instance: &mut Instance) -> Option<Vec<u8>> {
-        self.registry.ticker.called();
         instance.store.data_mut().last_words.clear();
-        let failure = match instance.snapshot(policy.ticks())? {
+        let _under_way = self.caller.calls(&mut instance.store, Instant::now(), policy.limit());
+        let failure = match instance.snapshot()? {
             Ok(state) if state.len() <= Limits::STATE => return Some(state),
             Ok(state) => format!("it has {} bytes, the limit is {}", state.len(), Limits::STATE),
             Err(error) => explain(&error, &instance.store.data().last_words),
@@ -106,9 +104,9 @@ impl Worker {
 
     /// Whether the new version knows it now.
     fn restored(&self, policy: &Loaded, instance: &mut Instance, state: &[u8]) -> bool {
-        self.registry.ticker.called();
         instance.store.data_mut().last_words.clear();
-        let failure = match instance.restore(state, policy.ticks()) {
+        let _under_way = self.caller.calls(&mut instance.store, Instant::now(), policy.limit());
+        let failure = match instance.restore(state) {
             None | Some(Ok(Ok(()))) => return true,
             Some(Ok(Err(message))) => message,
             Some(Err(error)) => explain(&error, &instance.store.data().last_words),

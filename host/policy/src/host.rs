@@ -52,6 +52,7 @@ impl Looked {
 
 /// The question that is being asked, as far as a guest may ask back.
 pub(crate) struct Asked {
+    /// Empty for a component that does not ask for anything in it.
     pub(crate) text: Box<[u8]>,
     pub(crate) who: Arc<Who>,
     pub(crate) parameters: Option<Vec<Parameter>>,
@@ -119,6 +120,8 @@ pub(crate) struct State {
     random: Random,
     lines: u32,
     lines_since: Instant,
+    /// By when the call has to end.
+    pub(crate) deadline: Instant,
     pub(crate) asked: Option<Asked>,
     pub(crate) looked: Looked,
     /// What the guest has written to standard output or error during this call.
@@ -139,6 +142,7 @@ impl State {
             random: Random::fresh(),
             lines: 0,
             lines_since: Instant::now(),
+            deadline: Instant::now(),
             asked: None,
             looked: Looked::default(),
             last_words: String::new(),

@@ -8,13 +8,10 @@ use wasmtime::{Store, StoreLimitsBuilder};
 
 use crate::bindings::exports::howdah::policy as exports;
 use crate::convert;
-use crate::engine::Ticker;
+use crate::engine::{self, Caller, MAX_TIME};
 use crate::host::{State, to_guest};
 use crate::loaded::Loaded;
 use crate::spec::Limits;
-
-/// Creating and configuring may take longer than a question: a thousand ticks.
-const START_TICKS: u64 = crate::loaded::MAX_TIME_TICKS as u64;
 
 /// The hooks of an instance.
 pub(crate) struct Guest {
@@ -41,7 +38,7 @@ pub(crate) struct Instance {
 
 impl Instance {
     /// Instantiates and configures. The error is for people.
-    pub(crate) fn start(loaded: &Loaded, ticker: &Ticker) -> Result<Instance, String> {
+    pub(crate) fn start(loaded: &Loaded, caller: &Caller) -> Result<Instance, String> {
         let limits = StoreLimitsBuilder::new()
             .memory_size(loaded.spec.limits.memory)
             .table_elements(loaded.spec.limits.table_elements)
@@ -50,10 +47,9 @@ impl Instance {
             .tables(Limits::INSTANCES)
             .build();
         let state = State::new(loaded, limits);
-        let mut store = Store::new(&loaded.engine, state);
+        let mut store = engine::store(&loaded.engine, state);
         store.limiter(|state| &mut state.limits);
-        store.set_epoch_deadline(START_TICKS);
-        ticker.called();
+        let under_way = caller.calls(&mut store, Instant::now(), MAX_TIME);
         let failed = |what: &str, store: &Store<State>, error: wasmtime::Error| {
             format!("{what}: {}", explain(&error, &store.data().last_words))
         };
@@ -61,6 +57,7 @@ impl Instance {
             Ok(instance) => instance,
             Err(error) => return Err(failed("it cannot be instantiated", &store, error)),
         };
+        drop(under_way);
         macro_rules! load {
             ($hook:ident) => {
                 loaded
@@ -87,20 +84,19 @@ impl Instance {
         };
         let due = guest.tick.as_ref().map(|_| Instant::now());
         let mut instance = Instance { store, guest, topology: 0, due };
-        instance.configure(loaded, ticker)?;
+        instance.configure(loaded, caller)?;
         Ok(instance)
     }
 
     /// Gives it its settings: the first ones, or others.
-    pub(crate) fn configure(&mut self, loaded: &Loaded, ticker: &Ticker) -> Result<(), String> {
+    pub(crate) fn configure(&mut self, loaded: &Loaded, caller: &Caller) -> Result<(), String> {
         self.store.data_mut().now_has(&loaded.spec);
         let Some(configure) = &self.guest.configure else { return Ok(()) };
         let settings: Vec<_> =
             loaded.spec.settings.iter().map(|(n, v)| (n.clone(), to_guest(v))).collect();
-        self.store.set_epoch_deadline(START_TICKS);
-        self.store.data_mut().last_words.clear();
-        ticker.called();
         let store = &mut self.store;
+        store.data_mut().last_words.clear();
+        let _under_way = caller.calls(store, Instant::now(), MAX_TIME);
         match configure.call_configure(&mut *store, &settings) {
             Ok(Ok(())) => Ok(()),
             Ok(Err(message)) => Err(format!("it does not accept its settings: {message}")),
@@ -111,20 +107,14 @@ impl Instance {
     }
 
     /// What it wants the next version to know.
-    pub(crate) fn snapshot(&mut self, ticks: u64) -> Option<wasmtime::Result<Vec<u8>>> {
+    pub(crate) fn snapshot(&mut self) -> Option<wasmtime::Result<Vec<u8>>> {
         let state = self.guest.state.as_ref()?;
-        self.store.set_epoch_deadline(ticks);
         Some(state.call_snapshot(&mut self.store))
     }
 
     /// What the previous version wanted it to know.
-    pub(crate) fn restore(
-        &mut self,
-        state: &[u8],
-        ticks: u64,
-    ) -> Option<wasmtime::Result<Result<(), String>>> {
+    pub(crate) fn restore(&mut self, state: &[u8]) -> Option<wasmtime::Result<Result<(), String>>> {
         let hook = self.guest.state.as_ref()?;
-        self.store.set_epoch_deadline(ticks);
         Some(hook.call_restore(&mut self.store, state))
     }
 
@@ -136,25 +126,20 @@ impl Instance {
         }
     }
 
-    /// The nodes are news to it again, also when there are none yet, which is epoch 0.
-    pub(crate) fn forget_topology(&mut self) {
-        self.topology = u64::MAX;
+    /// Whether it has been told of these nodes.
+    pub(crate) fn knows_topology(&self, epoch: u64) -> bool {
+        self.topology == epoch
     }
 
-    /// Tells the guest about the nodes, when it does not know them yet.
+    /// Tells the guest about the nodes.
     pub(crate) fn tell_topology(
         &mut self,
         epoch: u64,
         nodes: &Arc<[Node]>,
-        ticks: u64,
     ) -> wasmtime::Result<()> {
-        if self.topology == epoch {
-            return Ok(());
-        }
         self.topology = epoch;
         let Some(topology) = &self.guest.topology else { return Ok(()) };
         let nodes: Vec<_> = nodes.iter().map(convert::node).collect();
-        self.store.set_epoch_deadline(ticks);
         topology.call_changed(&mut self.store, epoch, &nodes)
     }
 }

@@ -13,16 +13,13 @@ use wasmtime::component::{Component, HasSelf, InstancePre, Linker};
 use crate::bindings::exports::howdah::policy as exports;
 use crate::bindings::howdah::policy as imports;
 use crate::chain::Slot;
-use crate::engine::{TICK, Ticker};
+use crate::engine::{Alarm, Caller, MAX_TIME};
 use crate::host::{State, World};
 use crate::instance::Instance;
 use crate::kv::{self, Quota, Store};
 use crate::metrics::Metrics;
 use crate::spec::{Limits, PolicyError, PolicySpec, sha256};
 use crate::wasi;
-
-/// Longest time limit that can be set, in ticks: a policy that thinks for a second is no policy.
-pub(crate) const MAX_TIME_TICKS: u32 = 1_000;
 
 /// Digits of a hash that tell versions apart for people.
 const SHORT: usize = 12;
@@ -94,6 +91,8 @@ impl Hooks {
 pub(crate) struct AsksBack {
     /// Anything at all.
     pub(crate) question: bool,
+    /// What is in the statement's text.
+    pub(crate) text: bool,
     pub(crate) parameters: bool,
     pub(crate) catalog: bool,
 }
@@ -214,16 +213,17 @@ impl Loaded {
     }
 
     /// Makes a warm instance, and a spare, for each worker.
-    pub(crate) fn prepare(&self, workers: usize, ticker: &Ticker) -> Result<(), PolicyError> {
-        let slots = (0..workers).map(|_| self.slot(ticker).map(Some));
+    pub(crate) fn prepare(&self, workers: usize, alarm: &Arc<Alarm>) -> Result<(), PolicyError> {
+        let caller = alarm.caller();
+        let slots = (0..workers).map(|_| self.slot(&caller).map(Some));
         *self.ready.lock() = slots.collect::<Result<_, _>>()?;
         Ok(())
     }
 
     /// An instance in use and a spare.
-    pub(crate) fn slot(&self, ticker: &Ticker) -> Result<Slot, PolicyError> {
+    pub(crate) fn slot(&self, caller: &Caller) -> Result<Slot, PolicyError> {
         let start = || {
-            Instance::start(self, ticker).map_err(|message| PolicyError::new(&self.spec, message))
+            Instance::start(self, caller).map_err(|message| PolicyError::new(&self.spec, message))
         };
         Ok(Slot { instance: Some(start()?), spare: Some(start()?) })
     }
@@ -233,10 +233,9 @@ impl Loaded {
         self.ready.lock().get_mut(worker).and_then(Option::take).unwrap_or_default()
     }
 
-    /// The time limit of a call in ticks, rounded up, and one for the tick that is under way.
-    pub(crate) fn ticks(&self) -> u64 {
-        let limit = self.spec.limits.time.as_nanos().div_ceil(TICK.as_nanos());
-        u64::try_from(limit).unwrap_or(u64::MAX).clamp(1, u64::from(MAX_TIME_TICKS)) + 1
+    /// The time limit of a call.
+    pub(crate) fn limit(&self) -> Duration {
+        self.spec.limits.time.min(MAX_TIME)
     }
 
     /// A call has failed: after too many within the window the policy is not asked any more.
@@ -320,7 +319,10 @@ fn check_imports(
         asks_back.question |= matches!(interface, "question" | "catalog");
         asks_back.catalog |= interface == "catalog";
         if let (ComponentItem::ComponentInstance(functions), "question") = (&item.ty, interface) {
-            asks_back.parameters = functions.exports(engine).any(|(name, _)| name == "parameter");
+            let asks =
+                |wanted: &[&str]| functions.exports(engine).any(|(name, _)| wanted.contains(&name));
+            asks_back.text = asks(&["tag", "literal", "relations"]);
+            asks_back.parameters = asks(&["parameter"]);
         }
     }
     Ok(asks_back)

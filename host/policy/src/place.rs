@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-use crate::engine::Ticker;
+use crate::engine::Alarm;
 use crate::host::World;
 use crate::loaded::Loaded;
 use crate::registry::Registry;
@@ -52,7 +52,7 @@ pub(crate) type Compiled = Vec<(Arc<[u8]>, Component)>;
 pub(crate) struct Workshop<'a> {
     pub(crate) engine: &'a Engine,
     pub(crate) world: &'a Arc<World>,
-    pub(crate) ticker: &'a Arc<Ticker>,
+    pub(crate) alarm: &'a Arc<Alarm>,
     pub(crate) workers: usize,
     pub(crate) registry: &'a Weak<Registry>,
     /// Components that have been compiled for this change.
@@ -69,7 +69,7 @@ impl Workshop<'_> {
     fn with(&self, version: &Loaded, spec: PolicySpec) -> Result<Arc<Loaded>, PolicyError> {
         if version.spec.differs_in_settings_alone(&spec) && !version.is_quarantined() {
             let loaded = Arc::new(version.with_settings(spec));
-            loaded.prepare(self.workers, self.ticker)?;
+            loaded.prepare(self.workers, self.alarm)?;
             return Ok(loaded);
         }
         self.load(spec, &version.component)
@@ -78,7 +78,7 @@ impl Workshop<'_> {
     /// A version with warm instances on every worker.
     fn load(&self, spec: PolicySpec, component: &Component) -> Result<Arc<Loaded>, PolicyError> {
         let loaded = self.link(spec, component)?;
-        loaded.prepare(self.workers, self.ticker)?;
+        loaded.prepare(self.workers, self.alarm)?;
         Ok(loaded)
     }
 
@@ -92,11 +92,11 @@ impl Workshop<'_> {
         let asked = match rollout {
             Rollout::Live | Rollout::Shadow => self.patient(&candidate)?,
             Rollout::Canary(_) => {
-                candidate.prepare(self.workers, self.ticker)?;
+                candidate.prepare(self.workers, self.alarm)?;
                 self.patient(live)?
             }
         };
-        Trial::start(candidate, asked, rollout, self.ticker, self.registry).map(Some)
+        Trial::start(candidate, asked, rollout, self.alarm, self.registry).map(Some)
     }
 
     /// A copy of a version for second opinions, which count and keep nothing that others see.
@@ -252,7 +252,7 @@ impl Place {
             (Some(trial), _) => {
                 let candidate = Arc::clone(&trial.candidate);
                 if trial.rollout == Rollout::Shadow {
-                    candidate.prepare(shop.workers, shop.ticker)?;
+                    candidate.prepare(shop.workers, shop.alarm)?;
                 }
                 candidate
             }

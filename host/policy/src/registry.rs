@@ -12,7 +12,7 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use crate::artefacts::Artefacts;
-use crate::engine::{Ticker, engine};
+use crate::engine::{Alarm, engine};
 use crate::heard::Listener;
 use crate::host::{Topology, World};
 use crate::kv::{Quota, Sharing, SpaceStatus, Values};
@@ -56,7 +56,7 @@ pub struct Applied {
 /// All policies of the process. Shared by all threads.
 pub struct Registry {
     pub(crate) engine: Engine,
-    pub(crate) ticker: Arc<Ticker>,
+    pub(crate) alarm: Arc<Alarm>,
     pub(crate) current: ArcSwap<Generation>,
     /// The number of `current`, to be compared without touching it.
     pub(crate) number: AtomicU64,
@@ -85,10 +85,10 @@ impl Registry {
     pub fn new(options: Options) -> Result<Arc<Registry>, String> {
         let engine = engine()
             .map_err(|error| format!("the WebAssembly engine does not start: {error:#}"))?;
-        let ticker = Ticker::start(engine.clone()).map_err(|error| error.to_string())?;
+        let alarm = Alarm::start(engine.clone()).map_err(|error| error.to_string())?;
         Ok(Arc::new_cyclic(|me| Registry {
             engine,
-            ticker,
+            alarm,
             current: ArcSwap::from_pointee(Generation::default()),
             number: AtomicU64::new(0),
             world: Arc::new(World::new()),
@@ -262,7 +262,7 @@ impl Registry {
         Workshop {
             engine: &self.engine,
             world: &self.world,
-            ticker: &self.ticker,
+            alarm: &self.alarm,
             workers: self.options.workers,
             registry: &self.me,
             compiled: Vec::new(),
@@ -385,6 +385,6 @@ fn compile_aside(
 
 impl Drop for Registry {
     fn drop(&mut self) {
-        self.ticker.stop();
+        self.alarm.stop();
     }
 }

@@ -1,10 +1,13 @@
 //! Telling policies at once what they are otherwise told in its time: for tools, which have no proxy around them.
 
+use std::time::Instant;
+
 use howdah_decision::Observation;
 
 use crate::beside::BATCH;
 use crate::convert;
 use crate::instance::Instance;
+use crate::loaded::Loaded;
 use crate::worker::{Failed, Worker};
 
 /// What policies are told, and have no verdict on.
@@ -31,7 +34,12 @@ impl Told<'_> {
         }
     }
 
-    fn tell(&self, worker: &Worker, instance: &mut Instance, ticks: u64) -> wasmtime::Result<()> {
+    fn tell(
+        &self,
+        worker: &Worker,
+        policy: &Loaded,
+        instance: &mut Instance,
+    ) -> wasmtime::Result<()> {
         match self {
             Told::Observe(seen) => {
                 let Some(observe) = &instance.guest.observe else { return Ok(()) };
@@ -41,12 +49,12 @@ impl Told<'_> {
             Told::Tick => instance.tick().map(drop),
             Told::Topology => {
                 let topology = worker.registry.world.topology.load();
-                instance.forget_topology();
-                instance.tell_topology(topology.epoch, &topology.nodes, ticks)
+                instance.tell_topology(topology.epoch, &topology.nodes)
             }
             Told::State => {
-                let Some(state) = instance.snapshot(ticks).transpose()? else { return Ok(()) };
-                match instance.restore(&state, ticks).transpose()? {
+                let Some(state) = instance.snapshot().transpose()? else { return Ok(()) };
+                worker.caller.goes_on(&mut instance.store, Instant::now(), policy.limit());
+                match instance.restore(&state).transpose()? {
                     None | Some(Ok(())) => Ok(()),
                     Some(Err(error)) => {
                         Err(wasmtime::Error::msg(format!("it refuses its own state: {error}")))
@@ -64,8 +72,8 @@ impl Worker {
     /// How the first that failed did.
     pub fn tell_now(&self, told: &Told<'_>) -> Result<(), String> {
         for (_, post) in self.posts().1 {
-            let ticks = post.policy.ticks();
-            let told = self.call(&post, None, |_, instance| told.tell(self, instance, ticks));
+            let tell = |policy: &Loaded, instance: &mut Instance| told.tell(self, policy, instance);
+            let told = self.call(&post, None, tell);
             told.map_err(|Failed| post.policy.why_failed())?;
         }
         Ok(())

@@ -15,7 +15,7 @@ use howdah_sql::{Catalog, NoCatalog, ScanOptions, Statement};
 use parking_lot::Mutex;
 
 use crate::chain::{Background, Chain, Question, Slot, Who};
-use crate::engine::Ticker;
+use crate::engine::Alarm;
 use crate::loaded::{AsksBack, Loaded};
 use crate::priority;
 use crate::registry::Registry;
@@ -128,10 +128,10 @@ impl Trial {
         candidate: Arc<Loaded>,
         asked: Arc<Loaded>,
         rollout: Rollout,
-        ticker: &Arc<Ticker>,
+        alarm: &Arc<Alarm>,
         registry: &Weak<Registry>,
     ) -> Result<Arc<Trial>, PolicyError> {
-        let slot = asked.slot(ticker)?;
+        let slot = asked.slot(&alarm.caller())?;
         let (cases, inbox) = sync_channel(WAITING);
         let figures = Arc::<Figures>::default();
         let began = Instant::now();

@@ -15,6 +15,7 @@ use howdah_sql::Statement;
 use crate::beside::Observed;
 use crate::chain::{Answer, Chain, Post, Question, Seat, Slot, Source, strictest};
 use crate::convert::{self, Opinion};
+use crate::engine::Caller;
 use crate::heard::{Heard, Said, Subject};
 use crate::host::{Asked, Looked};
 use crate::instance::{Instance, explain};
@@ -30,6 +31,7 @@ use crate::trial::{Case, Trial};
 pub struct Worker {
     pub(crate) registry: Arc<Registry>,
     pub(crate) index: usize,
+    pub(crate) caller: Caller,
     current: RefCell<Lines>,
     /// What policies have still to be told of statements.
     pub(crate) observed: RefCell<Observed>,
@@ -48,6 +50,7 @@ pub(crate) struct Failed;
 impl Worker {
     pub(crate) fn new(registry: Arc<Registry>, index: usize) -> Worker {
         Worker {
+            caller: registry.alarm.caller(),
             registry,
             index,
             current: RefCell::new(Lines::none()),
@@ -210,7 +213,7 @@ impl Worker {
             };
             let named = |decision, source| Answer {
                 verdict: Verdict { decision, remember: Remember::Never },
-                policy: Some(policy.spec.name.as_str().into()),
+                policy: Some(seat.own.name()),
                 source,
             };
             match self.asked(seat, Subject::Route(q), ask, said, compare) {
@@ -443,17 +446,14 @@ impl Worker {
         }
         let mut slot = post.slot.borrow_mut();
         let instance = self.instance(policy, &mut slot)?;
-        let began = Instant::now();
-        self.registry.ticker.called();
-        let ticks = policy.ticks();
         let state = instance.store.data_mut();
         state.looked = Looked::default();
         state.last_words.clear();
         state.asked = q.filter(|_| policy.asks_back.question).map(|q| asked(policy, q));
-        let outcome = self.told(instance, ticks).and_then(|()| {
-            instance.store.set_epoch_deadline(ticks);
-            ask(policy, instance)
-        });
+        let began = Instant::now();
+        let under_way = self.caller.calls(&mut instance.store, began, policy.limit());
+        let outcome = self.told(policy, instance).and_then(|()| ask(policy, instance));
+        drop(under_way);
         policy.counters.calls.fetch_add(1, Ordering::Relaxed);
         let nanoseconds = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
         policy.counters.nanoseconds.fetch_add(nanoseconds, Ordering::Relaxed);
@@ -486,19 +486,25 @@ impl Worker {
     /// microseconds, for the one question that failed anyway.
     pub(crate) fn replace(&self, policy: &Loaded, slot: &mut Slot) {
         slot.instance = slot.spare.take();
-        match Instance::start(policy, &self.registry.ticker) {
+        match Instance::start(policy, &self.caller) {
             Ok(fresh) if slot.instance.is_none() => slot.instance = Some(fresh),
             Ok(fresh) => slot.spare = Some(fresh),
             Err(message) => policy.failed(&message),
         }
     }
 
-    fn told(&self, instance: &mut Instance, ticks: u64) -> wasmtime::Result<()> {
-        if self.topology_epoch() == 0 {
+    /// Tells the guest about the nodes, when it does not know them yet, as a call of its own.
+    fn told(&self, policy: &Loaded, instance: &mut Instance) -> wasmtime::Result<()> {
+        if instance.knows_topology(self.topology_epoch()) {
             return Ok(());
         }
         let topology = self.registry.world.topology.load();
-        instance.tell_topology(topology.epoch, &topology.nodes, ticks)
+        if instance.knows_topology(topology.epoch) {
+            return Ok(());
+        }
+        instance.tell_topology(topology.epoch, &topology.nodes)?;
+        self.caller.goes_on(&mut instance.store, Instant::now(), policy.limit());
+        Ok(())
     }
 }
 
@@ -535,9 +541,9 @@ impl Now {
 
 /// What a policy may ask back, as far as it can.
 fn asked(policy: &Loaded, q: &Question<'_>) -> Asked {
-    let AsksBack { parameters, catalog, .. } = policy.asks_back;
+    let AsksBack { text, parameters, catalog, .. } = policy.asks_back;
     Asked {
-        text: q.sql.as_bytes().into(),
+        text: if text { q.sql.as_bytes().into() } else { Box::default() },
         who: Arc::clone(q.who),
         parameters: parameters.then(|| q.background.parameters()).flatten(),
         catalog: catalog.then(|| q.background.catalog()).flatten(),
