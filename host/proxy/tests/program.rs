@@ -177,6 +177,8 @@ fn it_survives_having_no_descriptors_left() {
     assert_eq!(answers.next().unwrap(), "2");
     drop(silent);
     assert_eq!(text(&howdah.psql("SELECT 3").stdout), "3\n");
+    drop(input);
+    old.wait().unwrap();
 }
 
 /// `SET howdah.explain = on` says where each statement goes, and why.
