@@ -210,6 +210,17 @@ impl Stage {
             servers[at].value("postgres", sql).unwrap().parse().unwrap()
         };
         let servers = self.cluster.servers_mut();
+        // What a frozen primary has sent may still arrive: one that had more than its new primary could not follow that.
+        for at in others {
+            servers[at].query("postgres", "ALTER SYSTEM SET primary_conninfo = ''").unwrap();
+            servers[at].query("postgres", "SELECT pg_reload_conf()").unwrap();
+        }
+        for at in others {
+            let receives = "SELECT count(*) FROM pg_stat_wal_receiver";
+            comes_true("a replica to receive nothing more", || {
+                servers[at].value("postgres", receives).unwrap() == "0"
+            });
+        }
         let [new, other] = match has(others[0], servers) >= has(others[1], servers) {
             true => others,
             false => [others[1], others[0]],
