@@ -9,6 +9,7 @@ pub mod demo;
 pub mod frontend;
 pub mod kv;
 pub mod logging;
+mod metrics;
 pub mod monitor;
 mod pace;
 mod paths;

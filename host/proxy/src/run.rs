@@ -17,6 +17,7 @@ use crate::access::{Lookup, Memory, Questions, answer};
 use crate::config::{Config, Source};
 use crate::control::{Control, Operated};
 use crate::kv::{self, Exchange};
+use crate::metrics;
 use crate::monitor::{Monitor, Watch};
 use crate::peers::Peers;
 use crate::policies::record::{Recordings, Wanted};
@@ -176,6 +177,17 @@ fn control(
                 return;
             }
         }
+        if let Some(target) = &config.metrics {
+            match metrics_listener(target).await {
+                Ok(listener) => {
+                    spawn_local(metrics::serve(listener, Arc::clone(&shared)));
+                }
+                Err(error) => {
+                    let _ = bound.send(Err(error));
+                    return;
+                }
+            }
+        }
         spawn_local(Arc::clone(&shared.monitor).run());
         spawn_local(keep_policies_told(Arc::clone(&shared)));
         spawn_local(answer(Arc::clone(&shared), questions));
@@ -202,6 +214,14 @@ fn control(
             let _ = tokio::time::timeout(LAST_EXCHANGE, exchanging).await;
         }
     });
+}
+
+async fn metrics_listener(target: &Target) -> anyhow::Result<TcpListener> {
+    let listener = TcpListener::bind((target.host.as_str(), target.port)).await;
+    let listener = listener.with_context(|| format!("metrics: cannot listen on {target}"))?;
+    let address = listener.local_addr()?.to_string();
+    tracing::info!(address, "metrics are to be had by HTTP");
+    Ok(listener)
 }
 
 /// A socket on which clients knock.
@@ -308,6 +328,7 @@ async fn keep_policies_told(shared: Arc<Shared>) {
 async fn drain(shared: &Shared, threads: &[JoinHandle<()>]) {
     let deadline = tokio::time::Instant::now() + shared.config.load().limits.shutdown_timeout;
     tracing::info!(clients = shared.clients(), "draining");
+    shared.drains();
     for worker in &shared.workers {
         let _ = worker.send(Message::Drain);
     }

@@ -81,6 +81,8 @@ pub struct Config {
     pub databases: BTreeMap<String, Database>,
     /// Limits of the proxy as a whole.
     pub limits: Limits,
+    /// Where figures are to be had by HTTP.
+    pub metrics: Option<Target>,
     /// Where policies' shared values are exchanged with other proxies, if they are.
     pub kv: Option<Kv>,
     /// What holds for all policies together.
@@ -171,6 +173,7 @@ impl Config {
             ("control", old.control != new.control),
             ("compiled_policies", old.compiled_policies != new.compiled_policies),
             ("workers", old.workers != new.workers),
+            ("metrics", old.metrics != new.metrics),
             ("kv", old.kv != new.kv),
             ("policies", old.together != new.together),
             ("log.format", old.log.format != new.log.format),

@@ -51,6 +51,7 @@ pub(super) fn config(
         clusters: vec![cluster],
         pool: Pool::default(),
         databases: BTreeMap::new(),
+        metrics: None,
         kv: None,
         limits: Limits::default(),
         together: Policies::default(),

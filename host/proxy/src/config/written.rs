@@ -265,6 +265,16 @@ section! {
 }
 
 section! {
+    /// Figures for Prometheus, by HTTP: `/metrics` (OpenMetrics), `/livez`, which answers as long as the process works, and
+    /// `/readyz`, which says 503 when the proxy shuts down or no node answers. Nobody is asked who they are: let it listen
+    /// where only those can connect who may see names of nodes and how busy they are.
+    pub(super) struct Metrics {
+        /// Where it listens, as `host:port`. By default nowhere. A change needs a restart.
+        listen: Option<At<Listen>> = None;
+    }
+}
+
+section! {
     /// The values that policies share (`kv` must be granted) can be shared with the policies of other proxies, by way of
     /// Redis or Valkey: those with the same `url` and `prefix`. Without `url` they stay in this process.
     ///
@@ -371,6 +381,7 @@ pub(super) struct Written {
     pub(super) pool: Pool,
     pub(super) databases: Vec<(At<String>, Database)>,
     pub(super) limits: Limits,
+    pub(super) metrics: Metrics,
     pub(super) kv: At<Kv>,
     pub(super) together: Policies,
     pub(super) policies: Vec<At<WholePolicy>>,
@@ -394,6 +405,7 @@ impl Written {
             pool: only(&mut root, "pool", Pool::ABOUT, Pool::read),
             databases: named(&mut root, "database", Database::ABOUT, Database::read),
             limits: only(&mut root, "limits", Limits::ABOUT, Limits::read),
+            metrics: only(&mut root, "metrics", Metrics::ABOUT, Metrics::read),
             kv: placed(&mut root, "kv", Kv::ABOUT, Kv::read),
             together: only(&mut root, "policies", Policies::ABOUT, Policies::read),
             policies: policies(&mut root),

@@ -5,6 +5,7 @@ mod patroni;
 mod probe;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -43,6 +44,8 @@ pub struct Monitor {
     /// By node: how it is reached, and who we are there.
     logins: ArcSwap<Vec<(Endpoint, Login)>>,
     keys: Arc<KeyCache>,
+    /// Failovers so far, by cluster.
+    failed_over: Vec<AtomicU64>,
 }
 
 impl Monitor {
@@ -56,6 +59,7 @@ impl Monitor {
         let names = watches.iter().map(|w| w.name.clone()).collect();
         let managers = watches.iter().map(|_| Notify::new()).collect();
         let hints = specs.iter().map(|_| Notify::new()).collect();
+        let failed_over = watches.iter().map(|_| AtomicU64::new(0)).collect();
         let observer = Observer::new(names, specs);
         Arc::new(Monitor {
             snapshot: ArcSwap::new(observer.snapshot()),
@@ -67,6 +71,7 @@ impl Monitor {
             watches,
             logins: ArcSwap::from_pointee(logins),
             keys,
+            failed_over,
         })
     }
 
@@ -167,6 +172,13 @@ impl Monitor {
     /// Whether a node gets no new work: what is free there is closed.
     pub fn is_drained(&self, node: NodeId) -> bool {
         self.snapshot.load().is_drained(node)
+    }
+
+    /// How many failovers of a cluster there have been.
+    pub(crate) fn failovers_so_far(&self, cluster: ClusterId) -> u64 {
+        self.failed_over
+            .get(usize::from(cluster.0))
+            .map_or(0, |count| count.load(Ordering::Relaxed))
     }
 
     /// The last failovers of a cluster, the oldest first, and behind them the one that is under way.

@@ -1,5 +1,6 @@
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use howdah_cluster::{ClusterId, Evidence, Failover, Failure, NodeId, Sample, Snapshot};
@@ -117,6 +118,9 @@ impl Probe<'_> {
         let had = observer.snapshot().primary(cluster);
         let snapshot = observer.observe(self.node, at, result);
         if let Some(failover) = observer.ended(cluster) {
+            if let Some(count) = monitor.failed_over.get(usize::from(cluster.0)) {
+                count.fetch_add(1, Ordering::Relaxed);
+            }
             tell_failover(&snapshot, &failover);
         }
         let primary = snapshot.primary(cluster);

@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 use howdah_cluster::{ClusterId, NodeId, Token};
@@ -313,7 +314,9 @@ impl Guide for SessionGuide {
 
     fn affords_another(&mut self) -> bool {
         let affords = self.ctx.budget.spend(Instant::now());
-        if !affords {
+        if affords {
+            self.ctx.counters().retried.fetch_add(1, Ordering::Relaxed);
+        } else {
             tracing::debug!(client = self.id, "too much is sent again already");
         }
         affords

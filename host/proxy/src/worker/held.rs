@@ -9,6 +9,7 @@ use howdah_wire::backend::ErrorReport;
 pub(crate) struct Held {
     statements: AtomicUsize,
     bytes: AtomicUsize,
+    so_far: AtomicUsize,
 }
 
 /// A statement that waits.
@@ -21,6 +22,11 @@ impl Held {
     /// How many wait.
     pub(crate) fn statements(&self) -> usize {
         self.statements.load(Ordering::Relaxed)
+    }
+
+    /// How many have waited since the proxy was started.
+    pub(crate) fn so_far(&self) -> usize {
+        self.so_far.load(Ordering::Relaxed)
     }
 
     /// One more waits, until it is dropped.
@@ -43,6 +49,7 @@ impl Held {
                     "Look at the nodes of the cluster; see pool.max_waiting and limits.held_bytes.",
                 ));
         }
+        self.so_far.fetch_add(1, Ordering::Relaxed);
         Ok(holding)
     }
 }
@@ -68,6 +75,7 @@ mod tests {
         let some: Vec<_> = (0..3).map(|_| held.hold(10, 3, 100).unwrap()).collect();
         assert_eq!(held.hold(10, 3, 100).err().unwrap().sqlstate(), b"57P03", "no more statements");
         drop(some);
-        assert_eq!((held.statements(), held.bytes.into_inner()), (0, 0));
+        assert_eq!((held.statements(), held.so_far()), (0, 4));
+        assert_eq!(held.bytes.into_inner(), 0);
     }
 }

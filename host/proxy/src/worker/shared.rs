@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
 use howdah_cluster::{ClusterId, NodeId};
@@ -53,6 +53,7 @@ pub struct Shared {
     gates: Vec<Gate>,
     /// By cluster.
     held: Vec<Held>,
+    draining: AtomicBool,
 }
 
 /// What one worker has counted. On cache lines of its own.
@@ -66,6 +67,8 @@ pub struct Counters {
     pub(crate) others: Vec<AtomicU64>,
     /// Errors of the proxy's own.
     pub(crate) refused: AtomicU64,
+    /// Batches that were sent again.
+    pub(crate) retried: AtomicU64,
     /// Commits whose answer was lost, by what is proven of them.
     proven: [AtomicU64; 3],
     /// Transactions that were run again: those that were lost all the same, and those that went on.
@@ -127,12 +130,33 @@ impl Shared {
             pools: Mutex::default(),
             gates: (0..nodes).map(|_| Gate::default()).collect(),
             held: (0..clusters).map(|_| Held::default()).collect(),
+            draining: AtomicBool::new(false),
         })
     }
 
     /// Connected clients of all workers.
     pub fn clients(&self) -> usize {
         self.counters.iter().map(Counters::clients).sum()
+    }
+
+    /// Errors of the proxy's own so far.
+    pub(crate) fn refused(&self) -> usize {
+        self.counters.iter().map(|c| c.refused.load(Ordering::Relaxed) as usize).sum()
+    }
+
+    /// Batches that were sent again so far.
+    pub(crate) fn retried(&self) -> usize {
+        self.counters.iter().map(|c| c.retried.load(Ordering::Relaxed) as usize).sum()
+    }
+
+    /// The proxy takes no more clients.
+    pub(crate) fn drains(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it takes no more clients.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
     }
 
     /// Clients that wait for a connection of a pool.

@@ -233,9 +233,23 @@ impl Stage {
         self.replaced.push(promoted);
         self.primary = new;
         self.broken = Some(old);
-        comes_true("commits after a promotion", || seen.commits.first().is_some());
+        // With synchronous replicas nothing is committed before another one follows, whatever a proxy does.
+        let synchronous = servers[new].value("postgres", "SHOW synchronous_standby_names").unwrap();
+        let follows = "SELECT EXISTS (SELECT FROM pg_stat_replication \
+             WHERE state = 'streaming' AND sync_state IN ('sync', 'quorum'))";
+        let mut able = synchronous.is_empty().then_some(promoted);
+        comes_true("commits after a promotion", || {
+            let first = seen.commits.first();
+            if able.is_none()
+                && (first.is_some() || servers[new].value("postgres", follows).unwrap() == "t")
+            {
+                able = Some(Instant::now());
+            }
+            first.is_some()
+        });
         seen.promotions.fetch_add(1, Ordering::SeqCst);
-        seen.commits.first().map_or(Duration::ZERO, |first| first - promoted)
+        let able = able.unwrap_or(promoted);
+        seen.commits.first().map_or(Duration::ZERO, |first| first.saturating_duration_since(able))
     }
 
     /// What a primary acknowledged at this moment may have gone with it, if it was replaced by an asynchronous replica: it

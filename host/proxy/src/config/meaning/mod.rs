@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
+use super::address::Listen;
 use super::mistake::Mistakes;
 use super::parts::{AuthMethod, Database, Others, Policies, PoolChanges, User};
 use super::passwords::Passwords;
@@ -20,6 +21,7 @@ use super::value::At;
 use super::written::{self, Written};
 use super::{Config, Tls, address, cores};
 use crate::peers::MAX_PEERS;
+use crate::upstream::Target;
 
 /// The name of a database that stands for all others.
 pub(super) const ANY: &str = "*";
@@ -70,6 +72,7 @@ pub(super) fn meaning(
         pool: written.pool,
         databases: databases(written.databases),
         limits: written.limits,
+        metrics: written.metrics.listen.and_then(|listen| step.metrics(listen)),
         kv: step.kv(written.kv),
         together: Policies {
             record: written.together.record.as_ref().map(|path| surroundings.path(path)),
@@ -96,6 +99,15 @@ struct Step<'a> {
 }
 
 impl Step<'_> {
+    /// Prometheus knows no Unix sockets.
+    fn metrics(&self, At { at, value: Listen(target) }: At<Listen>) -> Option<Target> {
+        if target.socket().is_some() {
+            self.mistakes.add(at, "metrics.listen: must be host:port");
+            return None;
+        }
+        Some(target)
+    }
+
     /// The path of a socket, which must fit into an address (unix(7)).
     fn control(&self, path: At<PathBuf>) -> Option<PathBuf> {
         let full = self.surroundings.path(&path.value);
