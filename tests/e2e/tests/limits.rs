@@ -32,15 +32,30 @@ async fn last_words(mut client: RawClient) -> String {
 async fn an_address_may_have_so_many_clients() {
     let proxy = proxy("[limits]\nmax_clients_per_address = 2\n");
     let one = connect(proxy.port, "postgres").await;
-    let _silent = socket(proxy.port);
-    // The silent one counts too, as soon as it has been accepted.
+    let silent = || {
+        let stream = socket(proxy.port);
+        stream.set_nonblocking(true).unwrap();
+        stream
+    };
+    let (mut second, mut refused) = (silent(), 0);
     let give_up = Instant::now() + PATIENCE;
-    while state_of(proxy.port, "postgres").await.is_none() {
-        assert!(Instant::now() < give_up);
+    while refused < 5 {
+        match state_of(proxy.port, "postgres").await.as_deref() {
+            // It came in before the silent one, which may have been sent away in its place.
+            None => refused = 0,
+            state => {
+                assert_eq!(state, Some("53300"));
+                refused += 1;
+            }
+        }
+        if second.peek(&mut [0]).is_ok() {
+            (second, refused) = (silent(), 0);
+        }
+        assert!(Instant::now() < give_up, "more come in than may");
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    assert_eq!(state_of(proxy.port, "postgres").await.as_deref(), Some("53300"));
     assert_eq!(value(&one, "SELECT 1").await, "1");
-    drop(_silent);
+    drop(second);
     while state_of(proxy.port, "postgres").await.is_some() {
         assert!(Instant::now() < give_up);
     }
@@ -67,7 +82,7 @@ async fn an_address_may_not_come_too_fast() {
 
 #[tokio::test]
 async fn a_client_may_be_idle_only_so_long() {
-    let proxy = proxy("[limits]\nidle_timeout = \"1s\"\nidle_in_transaction_timeout = \"1s\"\n");
+    let proxy = proxy("[limits]\nidle_timeout = \"3s\"\nidle_in_transaction_timeout = \"3s\"\n");
     let port = proxy.port;
     let idle = tokio::task::spawn_blocking(move || RawClient::login(port)).await.unwrap();
     let transaction = tokio::task::spawn_blocking(move || {
@@ -81,12 +96,12 @@ async fn a_client_may_be_idle_only_so_long() {
     assert_eq!((idle.as_str(), transaction.as_str()), ("57P05", "25P03"));
     // A statement is not idleness, however long it takes, and neither is one after the other.
     let (busy, witness) = (connect(port, "postgres").await, connect(port, "postgres").await);
-    for _ in 0..8 {
-        value(&busy, "SELECT pg_sleep(0.4)").await;
+    for _ in 0..10 {
+        value(&busy, "SELECT pg_sleep(0.5)").await;
         value(&witness, "SELECT 1").await;
     }
     drop(witness);
-    value(&busy, "SELECT pg_sleep(2.5)").await;
+    value(&busy, "SELECT pg_sleep(6)").await;
     assert_eq!(
         value(&busy, "SELECT count(*) FROM pg_class WHERE relname = 'left_behind'").await,
         "0"
@@ -95,7 +110,7 @@ async fn a_client_may_be_idle_only_so_long() {
 
 #[tokio::test]
 async fn a_statement_may_take_only_so_long() {
-    let proxy = proxy("[limits]\nquery_timeout = \"1s\"\n");
+    let proxy = proxy("[limits]\nquery_timeout = \"3s\"\n");
     let client = connect(proxy.port, "postgres").await;
     let error = client.simple_query("SELECT pg_sleep(60)").await.unwrap_err();
     assert_eq!(error.code().unwrap().code(), "57014");
@@ -109,7 +124,7 @@ async fn a_statement_may_take_only_so_long() {
     client.batch_execute("ROLLBACK").await.unwrap();
     // Many short ones are not one long one.
     for _ in 0..10 {
-        value(&client, "SELECT pg_sleep(0.3)").await;
+        value(&client, "SELECT pg_sleep(0.5)").await;
     }
 }
 
@@ -194,7 +209,7 @@ fn startup() -> Vec<u8> {
 /// A thousand that send their start-up packet a byte at a time, or nothing, hinder nobody.
 #[tokio::test]
 async fn those_who_dawdle_hinder_nobody() {
-    let proxy = proxy("[limits]\nlogin_timeout = \"2s\"\n");
+    let proxy = proxy("[limits]\nlogin_timeout = \"5s\"\n");
     let port = proxy.port;
     let dawdlers = tokio::task::spawn_blocking(move || {
         let mut sockets: Vec<_> = (0..1_000).map(|_| socket(port)).collect();

@@ -103,7 +103,7 @@ fn comes_in(port: u16, opening: &[u8], stays: bool) -> bool {
 async fn hostile_openings_come_to_nothing_and_disturb_nobody() {
     let proxy = Running::start(
         &shared().nodes(),
-        "[limits]\nlogin_timeout = \"1s\"\nfailed_login_delay = \"0ms\"\n[user.app]\npassword = \"secret\"\n\
+        "[limits]\nlogin_timeout = \"4s\"\nfailed_login_delay = \"0ms\"\n[user.app]\npassword = \"secret\"\n\
          server_user = \"postgres\"\n",
     );
     proxy.wait_up(3);
