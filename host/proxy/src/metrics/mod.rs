@@ -10,7 +10,7 @@ use std::sync::Arc;
 use howdah_cluster::{ClusterId, NodeId, NodeSpec, NodeState};
 use howdah_decision::{Outcome, Role};
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet, text};
+use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
@@ -62,17 +62,20 @@ impl Collector for Figures {
             for (labels, value) in rows {
                 let labels: Vec<(&str, &str)> =
                     labels.iter().map(|(name, value)| (*name, value.as_str())).collect();
-                let labels = labels.as_slice();
-                let mut row = family.encode_family(&labels)?;
-                match kind {
-                    MetricType::Counter => {
-                        row.encode_counter::<NoLabelSet, _, u64>(&value, None)?
-                    }
-                    _ => row.encode_gauge(&value)?,
+                match labels.as_slice() {
+                    [] => write(&mut family, kind, value)?,
+                    labels => write(&mut family.encode_family(&labels)?, kind, value)?,
                 }
             }
         }
         Ok(())
+    }
+}
+
+fn write(encoder: &mut MetricEncoder<'_>, kind: MetricType, value: f64) -> fmt::Result {
+    match kind {
+        MetricType::Counter => encoder.encode_counter::<NoLabelSet, _, u64>(&value, None),
+        _ => encoder.encode_gauge(&value),
     }
 }
 
