@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use howdah::config::{Origin, Source};
+use howdah::reload::reload;
 use howdah_e2e::{Running, policy};
 use howdah_pgcluster::{Cluster, Server};
 
@@ -62,7 +64,7 @@ impl Fault {
             Fault::CutHalfSent => "connection cut in the middle of a message",
             Fault::CutHalfRead => "connection cut in the middle of an answer",
             Fault::CutUnanswered => "connection cut before an answer",
-            Fault::PolicySwapped => "the policy swapped",
+            Fault::PolicySwapped => "the policy swapped, the configuration read again",
         }
     }
 
@@ -175,6 +177,8 @@ impl Stage {
             Fault::PolicySwapped => {
                 if let Some(howdah) = howdah {
                     self.swap(howdah.directory.path());
+                    let origin = Origin::File(howdah.directory.path().join("howdah.toml"));
+                    reload(howdah.proxy(), &Source { origin, listen: Vec::new() });
                 }
             }
             _ => {
