@@ -35,7 +35,7 @@ impl Family {
         Family { kind: MetricType::Counter, ..Family::gauge(name, help) }
     }
 
-    fn alone(mut self, value: usize) -> Family {
+    fn alone(mut self, value: u64) -> Family {
         self.rows.push((Vec::new(), value as f64));
         self
     }
@@ -90,7 +90,7 @@ pub(crate) fn text(shared: &Arc<Shared>) -> Result<String, fmt::Error> {
 
 fn families(shared: &Shared) -> Vec<Family> {
     let mut all = vec![
-        Family::gauge("clients", "Connected clients.").alone(shared.clients()),
+        Family::gauge("clients", "Connected clients.").alone(shared.clients() as u64),
         Family::counter("refused", "Errors of the proxy's own that clients were told.")
             .alone(shared.refused()),
         Family::counter("retried", "Batches that were sent again after a failure.")

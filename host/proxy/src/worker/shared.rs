@@ -140,13 +140,13 @@ impl Shared {
     }
 
     /// Errors of the proxy's own so far.
-    pub(crate) fn refused(&self) -> usize {
-        self.counters.iter().map(|c| c.refused.load(Ordering::Relaxed) as usize).sum()
+    pub(crate) fn refused(&self) -> u64 {
+        self.sum(|counters| &counters.refused)
     }
 
     /// Batches that were sent again so far.
-    pub(crate) fn retried(&self) -> usize {
-        self.counters.iter().map(|c| c.retried.load(Ordering::Relaxed) as usize).sum()
+    pub(crate) fn retried(&self) -> u64 {
+        self.sum(|counters| &counters.retried)
     }
 
     /// The proxy takes no more clients.
@@ -175,13 +175,17 @@ impl Shared {
 
     /// Commits whose answer was lost, and of which this was proven.
     pub fn proven(&self, outcome: Outcome) -> u64 {
-        self.counters.iter().map(|c| c.proven[outcome as usize].load(Ordering::Relaxed)).sum()
+        self.sum(|counters| &counters.proven[outcome as usize])
     }
 
     /// Transactions that were run again, and (`same`) went on, or were lost all the same.
     pub fn replayed(&self, same: bool) -> u64 {
-        let same = usize::from(same);
-        self.counters.iter().map(|c| c.replayed[same].load(Ordering::Relaxed)).sum()
+        self.sum(|counters| &counters.replayed[usize::from(same)])
+    }
+
+    /// What all workers have counted of something.
+    fn sum(&self, pick: impl Fn(&Counters) -> &AtomicU64) -> u64 {
+        self.counters.iter().map(|counters| pick(counters).load(Ordering::Relaxed)).sum()
     }
 
     /// Gives a connection to the worker with the fewest.
@@ -199,28 +203,27 @@ impl Shared {
 
     /// Whether sessions of a cluster see their own writes in what they read from replicas.
     pub(crate) fn keeps_order(&self, cluster: ClusterId) -> bool {
-        let config = self.config.load();
-        let cluster = config.clusters.get(usize::from(cluster.0));
-        cluster.is_some_and(|cluster| cluster.causal_reads && cluster.nodes.len() > 1)
+        self.says(cluster, |cluster| cluster.causal_reads && cluster.nodes.len() > 1)
     }
 
     /// Whether it is found out what became of commits in a cluster.
     pub(crate) fn proves(&self, cluster: ClusterId) -> bool {
-        let config = self.config.load();
-        config.clusters.get(usize::from(cluster.0)).is_some_and(|cluster| cluster.prove_commits)
+        self.says(cluster, |cluster| cluster.prove_commits)
     }
 
     /// Whether writes by themselves are put into transactions in a cluster, to find out the same of them.
     pub(crate) fn wraps(&self, cluster: ClusterId) -> bool {
-        let config = self.config.load();
-        config.clusters.get(usize::from(cluster.0)).is_some_and(|cluster| cluster.prove_autocommit)
+        self.says(cluster, |cluster| cluster.prove_autocommit)
     }
 
     /// Whether open transactions of a cluster are kept, to be run again.
     pub(crate) fn replays(&self, cluster: ClusterId) -> bool {
-        let config = self.config.load();
-        let cluster = config.clusters.get(usize::from(cluster.0));
-        cluster.is_some_and(|cluster| cluster.replay_transactions)
+        self.says(cluster, |cluster| cluster.replay_transactions)
+    }
+
+    /// Whether the configuration of a cluster says so.
+    fn says(&self, cluster: ClusterId, what: impl Fn(&Cluster) -> bool) -> bool {
+        self.config.load().clusters.get(usize::from(cluster.0)).is_some_and(what)
     }
 
     /// The pool for a key, made when it is first wanted.

@@ -2,7 +2,6 @@ use std::collections::BTreeMap;
 
 use rustls::pki_types::ServerName;
 
-use super::passwords::Stated;
 use super::{ANY, Step};
 use crate::config::address::{self, PatroniUrl};
 use crate::config::parts::{Cluster, Monitor, Node};
@@ -109,16 +108,11 @@ impl Step<'_> {
     }
 
     fn monitor(&self, table: usize, written: written::Monitor) -> Monitor {
-        let password = self.password(Stated {
-            table,
-            what: "password",
-            plain: written.password,
-            file: written.password_file,
-            variable: written.password_env,
-        });
+        let password =
+            self.own_password(table, written.password, written.password_file, written.password_env);
         Monitor {
             user: written.user,
-            password: password.map(|password| password.value),
+            password,
             database: written.database,
             interval: written.interval,
             timeout: written.timeout,

@@ -1,5 +1,4 @@
 use super::Step;
-use super::passwords::Stated;
 use crate::config::parts::Kv;
 use crate::config::value::At;
 use crate::config::written;
@@ -8,13 +7,8 @@ impl Step<'_> {
     /// Where values are exchanged. Without a URL nowhere, and then nothing else may be said of it.
     pub(super) fn kv(&self, At { at: table, value: written }: At<written::Kv>) -> Option<Kv> {
         let said = written != written::Kv::default();
-        let password = self.password(Stated {
-            table,
-            what: "password",
-            plain: written.password,
-            file: written.password_file,
-            variable: written.password_env,
-        });
+        let password =
+            self.own_password(table, written.password, written.password_file, written.password_env);
         let Some(url) = written.url else {
             if said {
                 let message = "kv: the url is missing, as in url = \"redis://HOST:PORT/0\"";
@@ -26,7 +20,7 @@ impl Step<'_> {
             server: url.value.0,
             database: url.value.1,
             user: written.user,
-            password: password.map(|password| password.value),
+            password,
             refresh: written.refresh,
             prefix: written.prefix,
             connect_timeout: written.connect_timeout,

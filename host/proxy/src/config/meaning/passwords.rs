@@ -21,6 +21,18 @@ pub(super) struct Stated {
 }
 
 impl Step<'_> {
+    /// The password of who logs in for the proxy itself, if one is stated in its table.
+    pub(super) fn own_password(
+        &self,
+        table: usize,
+        plain: Option<At<Secret>>,
+        file: Option<At<PathBuf>>,
+        variable: Option<At<String>>,
+    ) -> Option<Secret> {
+        let stated = Stated { table, what: "password", plain, file, variable };
+        self.password(stated).map(|password| password.value)
+    }
+
     /// The password that is stated, if any, and where.
     pub(super) fn password(&self, stated: Stated) -> Option<At<Secret>> {
         let places = [

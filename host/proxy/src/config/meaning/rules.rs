@@ -1,7 +1,6 @@
 use howdah_wire::md5;
 
 use super::Step;
-use super::passwords::Stated;
 use crate::config::parts::{Addresses, Auth, AuthMethod, AuthQuery, Rule, RuleTls, User};
 use crate::config::tls::{Tls, TlsMode};
 use crate::config::value::At;
@@ -86,13 +85,8 @@ impl Step<'_> {
         At { at: table, value: written }: At<written::AuthQuery>,
     ) -> Option<AuthQuery> {
         let said = written != written::AuthQuery::default();
-        let password = self.password(Stated {
-            table,
-            what: "password",
-            plain: written.password,
-            file: written.password_file,
-            variable: written.password_env,
-        });
+        let password =
+            self.own_password(table, written.password, written.password_file, written.password_env);
         let Some(user) = written.user else {
             if said {
                 self.mistakes.add_missing(table, "auth.query: user is required");
@@ -101,7 +95,7 @@ impl Step<'_> {
         };
         Some(AuthQuery {
             user: user.value,
-            password: password.map(|password| password.value),
+            password,
             database: written.database,
             sql: written.sql,
             keep: written.keep,
