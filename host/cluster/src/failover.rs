@@ -55,6 +55,35 @@ pub struct Failover {
     pub to: Option<(NodeId, u32, Instant)>,
 }
 
+/// Something that happened in a failover.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// When.
+    pub at: Instant,
+    /// To which node.
+    pub node: NodeId,
+    /// Its timeline then.
+    pub timeline: u32,
+    /// What.
+    pub what: String,
+}
+
+impl Failover {
+    /// What happened, in its order.
+    pub fn events(&self) -> Vec<Event> {
+        let event = |at, (node, timeline), what| Event { at, node, timeline, what };
+        let doubt = format!("in doubt: {}", self.evidence.text());
+        let mut events = vec![event(self.doubted, self.from, doubt)];
+        if let Some((at, how)) = &self.lost {
+            events.push(event(*at, self.from, format!("lost: {how}")));
+        }
+        if let Some((node, timeline, at)) = self.to {
+            events.push(event(at, (node, timeline), "is the primary".to_owned()));
+        }
+        events
+    }
+}
+
 /// The failovers of a cluster.
 #[derive(Debug, Default)]
 pub(crate) struct History {

@@ -12,7 +12,7 @@ mod snapshot;
 pub use balancer::{Balancer, Pick};
 pub use catalog::Catalog;
 pub use causality::{Causality, MustHaveSeen, Token};
-pub use failover::{Evidence, Failover, MAX_FAILOVERS};
+pub use failover::{Event, Evidence, Failover, MAX_FAILOVERS};
 pub use observer::{Failure, Observer, Sample};
 pub use snapshot::{ClusterId, NodeId, NodeSpec, NodeState, Snapshot};
 

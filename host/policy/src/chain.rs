@@ -9,7 +9,7 @@ use howdah_sql::{Catalog, Statement};
 
 use crate::instance::Instance;
 use crate::loaded::{Hooks, Loaded};
-use crate::memory::Memory;
+use crate::memory::{Known, Memory};
 use crate::place::Place;
 use crate::registry::Generation;
 use crate::trial::Trial;
@@ -193,6 +193,11 @@ pub(crate) struct Slot {
 }
 
 impl Chain {
+    /// Some of the routing answers that are remembered, in no order.
+    pub fn known(&self, most: usize) -> Vec<Known<Answer>> {
+        self.answers.borrow().known(most)
+    }
+
     pub(crate) fn new(generation: Arc<Generation>, seats: Vec<Seat>) -> Rc<Chain> {
         let observes = |place: &Place| place.obeyed().any(|one| one.hooks.observe.is_some());
         Rc::new(Chain {

@@ -129,6 +129,38 @@ impl<T> Memory<T> {
     }
 }
 
+/// An answer that is remembered.
+#[derive(Debug)]
+pub struct Known<T> {
+    /// Of the statements that it is for; none when it is for one text.
+    pub digest: Option<u64>,
+    /// That text.
+    pub text: Option<Box<str>>,
+    /// The class of sessions that it is for, where it is not for all.
+    pub class: Option<u32>,
+    /// The answer.
+    pub answer: Rc<T>,
+}
+
+impl<T> Memory<T> {
+    /// Some of what is remembered, in no order.
+    pub(crate) fn known(&self, most: usize) -> Vec<Known<T>> {
+        let digests = self.digests.iter().map(|(key, (_, answer))| Known {
+            digest: Some(key.digest),
+            text: None,
+            class: key.class,
+            answer: Rc::clone(answer),
+        });
+        let texts = self.texts.iter().map(|entry| Known {
+            digest: None,
+            text: Some(entry.text.clone()),
+            class: entry.class,
+            answer: Rc::clone(&entry.value),
+        });
+        digests.chain(texts).take(most).collect()
+    }
+}
+
 impl<T> TextEntry<T> {
     fn fits(&self, q: &Question<'_>) -> bool {
         self.class.is_none_or(|class| class == q.class)

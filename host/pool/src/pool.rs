@@ -204,6 +204,13 @@ impl<C: Send> Pool<C> {
         }
     }
 
+    /// Shows the idle connections: each, when it was opened, and when it was given back.
+    pub fn each_idle(&self, mut show: impl FnMut(&C, Instant, Instant)) {
+        for shard in &self.shared.shards {
+            shard.lock().iter().for_each(|conn| show(&conn.inner, conn.opened, conn.used));
+        }
+    }
+
     /// No connection that is open now will be lent again.
     pub fn reconnect(&self) {
         self.shared.generation.fetch_add(1, Ordering::SeqCst);

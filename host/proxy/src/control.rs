@@ -28,6 +28,7 @@ use crate::policies::record::{Recordings, Wanted};
 use crate::worker::Shared;
 
 mod nodes;
+pub(crate) use nodes::{drain, pause};
 #[cfg(test)]
 mod tests;
 

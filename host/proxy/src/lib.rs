@@ -1,6 +1,7 @@
 //! The proxy: the only room that touches the world (configuration, listeners, probes, reload, command line).
 
 mod access;
+mod admin;
 mod certificate;
 pub mod cli;
 pub mod config;

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use notify::RecommendedWatcher;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use crate::config::{Cluster, Config, Source};
+use crate::config::{Cluster, Config, MAX_SET, Source};
 use crate::paths::{self, LOOK, SETTLED, Stamp};
 use crate::policies;
 use crate::run::Proxy;
@@ -66,21 +66,82 @@ fn look<'a>(paths: impl Iterator<Item = &'a Path>) -> BTreeMap<PathBuf, Option<S
     paths.map(|path| (path.to_owned(), Stamp::of(path))).collect()
 }
 
+/// A change of the configuration that an operator wants.
+pub(crate) struct Change {
+    /// A key and its value, none for the file's; without any the file is read again.
+    pub(crate) key: Option<(String, Option<String>)>,
+    /// Where the operator is told what is wrong with it.
+    pub(crate) tell: oneshot::Sender<Result<(), Vec<String>>>,
+}
+
+/// Makes a change of a configuration. Anything wrong: everything stays as it was.
+pub(crate) fn change(proxy: &Proxy, source: &mut Source, change: Change) {
+    let Change { key, tell } = change;
+    let mut changed = source.clone();
+    let done = match key {
+        None => Ok(()),
+        Some((key, None)) => match changed.set.remove(&key) {
+            Some(_) => Ok(()),
+            None => Err(vec![format!("{key} has not been set")]),
+        },
+        Some(_) if changed.file().is_none() => {
+            Err(vec!["there is no configuration file whose keys could be changed".to_owned()])
+        }
+        Some(_) if changed.set.len() >= MAX_SET => {
+            Err(vec!["too many keys have been set".to_owned()])
+        }
+        Some((key, Some(value))) => may_change(proxy, &mut changed, key, value),
+    };
+    let done = done.and_then(|()| take(proxy, &changed));
+    match &done {
+        Ok(()) => *source = changed,
+        Err(lines) => complain(lines),
+    }
+    // The operator may have gone.
+    let _ = tell.send(done);
+}
+
+/// Notes a key, if it is one that can change now.
+fn may_change(
+    proxy: &Proxy,
+    source: &mut Source,
+    key: String,
+    value: String,
+) -> Result<(), Vec<String>> {
+    source.set.insert(key.clone(), value);
+    let new = source.load().map_err(|mistakes| lines(&mistakes))?;
+    let old = proxy.shared.config.load_full();
+    let later = Config::restart_needed(&old, &new);
+    if !later.is_empty() || with_renewed_tls(&old.clusters, &new.clusters) != new.clusters {
+        return Err(vec![format!("{key} changes only with a restart")]);
+    }
+    Ok(())
+}
+
+fn lines<T: ToString>(mistakes: &[T]) -> Vec<String> {
+    mistakes.iter().map(ToString::to_string).collect()
+}
+
+fn complain(lines: &[String]) {
+    for line in lines {
+        tracing::error!("{line}");
+    }
+    tracing::error!("the configuration was not reloaded; the old one stays");
+}
+
 /// Reads the configuration again. Anything wrong: the old one stays.
 pub fn reload(proxy: &Proxy, source: &Source) {
-    let mut new = match source.load() {
-        Ok(config) => config,
-        Err(mistakes) => {
-            for mistake in mistakes {
-                tracing::error!("{mistake}");
-            }
-            tracing::error!("the configuration was not reloaded; the old one stays");
-            return;
-        }
-    };
+    if let Err(lines) = take(proxy, source) {
+        complain(&lines);
+    }
+}
+
+/// Reads the configuration again, and puts it in force.
+fn take(proxy: &Proxy, source: &Source) -> Result<(), Vec<String>> {
+    let mut new = source.load().map_err(|mistakes| lines(&mistakes))?;
     let old = proxy.shared.config.load_full();
     if *old == new {
-        return;
+        return Ok(());
     }
     let mut later = Config::restart_needed(&old, &new);
     let clusters = with_renewed_tls(&old.clusters, &new.clusters);
@@ -93,14 +154,8 @@ pub fn reload(proxy: &Proxy, source: &Source) {
     for warning in &new.warnings {
         tracing::warn!("{warning}");
     }
-    if old.policies != new.policies
-        && let Err(errors) = proxy.swapper.replace(policies::files(&new))
-    {
-        for error in errors {
-            tracing::error!("{error}");
-        }
-        tracing::error!("the configuration was not reloaded; the old one stays");
-        return;
+    if old.policies != new.policies {
+        proxy.swapper.replace(policies::files(&new)).map_err(|errors| lines(&errors))?;
     }
     if let Err(error) = crate::logging::set_level(&new.log) {
         tracing::warn!(%error, "the level of the log was not changed");
@@ -113,6 +168,7 @@ pub fn reload(proxy: &Proxy, source: &Source) {
     new.kv.clone_from(&old.kv);
     proxy.shared.reconfigure(new);
     tracing::info!("configuration reloaded");
+    Ok(())
 }
 
 /// Clusters as they were, but for the encryption to their servers.
@@ -140,7 +196,7 @@ mod tests {
         let file = directory.path().join("howdah.toml");
         let text = "[cluster.main]\nnodes = [\"a\"]\n[tls]\ncert_file = \"both.pem\"\nkey_file = \"both.pem\"\n";
         std::fs::write(&file, text).unwrap();
-        let source = Source { origin: Origin::File(file), listen: Vec::new() };
+        let source = Source::of(Origin::File(file));
         let config = source.load().unwrap();
         let mut files = Files::watch(&source, &config);
         files.follow(&source, &config);

@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{LocalSet, spawn_local};
 
 use crate::access::{Lookup, Memory, Questions, answer};
+use crate::admin::{self, Visit};
 use crate::config::{Config, Source};
 use crate::control::{Control, Operated};
 use crate::kv::{self, Exchange};
@@ -22,9 +23,9 @@ use crate::monitor::{Monitor, Watch};
 use crate::peers::Peers;
 use crate::policies::record::{Recordings, Wanted};
 use crate::policies::{self, Swapper};
-use crate::reload::{Files, reload};
+use crate::reload::{Change, Files, change, reload};
 use crate::upstream::{KeyCache, Stream, Target};
-use crate::worker::{self, Message, Shared};
+use crate::worker::{self, Doors, Message, Shared};
 
 /// Connections that the system may hold before they are accepted.
 const BACKLOG: u32 = 1024;
@@ -43,6 +44,8 @@ pub struct Proxy {
     pub swapper: Arc<Swapper>,
     /// How the exchange of policies' shared values goes, if they are exchanged.
     pub kv: Option<Arc<kv::Status>>,
+    /// What operators want changed.
+    changes: mpsc::UnboundedReceiver<Change>,
     stop: oneshot::Sender<()>,
     control: JoinHandle<()>,
 }
@@ -82,7 +85,10 @@ impl Proxy {
         let wanted = Wanted::of(&config.together);
         let (lookup, questions) = Lookup::new();
         let memory = Memory { lookup, keys, crowd: Arc::default() };
-        let shared = Shared::new(config, peers, registry, monitor, memory, workers);
+        let (change, changes) = mpsc::unbounded_channel();
+        let (door, visits) = mpsc::unbounded_channel();
+        let doors = Doors { workers, changes: change, door };
+        let shared = Shared::new(config, peers, registry, monitor, memory, doors);
         tell_policies(&shared);
         if let Some(wanted) = wanted {
             let started = recordings.start(wanted);
@@ -100,10 +106,13 @@ impl Proxy {
         let (bound, addresses) = std::sync::mpsc::channel();
         let control = std::thread::Builder::new().name("howdah-control".into()).spawn({
             let shared = Arc::clone(&shared);
-            move || control(shared, threads, exchange, recordings, questions, &bound, stopped)
+            move || {
+                let brought = Brought { questions, visits };
+                control(shared, threads, exchange, recordings, brought, &bound, stopped);
+            }
         })?;
         let addresses = addresses.recv().context("the control thread has ended")??;
-        Ok(Proxy { addresses, shared, swapper, kv, stop, control })
+        Ok(Proxy { addresses, shared, swapper, kv, changes, stop, control })
     }
 
     /// Lets transactions end, sends clients away, and ends. Blocks for as long as `limits.shutdown_timeout` allows.
@@ -136,13 +145,19 @@ fn specs(config: &Config) -> Vec<NodeSpec> {
         .collect()
 }
 
+/// What workers bring to the control thread.
+struct Brought {
+    questions: Questions,
+    visits: mpsc::UnboundedReceiver<Visit>,
+}
+
 /// The control thread: listeners, probes, shared values, drain.
 fn control(
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
     exchange: Option<Exchange>,
     recordings: Arc<Recordings>,
-    questions: Questions,
+    Brought { questions, visits }: Brought,
     bound: &std::sync::mpsc::Sender<anyhow::Result<Vec<String>>>,
     stopped: oneshot::Receiver<()>,
 ) {
@@ -162,14 +177,15 @@ fn control(
                 return;
             }
         };
+        let operated = Operated {
+            registry: Arc::clone(&shared.registry),
+            kv: exchange.as_ref().map(Exchange::status),
+            recordings: Arc::clone(&recordings),
+            shared: Arc::clone(&shared),
+        };
+        spawn_local(admin::serve(visits, operated.clone()));
         match config.control.as_deref().map(Control::bind).transpose() {
             Ok(socket) => {
-                let operated = Operated {
-                    registry: Arc::clone(&shared.registry),
-                    kv: exchange.as_ref().map(Exchange::status),
-                    recordings: Arc::clone(&recordings),
-                    shared: Arc::clone(&shared),
-                };
                 socket.map(|socket| spawn_local(socket.serve(operated)));
             }
             Err(error) => {
@@ -351,7 +367,7 @@ async fn drain(shared: &Shared, threads: &[JoinHandle<()>]) {
 /// # Errors
 /// The proxy cannot start.
 pub fn run(config: Config, source: Source) -> anyhow::Result<()> {
-    let proxy = Proxy::start(config)?;
+    let (mut proxy, mut source) = (Proxy::start(config)?, source);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
@@ -363,6 +379,11 @@ pub fn run(config: Config, source: Source) -> anyhow::Result<()> {
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
                 _ = hangup.recv() => proxy.shared.monitor.catalogs.refresh(),
+                Some(wanted) = proxy.changes.recv() => {
+                    change(&proxy, &mut source, wanted);
+                    files.follow(&source, &proxy.shared.config.load());
+                    continue;
+                }
                 () = files.changed() => {}
             }
             reload(&proxy, &source);

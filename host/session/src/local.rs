@@ -276,8 +276,8 @@ enum Ending {
 fn describe(out: &mut BytesMut, produce: &Produce<'_>) {
     match produce {
         Produce::Table(table) => {
-            let fields: Vec<(&str, u32, i16)> =
-                table.columns.iter().map(|name| (name.as_str(), TEXT, -1)).collect();
+            let fields: Vec<(&str, u32, i16, i16)> =
+                table.columns.iter().map(|name| (name.as_str(), TEXT, -1, 0)).collect();
             RowDescription::write(&fields, out);
         }
         Produce::Command(_) => out.extend_from_slice(NO_DATA),

@@ -83,7 +83,7 @@ impl Running {
     /// Reads the configuration's files again.
     pub fn reload(&self) {
         let file = self.directory.path().join("howdah.toml");
-        let source = Source { origin: Origin::File(file), listen: Vec::new() };
+        let source = Source::of(Origin::File(file));
         howdah::reload::reload(self.proxy(), &source);
     }
 

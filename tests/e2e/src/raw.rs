@@ -115,6 +115,11 @@ impl RawClient {
         messages
     }
 
+    /// Messages up to the end of the connection.
+    pub fn until_closed(&mut self) -> Vec<(u8, Vec<u8>)> {
+        std::iter::from_fn(|| self.message()).collect()
+    }
+
     /// The SQLSTATE and message of an error.
     pub fn error(message: &(u8, Vec<u8>)) -> Option<(String, String)> {
         if message.0 != backend::tag::ERROR_RESPONSE {

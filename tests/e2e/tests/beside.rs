@@ -141,7 +141,7 @@ async fn the_version_in_force_is_told_that_a_client_has_gone() {
     let changed = std::fs::read_to_string(&file).unwrap().replace("mode = \"\"", "mode = \"none\"");
     std::fs::write(&file, changed).unwrap();
     let origin = howdah::config::Origin::File(file);
-    howdah::reload::reload(proxy.proxy(), &howdah::config::Source { origin, listen: Vec::new() });
+    howdah::reload::reload(proxy.proxy(), &howdah::config::Source::of(origin));
     assert_eq!(value(&client, "SELECT 'closed'").await, "0");
     drop(other);
     let give_up = std::time::Instant::now() + howdah_e2e::PATIENCE;

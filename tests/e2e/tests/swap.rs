@@ -133,10 +133,7 @@ async fn a_changed_configuration_is_taken_over_and_a_broken_one_is_not() {
     };
     let proxy = Running::with_file(directory, &text(7));
     let file = proxy.directory.path().join("howdah.toml");
-    let source = howdah::config::Source {
-        origin: howdah::config::Origin::File(file.clone()),
-        listen: Vec::new(),
-    };
+    let source = howdah::config::Source::of(howdah::config::Origin::File(file.clone()));
     let limit = || proxy.proxy().shared.config.load().limits.max_clients;
     std::fs::write(&file, text(9)).unwrap();
     howdah::reload::reload(proxy.proxy(), &source);

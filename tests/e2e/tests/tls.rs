@@ -437,7 +437,7 @@ fn certificates_are_watched_through_links() {
     );
     let file = path.join("howdah.toml");
     std::fs::write(&file, text).unwrap();
-    let source = Source { origin: Origin::File(file), listen: Vec::new() };
+    let source = Source::of(Origin::File(file));
     let config = source.load().unwrap();
     let proxy = howdah::run::Proxy::start(config).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

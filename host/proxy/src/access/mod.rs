@@ -12,6 +12,7 @@ use howdah_wire::backend::ErrorReport;
 use howdah_wire::md5;
 use howdah_wire::scram::Verifier;
 
+use crate::admin;
 use crate::certificate::Certificate;
 use crate::config::{AuthMethod, Config, Others, Secret, Tls, TlsMode};
 use crate::frontend::{Authenticator, Caller, ClientHello, Method, Proof, Stored};
@@ -134,6 +135,13 @@ impl Access {
     /// A client that need not prove who it is must be one that there is.
     fn trust(&self, client: &ClientHello, caller: Caller<'_>) -> Method {
         let local = caller.address.is_none_or(|ip| ip.to_canonical().is_loopback());
+        if !local && admin::is_for(&client.database, &self.config) {
+            let message = "operators of other machines must prove who they are";
+            return Method::Reject(
+                ErrorReport::fatal(b"28000", message)
+                    .hint("Use another method than trust for them."),
+            );
+        }
         if self.config.rules.is_empty() && !local && !self.config.auth.trust_remote {
             return Method::Reject(
                 ErrorReport::fatal(b"28000", "trusted clients must connect from this machine")

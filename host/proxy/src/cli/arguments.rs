@@ -120,6 +120,9 @@ pub enum Command {
     /// Print docs/config.md
     #[command(hide = true)]
     ConfigReference,
+    /// Print docs/console.md
+    #[command(hide = true)]
+    ConsoleReference,
 }
 
 const PAUSE_HELP: &str = "\
@@ -168,6 +171,6 @@ impl RunArguments {
             Some(path) => Origin::File(path),
             None => Origin::Nodes(self.node),
         };
-        Source { origin, listen: self.listen }
+        Source { listen: self.listen, ..Source::of(origin) }
     }
 }

@@ -17,6 +17,7 @@ use clap::Parser;
 pub use arguments::{Arguments, Command, RunArguments};
 pub use policy::PolicyCommand;
 
+use crate::admin;
 use crate::config::{self, Config, Mistake, Source};
 use crate::logging;
 use crate::policies::{MOST_COMPILED, trial};
@@ -83,6 +84,7 @@ fn execute(
         Command::HooksReference { wit } => {
             out.write_all(policy::hooks_reference(&wit)?.as_bytes())?;
         }
+        Command::ConsoleReference => out.write_all(admin::reference().as_bytes())?,
         Command::ConfigReference => out.write_all(config::reference().as_bytes())?,
     }
     Ok(ExitCode::SUCCESS)

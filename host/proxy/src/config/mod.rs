@@ -5,6 +5,7 @@
 //! declarations by [`reference`].
 
 mod address;
+mod changed;
 mod meaning;
 mod mistake;
 mod nodes;
@@ -31,14 +32,16 @@ use howdah_decision::PoolMode;
 pub use crate::upstream::Secret;
 use crate::upstream::{Endpoint, Login, Target};
 pub(crate) use address::show as show_address;
+pub(crate) use changed::MAX_SET;
 pub use mistake::Mistake;
 pub(crate) use mistake::suggestion;
 pub use parts::{
-    Addresses, Auth, AuthMethod, AuthQuery, Canary, Cluster, Database, Grant, Kv, Limits, Log,
-    LogFormat, LogLevel, Mode, Monitor, Node, OnFailure, Others, Policies, Policy, PolicyLimits,
-    PolicySource, Pool, PoolChanges, Reset, Rule, RuleTls, User,
+    Addresses, Admin, Auth, AuthMethod, AuthQuery, Canary, Cluster, Database, Grant, Kv, Limits,
+    Log, LogFormat, LogLevel, Mode, Monitor, Node, OnFailure, Others, Policies, Policy,
+    PolicyLimits, PolicySource, Pool, PoolChanges, Reset, Rule, RuleTls, User,
 };
 use passwords::Passwords;
+pub use reader::Shown;
 pub use reference::reference;
 pub use settings::SettingValue;
 pub use source::{Origin, Source};
@@ -81,6 +84,8 @@ pub struct Config {
     pub databases: BTreeMap<String, Database>,
     /// Limits of the proxy as a whole.
     pub limits: Limits,
+    /// Who may use the console of operators.
+    pub admin: Admin,
     /// Where figures are to be had by HTTP.
     pub metrics: Option<Target>,
     /// Where policies' shared values are exchanged with other proxies, if they are.
@@ -93,6 +98,8 @@ pub struct Config {
     pub log: Log,
     /// What is allowed, and yet may not be meant; for the log.
     pub warnings: Vec<String>,
+    /// All keys, for operators.
+    pub shown: Vec<Shown>,
     /// Where passwords come from that are not stated.
     passwords: Passwords,
 }

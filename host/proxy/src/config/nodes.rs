@@ -6,8 +6,8 @@ use super::passwords::Passwords;
 use super::surroundings::Surroundings;
 use super::written;
 use super::{
-    Auth, AuthMethod, Cluster, Config, Limits, Log, Mistake, Monitor, Node, Others, Policies,
-    Policy, Pool, address, cores,
+    Admin, Auth, AuthMethod, Cluster, Config, Limits, Log, Mistake, Monitor, Node, Others,
+    Policies, Policy, Pool, address, cores,
 };
 
 /// What mistakes point to.
@@ -51,6 +51,8 @@ pub(super) fn config(
         clusters: vec![cluster],
         pool: Pool::default(),
         databases: BTreeMap::new(),
+        admin: Admin::default(),
+        shown: Vec::new(),
         metrics: None,
         kv: None,
         limits: Limits::default(),

@@ -13,6 +13,7 @@ use super::settings::SettingValue;
 use super::tls::{CertName, ServerTls};
 use super::units::Size;
 use super::value::Word;
+use crate::admin::Role;
 use crate::upstream::{Endpoint, Secret, Target};
 
 /// How clients prove who they are.
@@ -42,6 +43,32 @@ pub struct Auth {
     pub trust_remote: bool,
     /// Where users and passwords are looked up that are not listed.
     pub query: Option<AuthQuery>,
+}
+
+/// Who may use the console of operators.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Admin {
+    /// Those who may give orders.
+    pub operators: Vec<String>,
+    /// Those who may look.
+    pub viewers: Vec<String>,
+}
+
+impl Admin {
+    /// Nobody may: there is no console.
+    pub fn is_empty(&self) -> bool {
+        self.operators.is_empty() && self.viewers.is_empty()
+    }
+
+    /// What a user may do there.
+    pub(crate) fn role(&self, user: &str) -> Option<Role> {
+        let among = |names: &[String]| names.iter().any(|name| name == user);
+        match () {
+            () if among(&self.operators) => Some(Role::Operate),
+            () if among(&self.viewers) => Some(Role::View),
+            () => None,
+        }
+    }
 }
 
 /// Where users and passwords are looked up that are not listed.

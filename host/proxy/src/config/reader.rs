@@ -17,6 +17,30 @@ pub(super) struct Reading {
     pub(super) mistakes: Mistakes,
     /// What is known of tables and keys; only when there is nothing to read.
     pub(super) notes: Option<RefCell<Vec<Note>>>,
+    /// All keys that were read.
+    pub(super) shown: RefCell<Vec<Shown>>,
+}
+
+/// A key of the configuration, as operators see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// With the names of its tables.
+    pub key: String,
+    /// What it has; of a secret, whether it has any.
+    pub value: String,
+    /// What it has when nothing is written.
+    pub default: String,
+}
+
+impl Shown {
+    /// Whether a change takes a restart.
+    pub fn needs_restart(&self) -> bool {
+        const KEYS: &[&str] =
+            &["listen", "peers", "control", "compiled_policies", "workers", "log.format"];
+        const TABLES: &[&str] = &["metrics", "kv", "policies", "cluster"];
+        let (table, rest) = self.key.split_once('.').unwrap_or((&self.key, ""));
+        KEYS.contains(&self.key.as_str()) || TABLES.contains(&table) && !rest.contains(".tls.")
+    }
 }
 
 /// A table or key, for the reference.
@@ -162,7 +186,19 @@ impl<'a> Table<'a> {
     /// The value of a key, or its default.
     pub(super) fn key<T: Value>(&mut self, key: Key<T>) -> T {
         self.note(|| key.note());
-        let Some(mut item) = self.take(key.name) else { return key.default };
+        let taken = self.take(key.name);
+        let (default, name) = (key.default.show(), key.name);
+        let set = taken.is_some();
+        let value = self.value(key, taken);
+        let shown =
+            if name.ends_with("password") && set { "(set)".to_owned() } else { value.show() };
+        let shown = Shown { key: self.full_name(name), value: shown, default };
+        self.reading.shown.borrow_mut().push(shown);
+        value
+    }
+
+    fn value<T: Value>(&self, key: Key<T>, taken: Option<Item<'a>>) -> T {
+        let Some(mut item) = taken else { return key.default };
         item.range = key.range.as_ref().map(|range| range.text.clone());
         let in_range = |value: &T| {
             let in_range = key.range.as_ref().is_none_or(|range| (range.includes)(value));

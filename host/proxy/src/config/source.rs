@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
@@ -6,7 +7,7 @@ use super::mistake::Mistakes;
 use super::reader::Reading;
 use super::surroundings::{MAX_FILE, Surroundings, environment, read};
 use super::written::Written;
-use super::{Config, Mistake, address, meaning, nodes};
+use super::{Config, Mistake, address, changed, meaning, nodes};
 use crate::upstream::Target;
 
 /// Where a configuration comes from, at the start and again at every reload.
@@ -16,6 +17,8 @@ pub struct Source {
     pub origin: Origin,
     /// Where to listen instead, unless empty.
     pub listen: Vec<Target>,
+    /// What operators have set, by key: it counts more than the file.
+    pub set: BTreeMap<String, String>,
 }
 
 /// The main part of a configuration.
@@ -28,6 +31,11 @@ pub enum Origin {
 }
 
 impl Source {
+    /// As it stands there.
+    pub fn of(origin: Origin) -> Source {
+        Source { origin, listen: Vec::new(), set: BTreeMap::new() }
+    }
+
     /// The file to watch, if there is one.
     pub fn file(&self) -> Option<&Path> {
         match &self.origin {
@@ -45,6 +53,9 @@ impl Source {
             Origin::File(path) => Config::load(path),
             Origin::Nodes(nodes) => Config::from_nodes(nodes),
         }?;
+        if let (false, Origin::File(path)) = (self.set.is_empty(), &self.origin) {
+            config = changed::load(path, &self.set)?;
+        }
         if !self.listen.is_empty() {
             config.listen.clone_from(&self.listen);
         }
@@ -92,16 +103,16 @@ impl Config {
             let at = error.span().map_or(0, |span| span.start);
             syntax.add(at, error.message());
         }
-        let reading = Reading { mistakes: Mistakes::of(text), notes: None };
+        let reading = Reading { mistakes: Mistakes::of(text), ..Reading::default() };
         let written = Written::read(document.get_ref(), &reading);
-        let mistakes = reading.mistakes;
+        let (mistakes, shown) = (reading.mistakes, reading.shown.into_inner());
         if !syntax.is_empty() {
             // What has been read is not all that was meant: there is no use in looking further.
             syntax.first_of_each_line();
             syntax.add_on_other_lines(mistakes);
             return Err(syntax.into_vec(origin));
         }
-        let config = meaning::meaning(written, surroundings, &mistakes);
+        let config = Config { shown, ..meaning::meaning(written, surroundings, &mistakes) };
         if mistakes.is_empty() { Ok(config) } else { Err(mistakes.into_vec(origin)) }
     }
 }

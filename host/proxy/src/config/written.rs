@@ -265,6 +265,18 @@ section! {
 }
 
 section! {
+    /// The console of operators, by the PostgreSQL protocol: the database `howdah`, where `SHOW HELP` lists all commands.
+    /// Users prove who they are as everywhere else, and are not counted as clients. Without any name there is no console.
+    /// Who comes from another machine must prove it: `trust` is not enough.
+    pub(super) struct Admin {
+        /// Users who may give orders.
+        operators: Vec<String> = Vec::new();
+        /// Users who may only look.
+        viewers: Vec<String> = Vec::new();
+    }
+}
+
+section! {
     /// Figures for Prometheus, by HTTP: `/metrics` (OpenMetrics), `/livez`, which answers as long as the process works, and
     /// `/readyz`, which says 503 when the proxy shuts down or no node answers. Nobody is asked who they are: let it listen
     /// where only those can connect who may see names of nodes and how busy they are.
@@ -381,6 +393,7 @@ pub(super) struct Written {
     pub(super) pool: Pool,
     pub(super) databases: Vec<(At<String>, Database)>,
     pub(super) limits: Limits,
+    pub(super) admin: Admin,
     pub(super) metrics: Metrics,
     pub(super) kv: At<Kv>,
     pub(super) together: Policies,
@@ -405,6 +418,7 @@ impl Written {
             pool: only(&mut root, "pool", Pool::ABOUT, Pool::read),
             databases: named(&mut root, "database", Database::ABOUT, Database::read),
             limits: only(&mut root, "limits", Limits::ABOUT, Limits::read),
+            admin: only(&mut root, "admin", Admin::ABOUT, Admin::read),
             metrics: only(&mut root, "metrics", Metrics::ABOUT, Metrics::read),
             kv: placed(&mut root, "kv", Kv::ABOUT, Kv::read),
             together: only(&mut root, "policies", Policies::ABOUT, Policies::read),

@@ -42,7 +42,7 @@ pub(super) fn nodes(shared: &Shared) -> Value {
 }
 
 /// Pauses a cluster, or all without a name, or lets it go on; then says how things are.
-pub(super) fn pause(shared: &Shared, name: &str, paused: bool) -> Result<Value, String> {
+pub(crate) fn pause(shared: &Shared, name: &str, paused: bool) -> Result<Value, String> {
     let snapshot = shared.monitor.snapshot();
     let all = (0..snapshot.clusters.len()).map(|index| ClusterId(index as u16));
     let chosen: Vec<ClusterId> = match name {
@@ -60,7 +60,7 @@ pub(super) fn pause(shared: &Shared, name: &str, paused: bool) -> Result<Value, 
 }
 
 /// Gives a node no more work, or work again; then says how things are.
-pub(super) fn drain(shared: &Shared, name: &str, drained: bool) -> Result<Value, String> {
+pub(crate) fn drain(shared: &Shared, name: &str, drained: bool) -> Result<Value, String> {
     let snapshot = shared.monitor.snapshot();
     let names = || snapshot.specs.iter().map(|spec| spec.name.as_str());
     let Some(at) = names().position(|known| known == name) else {

@@ -14,6 +14,7 @@ use crate::config::{Config, Policy};
 use crate::monitor::Watch;
 use crate::peers::Peers;
 use crate::policies::{self, READ_WRITE_SPLIT};
+use crate::worker::Doors;
 
 const ACTIONS: Actions =
     Actions { run: |_, _| anyhow::bail!("run"), demo: |_| anyhow::bail!("demo") };
@@ -48,7 +49,12 @@ fn shared(registry: &Arc<Registry>) -> Arc<Shared> {
     let monitor = Monitor::new(vec![watch], specs, Vec::new(), Arc::default());
     let peers = Peers::find(&[], &[]).unwrap();
     let memory = Memory { lookup: Lookup::new().0, keys: Arc::default(), crowd: Arc::default() };
-    Shared::new(config, peers, Arc::clone(registry), monitor, memory, Vec::new())
+    let doors = Doors {
+        workers: Vec::new(),
+        changes: tokio::sync::mpsc::unbounded_channel().0,
+        door: tokio::sync::mpsc::unbounded_channel().0,
+    };
+    Shared::new(config, peers, Arc::clone(registry), monitor, memory, doors)
 }
 
 impl House {

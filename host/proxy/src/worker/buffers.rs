@@ -30,6 +30,12 @@ impl Spare {
         self.buffers.borrow_mut().pop().unwrap_or_else(|| BytesMut::with_capacity(BUFFER))
     }
 
+    /// How many are kept, and their bytes.
+    pub(crate) fn kept(&self) -> (usize, usize) {
+        let buffers = self.buffers.borrow();
+        (buffers.len(), buffers.iter().map(BytesMut::capacity).sum())
+    }
+
     /// Takes back the buffers that are empty.
     pub(crate) fn reclaim(&self, io: &mut Buffers) {
         for buffer in [&mut io.client_in, &mut io.client_out, &mut io.server_in, &mut io.server_out]

@@ -56,6 +56,11 @@ impl ServerKey {
         })
     }
 
+    /// The server's process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.pid
+    }
+
     /// Whether no request is on its way, and none got lost.
     pub(crate) fn is_unused(&self) -> bool {
         !self.is_cancelling() && !self.lost.load(Ordering::Acquire)

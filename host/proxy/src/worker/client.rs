@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use howdah_cluster::{ClusterId, Evidence};
 use howdah_decision::{Admission, Client, Decision, Outcome, PoolMode, SessionDecision, Target};
@@ -30,9 +30,10 @@ use super::guide::{Database, SessionGuide};
 use super::lease::Lessee;
 use super::prove::{Loss, prove};
 use super::replication;
-use super::seat::Seat;
+use super::seat::{Link, Order, Seated, Visitor};
 use super::server::Leased;
 use super::{Ctx, Message, Shared};
+use crate::admin;
 use crate::config::{Config, Reset};
 use crate::frontend::{ClientHello, FAREWELL, Opened, behind, open, send_away};
 use crate::upstream::Stream;
@@ -57,6 +58,9 @@ pub(crate) async fn serve(ctx: Rc<Ctx>, mut stream: Stream, peer: Option<IpAddr>
         Opened::Cancel { pid, key } => {
             cancel(&ctx.shared, pid, key).await;
         }
+        Opened::Client(hello) if admin::is_for(&hello.database, &config) => {
+            return visit(&ctx, stream, hello, &config).await;
+        }
         Opened::Client(hello) => {
             welcome(&ctx, &mut stream, peer, hello).await;
         }
@@ -64,6 +68,19 @@ pub(crate) async fn serve(ctx: Rc<Ctx>, mut stream: Stream, peer: Option<IpAddr>
     // A client that does not listen is not waited for.
     let deadline = Instant::now() + FAREWELL;
     let _ = timeout_at(deadline, poll_fn(|cx| stream.poll_close_tls(cx))).await;
+}
+
+/// An operator is brought to the control thread.
+async fn visit(ctx: &Ctx, mut stream: Stream, hello: ClientHello, config: &Config) {
+    match admin::role(&hello.user, config) {
+        Ok(role) => {
+            if let Ok(stream) = stream.detach() {
+                // The process ends if nobody is there to receive it.
+                let _ = ctx.shared.door.send(admin::Visit { stream, hello, role });
+            }
+        }
+        Err(report) => send_away(&mut stream, None, &report).await,
+    }
 }
 
 /// Where a client really comes from, when a load balancer is in front.
@@ -148,7 +165,14 @@ async fn served(
 ) -> Result<&'static str, ErrorReport> {
     let config = ctx.shared.config.load_full();
     let _member = ctx.shared.memory.crowd.join(&hello.user, &hello.database, &config)?;
-    let admitted = admit(ctx, id, peer, &hello).await?;
+    let visitor = Visitor {
+        id,
+        address: peer,
+        encrypted: stream.is_encrypted(),
+        replicates: hello.replication.is_some(),
+        came: SystemTime::now(),
+    };
+    let admitted = admit(ctx, visitor, &hello).await?;
     match &hello.replication {
         None => Ok(Guest::greet(ctx, id, hello, admitted).await?.run(stream).await),
         Some(_) => replication::serve(ctx, stream, hello, admitted).await,
@@ -164,8 +188,8 @@ struct Guest {
     leased: Option<Leased>,
     io: Buffers,
     place: Place,
-    /// Where it sits among the worker's, and what is known of it there.
-    seat: (usize, Rc<Seat>),
+    /// Where it sits among the worker's.
+    seat: Seated,
     /// The server that went away last.
     lost: Option<Loss>,
 }
@@ -176,6 +200,7 @@ pub(super) struct Admitted {
     pub(super) lessee: Lessee,
     pub(super) mode: PoolMode,
     pub(super) settings: Arc<Settings>,
+    pub(super) visitor: Visitor,
 }
 
 /// Whether there is room for one more client.
@@ -195,10 +220,10 @@ fn may_come(ctx: &Ctx) -> Result<(), ErrorReport> {
 
 async fn admit(
     ctx: &Rc<Ctx>,
-    id: u64,
-    peer: Option<IpAddr>,
+    visitor: Visitor,
     hello: &ClientHello,
 ) -> Result<Admitted, ErrorReport> {
+    let id = visitor.id;
     let config = ctx.shared.config.load_full();
     let no_database = || {
         let message = format!("database \"{}\" does not exist", hello.database);
@@ -208,7 +233,7 @@ async fn admit(
     };
     let home = config.cluster_of(&hello.database).ok_or_else(no_database)?;
     let home = config.clusters.get(home).map(|c| c.name.clone()).ok_or_else(no_database)?;
-    let client = describe(id, peer, hello);
+    let client = describe(&visitor, hello);
     let chain = ctx.policies.chain(id);
     let admission = match ctx.policies.open(&chain, &client, &home) {
         SessionDecision::Accept(admission) => admission,
@@ -269,17 +294,17 @@ async fn admit(
         at_most: admission.max_wait_ms.map(|ms| Duration::from_millis(ms.into())),
         since: None,
     };
-    Ok(Admitted { guide, lessee, mode, settings })
+    Ok(Admitted { guide, lessee, mode, settings, visitor })
 }
 
-fn describe(id: u64, peer: Option<IpAddr>, hello: &ClientHello) -> Client {
+fn describe(visitor: &Visitor, hello: &ClientHello) -> Client {
     let application = hello.parameters.iter().find(|(name, _)| name == "application_name");
     Client {
-        id,
+        id: visitor.id,
         user: hello.user.clone(),
         database: hello.database.clone(),
         application_name: application.map(|(_, value)| value.clone()).unwrap_or_default(),
-        address: peer.map_or_else(|| "local".to_owned(), |ip| ip.to_string()),
+        address: visitor.address.map_or_else(|| "local".to_owned(), |ip| ip.to_string()),
         parameters: hello.parameters.clone(),
     }
 }
@@ -324,7 +349,7 @@ fn show_address(settings: &mut Settings, address: &str) {
     let _ = settings.set("application_name", Value::Plain(shown.trim_start_matches(" - ").into()));
 }
 
-fn database_of(ctx: &Ctx, cluster: ClusterId, name: &str) -> Rc<Database> {
+pub(super) fn database_of(ctx: &Ctx, cluster: ClusterId, name: &str) -> Rc<Database> {
     let mut databases = ctx.databases.borrow_mut();
     let database = databases
         .entry((cluster.0, name.to_owned()))
@@ -339,18 +364,18 @@ impl Guest {
         hello: ClientHello,
         admitted: Admitted,
     ) -> Result<Guest, ErrorReport> {
-        let Admitted { guide, mut lessee, mode, settings } = admitted;
+        let Admitted { guide, mut lessee, mode, settings, visitor } = admitted;
+        let seat = Seated::new(ctx, visitor, &guide.who);
         let discards = lessee.pool_settings().reset_always;
         let fatal = |report: ErrorReport| report.into_fatal();
-        let greeting = greeting(ctx, &mut lessee, &settings).await.map_err(fatal)?;
+        let greeting = greeting(ctx, &mut lessee, &settings);
+        let greeting = seat.waiting(&Decision::NoOpinion, greeting).await.map_err(fatal)?;
         let place = ctx.slots.occupy(hello.version >= Version::V3_2).ok_or_else(too_many)?;
         let mut io = Buffers { client_in: hello.input, ..Buffers::default() };
         let out = &mut io.client_out;
         out.extend_from_slice(&greeting.messages);
         BackendKeyData { pid: place.pid(), key: place.secret() }.write(out);
         ReadyForQuery { status: TransactionStatus::Idle }.write(out);
-        let seat = Rc::<Seat>::default();
-        let seat = (ctx.seats.borrow_mut().insert(Rc::clone(&seat)), seat);
         Ok(Guest {
             ctx: Rc::clone(ctx),
             session: Session::new(id, mode, settings, greeting.parameters.clone())
@@ -390,9 +415,17 @@ impl Guest {
                         self.farewell(client, &shutting_down()).await;
                         return "drained";
                     }
+                    News::Ordered(Order::Cancel) => self.place.cancel(),
+                    News::Ordered(Order::End) => {
+                        self.place.cancel();
+                        return self.ended_by_order(client).await;
+                    }
                 },
                 Step::Lease => {
                     if !self.lease(client).await {
+                        if self.seat.must_end() {
+                            return self.ended_by_order(client).await;
+                        }
                         return "connection closed while waiting for a server";
                     }
                 }
@@ -410,6 +443,7 @@ impl Guest {
                 }
                 Step::Release(disposition) => {
                     self.place.uses(None);
+                    self.seat.link.set(None);
                     self.guide.node = None;
                     if let Some(mut leased) = self.leased.take() {
                         if disposition == Disposition::Close {
@@ -488,11 +522,14 @@ impl Guest {
                 if idle && self.ctx.draining.get() {
                     return Poll::Ready(News::Drain);
                 }
-                if self.seat.1.is_over() {
+                if self.seat.is_over() {
                     return Poll::Ready(News::TooLong);
                 }
-                self.seat.1.leases.set(self.leased.is_some());
-                self.seat.1.waits(doing, self.ctx.sweeps.get(), cx);
+                if let Some(order) = self.seat.take_order() {
+                    return Poll::Ready(News::Ordered(order));
+                }
+                self.seat.belongs(&self.guide.who, self.session.pin());
+                self.seat.waits(doing, self.ctx.sweeps.get(), cx);
             }
             news
         })
@@ -505,17 +542,19 @@ impl Guest {
         news
     }
 
-    /// Gets a server for the current batch. False: the client has gone meanwhile.
+    /// Gets a server for the current batch. False: the client has gone meanwhile, or has to.
     async fn lease(&mut self, client: &mut Stream) -> bool {
         let decision = self.destination();
         let began = self.guide.began.map(|_| std::time::Instant::now());
         // What has been answered so far must not wait for a server.
         let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
         let _ = client.poll_write_buf(&mut cx, &mut self.io.client_out);
+        let leasing = self.lessee.lease(&decision, self.io.client_in.len());
         let leased = tokio::select! {
             biased;
-            leased = self.lessee.lease(&decision, self.io.client_in.len()) => leased,
+            leased = self.seat.waiting(&decision, leasing) => leased,
             () = gone(client) => return false,
+            () = self.seat.end_ordered() => return false,
         };
         self.guide.waited += began.map(|began| began.elapsed()).unwrap_or_default();
         match leased {
@@ -526,7 +565,10 @@ impl Guest {
                     self.guide.sent = self.guide.retries().then(std::time::Instant::now);
                 }
                 self.ctx.counters().batch(leased.node(), self.session.reads());
-                self.place.uses(leased.conn().map(|conn| Arc::clone(&conn.key)));
+                let key = leased.conn().map(|conn| Arc::clone(&conn.key));
+                let pid = key.as_ref().map_or(0, |key| key.pid());
+                self.seat.link.set(Some(Link { node: leased.node(), pid }));
+                self.place.uses(key);
                 self.leased = Some(leased);
             }
             Err(report) => {
@@ -578,6 +620,7 @@ impl Guest {
 
     async fn server_gone(&mut self) {
         self.place.uses(None);
+        self.seat.link.set(None);
         if let Some(mut leased) = self.leased.take() {
             self.note_write(&mut leased);
             // What has arrived is known to the reactor when it has had its turn.
@@ -590,6 +633,11 @@ impl Guest {
         }
         self.session.server_lost(&mut self.io, &mut self.guide);
         self.guide.node = None;
+    }
+
+    async fn ended_by_order(&mut self, client: &mut Stream) -> &'static str {
+        self.farewell(client, &shutting_down()).await;
+        "ended by an operator"
     }
 
     async fn farewell(&mut self, client: &mut Stream, report: &ErrorReport) {
@@ -607,7 +655,6 @@ impl Guest {
 
 impl Drop for Guest {
     fn drop(&mut self) {
-        self.ctx.seats.borrow_mut().try_remove(self.seat.0);
         self.place.uses(None);
         if let Some(leased) = self.leased.take() {
             let pool = self.lessee.pool_settings();

@@ -10,6 +10,7 @@ use tokio_util::io::poll_read_buf;
 
 use super::Ctx;
 use super::buffers::BUFFER;
+use super::seat::Order;
 use crate::upstream::Stream;
 
 /// A peer is not read from while more than this waits to be written to the other one.
@@ -31,6 +32,8 @@ pub(crate) enum News {
     Drain,
     /// The session takes longer than `limits` allow.
     TooLong,
+    /// An operator wants something of the session.
+    Ordered(Order),
 }
 
 /// Writes what there is to write and reads what may be read; ready when something has come in.

@@ -1,15 +1,18 @@
 //! `SET howdah.explain = on`: before each result the client is told, by a NOTICE, where its statement went and why.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
-use howdah_cluster::NodeId;
-use howdah_decision::{Decision, Refusal, Rewrite, Table};
-use howdah_policy::{Answer, Heard, Source};
+use howdah_cluster::{ClusterId, NodeId};
+use howdah_decision::{Decision, Facts, Parameter, Refusal, Rewrite, Table};
+use howdah_policy::{Answer, Background, Heard, Question, Source, Who};
 use howdah_session::{Explained, Told, unknown};
-use howdah_sql::{Own, OwnVerb};
+use howdah_sql::{Catalog, Own, OwnVerb, ScanOptions};
 use howdah_wire::backend::ErrorReport;
 
 use super::Ctx;
+use super::client::database_of;
+use super::lease::Lessee;
 use crate::policies::show;
 use crate::policies::visible::Visible;
 
@@ -157,6 +160,72 @@ impl Explaining {
             }
             (None, _) => format!("{decision}; {source}; {kept}."),
         }
+    }
+}
+
+/// Where a statement of this client would go now, and why: each step, and what was found. Policies are asked anew.
+pub(crate) fn explain(
+    ctx: &Rc<Ctx>,
+    cluster: ClusterId,
+    text: &str,
+    who: &Arc<Who>,
+) -> Vec<(String, String)> {
+    let database = database_of(ctx, cluster, &who.database);
+    let schema = database.catalog();
+    let catalog = schema.catalog.load();
+    let statement = howdah_sql::scan(text.as_bytes(), ScanOptions::default(), &**catalog);
+    let chain = ctx.policies.chain(0);
+    let question = Question {
+        sql: text,
+        statement: &statement,
+        extra: Facts::NONE,
+        class: 0,
+        who,
+        interest: chain.interest(&who.user, &who.database, &who.cluster),
+        background: &Visibly(catalog.clone()),
+    };
+    let known = ctx.policies.remembers(&chain, &question);
+    let (answer, heard) = ctx.policies.listen(|| ctx.policies.ask_route(&chain, &question));
+    let mut steps = vec![("cluster".to_owned(), who.cluster.clone())];
+    let mut step = |name: &str, what: String| steps.push((name.to_owned(), what));
+    step("kind", statement.kind.name().to_owned());
+    let facts: Vec<_> = statement.facts.names().collect();
+    step("facts", if facts.is_empty() { "none".to_owned() } else { facts.join(", ") });
+    step("digest", format!("{:016x}", statement.digest));
+    for (name, what) in Visible::of(text).lines() {
+        step(name, what);
+    }
+    if let Some(pin) = statement.pin() {
+        step("pin", format!("the session stays on its server afterwards: {}", pin.name()));
+    }
+    for one in heard {
+        step(&format!("policy {}", one.policy), show::said(&one.said));
+    }
+    let who_says = answer.policy.as_deref().map(|policy| format!(", says {policy}"));
+    let decision = show::decision(&answer.verdict.decision);
+    step("decision", decision + &who_says.unwrap_or_default());
+    let kept = show::remembered(answer.verdict.remember);
+    step("memory", if known { format!("{kept}; it is remembered now") } else { kept.to_owned() });
+    let mut lessee = Lessee::new(ctx, cluster, who.user.clone(), who.database.clone());
+    step("node", lessee.prospect(&answer.verdict.decision));
+    steps
+}
+
+/// What policies may ask of a statement that nobody has sent.
+struct Visibly(Arc<howdah_cluster::Catalog>);
+
+impl Background for Visibly {
+    fn parameters(&self) -> Option<Vec<Parameter>> {
+        None
+    }
+
+    fn catalog(&self) -> Option<Arc<dyn Catalog + Send + Sync>> {
+        let catalog: Arc<dyn Catalog + Send + Sync> = Arc::clone(&self.0) as _;
+        Some(catalog)
+    }
+
+    fn catalog_epoch(&self) -> u64 {
+        self.0.epoch
     }
 }
 

@@ -1,8 +1,6 @@
 //! `SHOW howdah.failovers`: what became of the primaries of a session's cluster, as a time line.
 
-use std::time::Instant;
-
-use howdah_cluster::{ClusterId, NodeId};
+use howdah_cluster::{ClusterId, Event, NodeId};
 use howdah_decision::{Refusal, Table};
 use howdah_session::Told;
 use howdah_sql::{Own, OwnVerb};
@@ -24,18 +22,10 @@ pub(crate) fn tell(own: &Own, monitor: &Monitor, cluster: ClusterId) -> Result<T
     let mut rows = Vec::new();
     for failover in monitor.failovers(cluster) {
         let ago = failover.doubted.elapsed().as_secs().to_string();
-        let mut event = |at: Instant, (node, timeline): (NodeId, u32), what: String| {
+        for Event { at, node, timeline, what } in failover.events() {
             let after = at.saturating_duration_since(failover.doubted).as_millis().to_string();
             let timeline = Some(timeline.to_string());
             rows.push(vec![Some(ago.clone()), Some(after), name(node), timeline, Some(what)]);
-        };
-        let doubt = format!("in doubt: {}", failover.evidence.text());
-        event(failover.doubted, failover.from, doubt);
-        if let Some((at, how)) = &failover.lost {
-            event(*at, failover.from, format!("lost: {how}"));
-        }
-        if let Some((node, timeline, at)) = failover.to {
-            event(at, (node, timeline), "is the primary".to_owned());
         }
     }
     let columns = ["seconds_ago", "after_ms", "node", "timeline", "event"];

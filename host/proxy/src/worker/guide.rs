@@ -55,6 +55,17 @@ impl Database {
         })
     }
 
+    /// Statements that it keeps, and the bytes of their texts.
+    pub(crate) fn kept(&self) -> (usize, usize) {
+        let known = self.known.borrow();
+        let bytes = known.statements.iter().map(|(_, prepared)| prepared.query.len()).sum();
+        (known.statements.len(), bytes)
+    }
+
+    pub(crate) fn catalog(&self) -> Arc<Schema> {
+        Arc::clone(&self.schema)
+    }
+
     fn scan(&self, ctx: &Ctx, text: &[u8]) -> Rc<Statement> {
         // Clients that turn standard_conforming_strings off are scanned as if it were on: a backslash then ends a
         // string too early, which can only make a read look like something else.

@@ -24,6 +24,11 @@ impl Held {
         self.statements.load(Ordering::Relaxed)
     }
 
+    /// Their bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
     /// How many have waited since the proxy was started.
     pub(crate) fn so_far(&self) -> usize {
         self.so_far.load(Ordering::Relaxed)

@@ -132,6 +132,22 @@ impl Lessee {
         self.causality.get_or_insert_default().follow(token, std::time::Instant::now());
     }
 
+    /// In words, where a decision would lead now.
+    pub(crate) fn prospect(&mut self, decision: &Decision) -> String {
+        if let Decision::Refuse(_) | Decision::Answer(_) = decision {
+            return "none: the proxy answers".to_owned();
+        }
+        match self.place(decision) {
+            Place::Node(node) => {
+                let snapshot = self.ctx.shared.monitor.snapshot();
+                let role = snapshot.state(node).map_or("unknown", |state| state.role.name());
+                format!("{} ({role})", snapshot.spec(node).map_or("", |spec| &spec.name))
+            }
+            Place::Wait => "none yet: it would wait for one".to_owned(),
+            Place::Refuse(report) => report.to_string(),
+        }
+    }
+
     fn place(&mut self, decision: &Decision) -> Place {
         let snapshot = self.ctx.shared.monitor.snapshot();
         let primary = |cluster| match snapshot.writable(cluster) {

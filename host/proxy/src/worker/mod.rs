@@ -37,11 +37,14 @@ use slab::Slab;
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::{LocalSet, spawn_local};
 
-pub(crate) use shared::configured;
+pub(crate) use explain::explain;
+pub(crate) use shared::Doors;
 pub use shared::{Counters, Shared};
+pub(crate) use shared::{PoolKey, ServerPool, configured};
 
 use crate::upstream::{Detached, Stream};
 use seat::Seat;
+pub(crate) use seat::{Order, Sight};
 
 /// Most worker threads: their number has seven bits in a cancel key.
 pub const MAX_WORKERS: usize = 128;
@@ -55,9 +58,17 @@ pub enum Message {
     Client(Detached, Option<IpAddr>),
     /// A cancel request for one of its sessions.
     Cancel(u32, Box<[u8]>),
+    /// Somebody wants to know something of it, or wants something done.
+    Ask(Asked),
     /// No more transactions: idle clients are sent away, the others when they are idle.
     Drain,
 }
+
+/// What is done where the sessions of a worker can be seen. It must be quick: their queries wait for it.
+pub struct Asked(Look);
+
+/// Something that looks at a worker.
+type Look = Box<dyn FnOnce(&Rc<Ctx>) + Send>;
 
 /// What the sessions of a worker share.
 pub(crate) struct Ctx {
@@ -108,6 +119,35 @@ impl Ctx {
         }
     }
 
+    /// What the worker holds.
+    pub(crate) fn holds(&self) -> Holds {
+        let databases = self.databases.borrow();
+        let (statements, statement_bytes) =
+            databases.values().map(|database| database.kept()).fold((0, 0), add);
+        let (buffers, buffer_bytes) = self.spare.kept();
+        Holds {
+            sessions: self.seats.borrow().len(),
+            statements,
+            statement_bytes,
+            greetings: self.greetings.borrow().len(),
+            buffers,
+            buffer_bytes,
+        }
+    }
+
+    /// All sessions, as they are now.
+    pub(crate) fn sights(&self) -> Vec<Sight> {
+        let (seats, sweeps) = (self.seats.borrow(), self.sweeps.get());
+        seats.iter().map(|(_, seat)| seat.sight(sweeps)).collect()
+    }
+
+    /// Gives a session an order. False: there is none of that number.
+    pub(crate) fn order(&self, client: u64, order: Order) -> bool {
+        let seats = self.seats.borrow();
+        let seat = seats.iter().find(|(_, seat)| seat.id() == client);
+        seat.inspect(|(_, seat)| seat.give(order)).is_some()
+    }
+
     /// Sessions that wait look again.
     fn wake_sessions(&self, whom: impl Fn(&Seat) -> bool) {
         let seats = self.seats.borrow();
@@ -117,6 +157,21 @@ impl Ctx {
     pub(crate) fn leased(&self, node: NodeId) -> usize {
         self.in_use.get(usize::from(node.0)).map_or(0, Cell::get)
     }
+}
+
+/// How much a worker holds of what.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Holds {
+    pub(crate) sessions: usize,
+    pub(crate) statements: usize,
+    pub(crate) statement_bytes: usize,
+    pub(crate) greetings: usize,
+    pub(crate) buffers: usize,
+    pub(crate) buffer_bytes: usize,
+}
+
+fn add(a: (usize, usize), b: (usize, usize)) -> (usize, usize) {
+    (a.0 + b.0, a.1 + b.1)
 }
 
 /// Runs a worker until it has drained, or its inbox is closed.
@@ -170,6 +225,7 @@ async fn work(ctx: Rc<Ctx>, mut inbox: mpsc::UnboundedReceiver<Message>) {
                 }
             },
             Message::Cancel(pid, key) => ctx.slots.cancel(pid, &key),
+            Message::Ask(Asked(what)) => what(&ctx),
             Message::Drain => {
                 ctx.draining.set(true);
                 ctx.wake_sessions(|_| true);
@@ -207,7 +263,7 @@ async fn end_tenures(ctx: Rc<Ctx>) {
         if now != known {
             known = now;
             // The others may be many, and have nothing to lose.
-            ctx.wake_sessions(|seat| seat.leases.get());
+            ctx.wake_sessions(|seat| seat.link.get().is_some());
             ctx.close_idle();
         }
         if epochs.changed().await.is_err() {

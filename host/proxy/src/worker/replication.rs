@@ -15,7 +15,7 @@ use tokio::io::{AsyncWriteExt, copy, split};
 use super::Ctx;
 use super::cancel::ServerKey;
 use super::client::{Admitted, too_many};
-use super::seat::Seat;
+use super::seat::{Link, Seat, Seated};
 use crate::frontend::ClientHello;
 use crate::upstream::Stream;
 
@@ -50,16 +50,16 @@ pub(super) async fn serve(
     }
     let (mut client_reads, mut client_writes) = split(client);
     let (mut server_reads, mut server_writes) = split(&mut connected.stream);
+    let seat = Seated::new(ctx, admitted.visitor, &admitted.guide.who);
+    seat.link.set(Some(Link { node, pid: connected.pid }));
     // Whoever ends first has said all, and it has been passed on.
-    let seat = Rc::<Seat>::default();
-    let number = ctx.seats.borrow_mut().insert(Rc::clone(&seat));
     let end = tokio::select! {
         _ = copy(&mut server_reads, &mut client_writes) => "the server closed the connection",
         _ = copy(&mut client_reads, &mut server_writes) => "connection closed",
         () = drained(ctx, &seat) => "drained",
+        () = seat.end_ordered() => "ended by an operator",
         () = ctx.shared.monitor.over(node, tenure) => "the server was lost",
     };
-    ctx.seats.borrow_mut().try_remove(number);
     Ok(end)
 }
 

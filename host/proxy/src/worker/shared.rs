@@ -1,7 +1,9 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use howdah_cluster::{ClusterId, NodeId};
@@ -10,16 +12,23 @@ use howdah_policy::Registry;
 use howdah_pool::{Limits, Pool};
 use parking_lot::Mutex;
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
 
-use super::Message;
 use super::held::Held;
 use super::server::ServerConn;
+use super::{Asked, Ctx, Message};
 use crate::access::{Access, Memory};
+use crate::admin::Door;
 use crate::config::{Cluster, Config, Node, Pool as PoolConfig};
 use crate::monitor::Monitor;
 use crate::pace::Gate;
 use crate::peers::Peers;
+use crate::reload::Change;
 use crate::upstream::Detached;
+
+/// How long a worker may take to answer an operator: it does so between queries.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Which pool: node, user on the server, database; and the user whose wishes it follows.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -29,6 +38,9 @@ pub(crate) struct PoolKey {
     pub(crate) client_user: String,
     pub(crate) database: String,
 }
+
+/// Connections to a node, of one user in one database.
+pub(crate) type ServerPool = Pool<ServerConn>;
 
 /// What all threads share.
 pub struct Shared {
@@ -48,6 +60,10 @@ pub struct Shared {
     pub counters: Vec<Counters>,
     pub(crate) next_client: AtomicU64,
     pub(crate) workers: Vec<UnboundedSender<Message>>,
+    /// Where operators bring changes of the configuration.
+    pub(crate) changes: UnboundedSender<Change>,
+    /// Where workers bring operators.
+    pub(crate) door: Door,
     pools: Mutex<HashMap<PoolKey, Pool<ServerConn>>>,
     /// By node.
     gates: Vec<Gate>,
@@ -103,6 +119,13 @@ impl Counters {
     }
 }
 
+/// Where threads are brought what they are to do.
+pub(crate) struct Doors {
+    pub(crate) workers: Vec<UnboundedSender<Message>>,
+    pub(crate) changes: UnboundedSender<Change>,
+    pub(crate) door: Door,
+}
+
 impl Shared {
     /// What all threads share, before there are any.
     pub(crate) fn new(
@@ -111,8 +134,9 @@ impl Shared {
         registry: Arc<Registry>,
         monitor: Arc<Monitor>,
         memory: Memory,
-        workers: Vec<UnboundedSender<Message>>,
+        doors: Doors,
     ) -> Arc<Shared> {
+        let Doors { workers, changes, door } = doors;
         let config = Arc::new(config);
         let access = Access::new(Arc::clone(&config), memory.clone());
         let snapshot = monitor.snapshot();
@@ -127,6 +151,8 @@ impl Shared {
             counters: workers.iter().map(|_| Counters::new(nodes)).collect(),
             next_client: AtomicU64::new(1),
             workers,
+            changes,
+            door,
             pools: Mutex::default(),
             gates: (0..nodes).map(|_| Gate::default()).collect(),
             held: (0..clusters).map(|_| Held::default()).collect(),
@@ -186,6 +212,33 @@ impl Shared {
     /// What all workers have counted of something.
     fn sum(&self, pick: impl Fn(&Counters) -> &AtomicU64) -> u64 {
         self.counters.iter().map(|counters| pick(counters).load(Ordering::Relaxed)).sum()
+    }
+
+    /// What each worker answers. One that does not answer in time is left out, with a word to the log.
+    pub(crate) async fn ask<T: Send + 'static>(
+        &self,
+        what: impl Fn(&Rc<Ctx>) -> T + Clone + Send + 'static,
+    ) -> Vec<T> {
+        let ask = |worker: &UnboundedSender<Message>| {
+            let (what, (tell, told)) = (what.clone(), oneshot::channel());
+            let asked = Asked(Box::new(move |ctx| {
+                // Whoever asked may have lost patience.
+                let _ = tell.send(what(ctx));
+            }));
+            // A worker that has ended has nothing to tell.
+            worker.send(Message::Ask(asked)).ok().map(|()| told)
+        };
+        let answers: Vec<_> = self.workers.iter().filter_map(ask).collect();
+        let deadline = Instant::now() + PATIENCE;
+        let mut told = Vec::with_capacity(answers.len());
+        for answer in answers {
+            match timeout_at(deadline, answer).await {
+                Ok(Ok(answer)) => told.push(answer),
+                Ok(Err(_)) => {}
+                Err(_) => tracing::warn!("a worker did not answer within {PATIENCE:?}"),
+            }
+        }
+        told
     }
 
     /// Gives a connection to the worker with the fewest.
@@ -254,6 +307,11 @@ impl Shared {
         stats.fold((0, 0, 0), |sum, pool| {
             (sum.0 + pool.open, sum.1 + pool.idle, sum.2 + pool.waiting)
         })
+    }
+
+    /// All pools, and whose they are.
+    pub(crate) fn keyed_pools(&self) -> Vec<(PoolKey, ServerPool)> {
+        self.pools.lock().iter().map(|(key, pool)| (key.clone(), pool.clone())).collect()
     }
 
     /// All pools.

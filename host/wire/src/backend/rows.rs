@@ -50,18 +50,18 @@ impl<'a> RowDescription<'a> {
         (0..self.count).map_while(move |_| read_column(&mut body).ok())
     }
 
-    /// Appends the description of columns in text format: name, type OID, type size.
-    pub fn write(columns: &[(&str, u32, i16)], out: &mut BytesMut) {
+    /// Appends the description of columns: name, type OID, type size, format.
+    pub fn write(columns: &[(&str, u32, i16, i16)], out: &mut BytesMut) {
         frame::write(out, tag::ROW_DESCRIPTION, |out| {
             out.put_u16(u16::try_from(columns.len()).unwrap_or(u16::MAX));
-            for (name, type_oid, type_len) in columns {
+            for (name, type_oid, type_len, format) in columns {
                 put_string(out, name.as_bytes());
                 out.put_u32(0);
                 out.put_i16(0);
                 out.put_u32(*type_oid);
                 out.put_i16(*type_len);
                 out.put_i32(-1);
-                out.put_i16(0);
+                out.put_i16(*format);
             }
         });
     }

@@ -55,6 +55,26 @@ impl<'a> Bind<'a> {
         (0..count).map(value).collect()
     }
 
+    /// The formats that results are wanted in, 0 for text and 1 for binary: one for each column, one for all, or none for
+    /// text.
+    ///
+    /// # Errors
+    /// A body that is not of the message's form.
+    pub fn result_formats(&self) -> Result<Vec<i16>, BodyError> {
+        let mut body = Body(self.rest);
+        for _ in 0..body.u16()? {
+            body.i16()?;
+        }
+        for _ in 0..body.u16()? {
+            if let Ok(len) = usize::try_from(body.i32()?) {
+                body.bytes(len)?;
+            }
+        }
+        let formats = (0..body.u16()?).map(|_| body.i16()).collect::<Result<_, _>>()?;
+        body.end()?;
+        Ok(formats)
+    }
+
     /// Appends the message.
     pub fn write(&self, out: &mut BytesMut) {
         frame::write(out, tag::BIND, |out| {

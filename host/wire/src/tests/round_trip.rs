@@ -132,7 +132,7 @@ fn counted<const N: usize>(items: impl ExactSizeIterator<Item = [u8; N]>) -> Vec
 #[test]
 fn row_descriptions_return() {
     let (tag, body) = written(|out| {
-        backend::RowDescription::write(&[("pid", 23, 4), ("query", 25, -1)], out);
+        backend::RowDescription::write(&[("pid", 23, 4, 0), ("query", 25, -1, 0)], out);
     });
     assert_eq!(tag, backend::tag::ROW_DESCRIPTION);
     let columns: Vec<_> = backend::RowDescription::read(&body).unwrap().columns().collect();

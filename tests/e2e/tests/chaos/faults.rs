@@ -178,7 +178,7 @@ impl Stage {
                 if let Some(howdah) = howdah {
                     self.swap(howdah.directory.path());
                     let origin = Origin::File(howdah.directory.path().join("howdah.toml"));
-                    reload(howdah.proxy(), &Source { origin, listen: Vec::new() });
+                    reload(howdah.proxy(), &Source::of(origin));
                 }
             }
             _ => {

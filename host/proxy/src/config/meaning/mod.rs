@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 use super::address::Listen;
 use super::mistake::Mistakes;
-use super::parts::{AuthMethod, Database, Others, Policies, PoolChanges, User};
+use super::parts::{Admin, AuthMethod, Database, Others, Policies, PoolChanges, User};
 use super::passwords::Passwords;
 use super::surroundings::Surroundings;
 use super::value::At;
@@ -72,6 +72,8 @@ pub(super) fn meaning(
         pool: written.pool,
         databases: databases(written.databases),
         limits: written.limits,
+        admin: Admin { operators: written.admin.operators, viewers: written.admin.viewers },
+        shown: Vec::new(),
         metrics: written.metrics.listen.and_then(|listen| step.metrics(listen)),
         kv: step.kv(written.kv),
         together: Policies {
@@ -144,6 +146,16 @@ fn warnings(config: &Config) -> Vec<String> {
         if config.auth.trust_remote {
             warnings.push("clients of other machines are let in without a password".to_owned());
         }
+    }
+    let trusts = match config.rules.as_slice() {
+        [] => config.auth.method == AuthMethod::Trust,
+        rules => rules.iter().any(|rule| rule.method == AuthMethod::Trust),
+    };
+    if !config.admin.is_empty() && trusts {
+        warnings.push(
+            "admin: everybody on this machine can be an operator, because trusted users need not prove who they are"
+                .to_owned(),
+        );
     }
     let servers = config.clusters.iter().filter_map(|cluster| cluster.tls.as_ref()?.key_file());
     for file in config.tls.iter().map(Tls::key_file).chain(servers) {

@@ -34,7 +34,7 @@ fn done(out: &mut BytesMut) {
 }
 
 fn answer(value: Option<&str>, out: &mut BytesMut) {
-    RowDescription::write(&[("a", 25, -1), ("b", 25, -1)], out);
+    RowDescription::write(&[("a", 25, -1, 0), ("b", 25, -1, 0)], out);
     DataRow::write([Some(&b"x"[..]), value.map(str::as_bytes)].into_iter(), out);
     done(out);
 }
