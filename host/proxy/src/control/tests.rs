@@ -165,7 +165,9 @@ fn an_absent_redis_is_shown() {
     let status = Arc::new(kv::Status::default());
     let house = House::with(Some(Arc::clone(&status)));
     let table = house.howdah(&["status"]).unwrap();
-    assert!(table.contains("shared values: Redis is away for 0 s; never exchanged"), "{table}");
+    // A loaded machine takes its time to ask.
+    assert!(table.contains("shared values: Redis is away for "), "{table}");
+    assert!(table.contains(" s; never exchanged"), "{table}");
     let json = house.howdah(&["status", "--json"]).unwrap();
     let json: Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["kv"]["redis"]["connected"], false);
