@@ -52,12 +52,13 @@ chaos: setup
 		$(if $(SEED),CHAOS_SEED=$(SEED)) $(if $(FAULT),CHAOS_FAULT="$(FAULT)") \
 		cargo test --locked --package howdah-e2e --test chaos -- --nocapture --test-threads 1
 
-## CPU per query and throughput beside a direct connection and PgBouncer; what a policy, its swapping, and settings cost.
+## CPU per query and throughput beside a direct connection and PgBouncer; what a policy, its swapping, settings and TLS cost.
 bench: setup
 	cargo build --release --quiet --locked --package howdah
 	tests/bench/run peers
 	tests/bench/run policy
 	tests/bench/run options
+	tests/bench/run tls
 
 ## What a policy costs in each language.
 languages: setup

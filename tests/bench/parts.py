@@ -82,6 +82,11 @@ class Cluster:
             sys.exit(done.stderr)
         return None if done.returncode else done.stdout
 
+    def sql(self, sql):
+        """What a statement answers."""
+        command = [f"{self.programs}/psql", "-XqAt", "-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres", "-c", sql]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
     @contextlib.contextmanager
     def under_load(self, port, mode, clients):
         """Queries come in until the block ends."""
@@ -126,8 +131,8 @@ def start_howdah(target, nodes, config="", stderr=subprocess.DEVNULL):
     return port, process
 
 
-def start_pgbouncer(node):
-    """Its port and its process; none when it is not installed."""
+def start_pgbouncer(node, config="auth_type = any\n"):
+    """Its port and its process; none when it is not installed. `config` says who may come in."""
     if not shutil.which("pgbouncer"):
         return None
     port = free_port()
@@ -137,7 +142,7 @@ def start_pgbouncer(node):
     with open(f"{directory}/pgbouncer.ini", "w") as f:
         f.write(
             f"[databases]\n* = host={host} port={server_port} user=postgres\n[pgbouncer]\n"
-            f"listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\n"
+            f"listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n{config}"
             "pool_mode = transaction\ndefault_pool_size = 20\nmax_client_conn = 1000\n"
             "server_reset_query =\nlog_connections = 0\nlog_disconnections = 0\n"
         )

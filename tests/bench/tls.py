@@ -1,0 +1,84 @@
+"""What encryption costs: the same load through howdah and PgBouncer, with the same certificate and without, in turn."""
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+
+from parts import Cluster, cpu_seconds, machine, start_howdah, start_pgbouncer
+
+target, seconds, rounds = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+
+CLIENTS = 16
+MODES = {"without": "disable", "TLS": "require"}
+# What is counted, in words, and what pgbench does for it. A login, by SCRAM-SHA-256, is part of a new connection.
+LOADS = {"query": [], "connection with one query": ["-C"]}
+
+
+def certificate(directory):
+    """Makes one that signs itself, and its key: on the curve that most authorities use now."""
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1",
+         "-subj", "/CN=localhost", "-keyout", f"{directory}/key", "-out", f"{directory}/crt"],
+        check=True, capture_output=True)
+    # PgBouncer reads them as another user than the one that runs this.
+    for name in ("", "key", "crt"):
+        os.chmod(f"{directory}/{name}", 0o755)
+
+
+def contenders(cluster, directory):
+    """Proxies that know the same password by the same verifier, as a server keeps it."""
+    cluster.sql(f"ALTER ROLE postgres PASSWORD '{os.environ['PGPASSWORD']}'")
+    verifier = cluster.sql("SELECT rolpassword FROM pg_authid WHERE rolname = 'postgres'")
+    howdah = (f'[tls]\ncert_file = "{directory}/crt"\nkey_file = "{directory}/key"\n'
+              f'[user.postgres]\npassword = "{verifier}"\n')
+    found = {"howdah": start_howdah(target, cluster.nodes, howdah)}
+    with open(f"{directory}/users", "w") as f:
+        f.write(f'"postgres" "{verifier}"\n')
+    pgbouncer = start_pgbouncer(cluster.nodes[0],
+        f"auth_type = scram-sha-256\nauth_file = {directory}/users\nclient_tls_sslmode = allow\n"
+        f"client_tls_cert_file = {directory}/crt\nclient_tls_key_file = {directory}/key\n")
+    if pgbouncer:
+        found["PgBouncer"] = pgbouncer
+    return found
+
+
+def measure(cluster, port, process, mode, arguments):
+    """How many per second, and microseconds of the proxy for each."""
+    os.environ["PGSSLMODE"] = MODES[mode]
+    before = cpu_seconds(process.pid)
+    count, rate, _ = cluster.select(port, "simple", CLIENTS, seconds, *arguments)
+    return rate, (cpu_seconds(process.pid) - before) / count * 1e6
+
+
+# A cluster knows nothing of it: servers trust everybody.
+os.environ["PGPASSWORD"] = "sesame"
+results, proxies = {}, {}
+cluster = Cluster(target)
+with tempfile.TemporaryDirectory(prefix="howdah-bench-") as directory:
+    try:
+        certificate(directory)
+        proxies = contenders(cluster, directory)
+        for _ in range(rounds):
+            for load, arguments in LOADS.items():
+                for name, (port, process) in proxies.items():
+                    for mode in MODES:
+                        run = measure(cluster, port, process, mode, arguments)
+                        results.setdefault((load, name, mode), []).append(run)
+    finally:
+        for _, process in proxies.values():
+            process.terminate()
+            process.wait()
+        cluster.end()
+
+print(f"pgbench, select-only, simple protocol, scale 10, {CLIENTS} clients, medians of {rounds} interleaved rounds of "
+      f"{seconds} s; {machine()}. CPU time of the proxy for each.\n")
+print("| for each | | per second without | with TLS | CPU µs without | with TLS | TLS alone | × PgBouncer, with TLS |")
+print("|---|---|---|---|---|---|---|---|")
+for load in LOADS:
+    median = lambda name, mode, i: statistics.median(run[i] for run in results[load, name, mode])
+    for name in proxies:
+        (plain, tls), (plain_cpu, tls_cpu) = ([median(name, mode, i) for mode in MODES] for i in range(2))
+        ratio = f"{tls_cpu / median('PgBouncer', 'TLS', 1):.2f}" if "PgBouncer" in proxies else ""
+        print(f"| {load} | {name} | {plain:,.0f} | {tls:,.0f} | {plain_cpu:.1f} | {tls_cpu:.1f} | "
+              f"{tls_cpu - plain_cpu:.1f} | {ratio} |")
