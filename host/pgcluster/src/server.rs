@@ -95,7 +95,8 @@ impl Server {
         Ok(())
     }
 
-    fn log(&self) -> PathBuf {
+    /// The file of its log.
+    pub fn log(&self) -> PathBuf {
         self.data.with_extension("log")
     }
 

@@ -77,11 +77,11 @@ impl<C: Send> Lease<C> {
     pub fn rehome<E>(
         mut self,
         worker: usize,
-        move_over: impl FnOnce(C) -> Result<C, E>,
+        move_over: impl FnOnce(&mut C) -> Result<(), E>,
     ) -> Result<Lease<C>, E> {
-        if let Some(conn) = self.conn.take() {
-            let inner = move_over(conn.inner)?;
-            self.conn = Some(Conn { inner, home: worker, ..conn });
+        if let Some(conn) = &mut self.conn {
+            move_over(&mut conn.inner)?;
+            conn.home = worker;
         }
         Ok(self)
     }
@@ -102,7 +102,7 @@ impl<C: Send> Deref for Lease<C> {
     fn deref(&self) -> &C {
         match &self.conn {
             Some(conn) => &conn.inner,
-            // Only `release` and `rehome` take the connection, and both consume the lease.
+            // Only `release` takes the connection, and consumes the lease.
             None => unreachable!("a lease without its connection"),
         }
     }

@@ -147,7 +147,11 @@ async fn connections_of_other_workers_are_taken_before_anyone_waits() {
     filled(pool.acquire(0, USUAL).await.unwrap(), 7, 0).release();
     let Some(Grant::Conn(lease)) = pool.try_acquire(1) else { panic!("nothing was taken") };
     assert_eq!((lease.home(), *lease), (0, 7));
-    let lease = lease.rehome(1, |c| Ok::<_, ()>(c + 1)).unwrap();
+    let mark = |conn: &mut u32| {
+        *conn += 1;
+        Ok::<_, ()>(())
+    };
+    let lease = lease.rehome(1, mark).unwrap();
     assert_eq!((lease.home(), *lease), (1, 8));
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use howdah_pgcluster::{Cluster, Options};
 pub use rcgen::SanType;
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -23,9 +23,14 @@ pub struct Authority {
 impl Authority {
     /// A new one.
     pub fn new(directory: &Path) -> Authority {
+        Authority::called("an authority", directory)
+    }
+
+    /// A new one of this name.
+    pub fn called(name: &str, directory: &Path) -> Authority {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.distinguished_name.push(DnType::CommonName, "an authority");
+        params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let own = params.self_signed(&key).unwrap();
         std::fs::write(directory.join("ca.crt"), own.pem()).unwrap();
@@ -34,9 +39,20 @@ impl Authority {
 
     /// A certificate for these alternative names and this common name, and its key.
     pub fn sign(&self, names: Vec<SanType>, common_name: &str) -> (String, String) {
-        let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::default();
         params.subject_alt_names = names;
+        self.signed(params, common_name)
+    }
+
+    /// The same for this common name alone; the certificate has expired.
+    pub fn sign_expired(&self, common_name: &str) -> (String, String) {
+        let mut params = CertificateParams::default();
+        params.not_after = date_time_ymd(2001, 1, 1);
+        self.signed(params, common_name)
+    }
+
+    fn signed(&self, mut params: CertificateParams, common_name: &str) -> (String, String) {
+        let key = KeyPair::generate().unwrap();
         params.distinguished_name.push(DnType::CommonName, common_name);
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         (certificate.pem(), key.serialize_pem())

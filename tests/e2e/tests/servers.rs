@@ -39,6 +39,15 @@ fn front(cluster: &Cluster, directory: tempfile::TempDir, tls: &str) -> Running 
     proxy
 }
 
+/// Puts further keys behind these in the configuration.
+fn change(proxy: &Running, behind: &str, more: &str) {
+    let file = proxy.directory.path().join("howdah.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert!(text.contains(behind));
+    std::fs::write(&file, text.replace(behind, &format!("{behind}\n{more}"))).unwrap();
+    proxy.reload();
+}
+
 #[tokio::test]
 async fn sessions_and_the_monitor_are_encrypted() {
     let (authority, directory) = authority();
@@ -164,6 +173,44 @@ async fn the_proxy_logs_in_by_its_certificate() {
     assert_eq!(refused.code().unwrap().code(), "28000");
 }
 
+/// The server's alert is what is told, though the server has gone before it is spoken to.
+#[tokio::test]
+async fn a_certificate_that_the_server_refuses_is_told_of() {
+    let (authority, directory) = authority();
+    let cluster = authority.cluster(0, &[ENCRYPTED, "hostssl all app all cert"], &[]);
+    let proxy = front(&cluster, directory, VERIFIED);
+    let elsewhere = tempfile::tempdir().unwrap();
+    let stranger = Authority::called("a stranger", elsewhere.path());
+    stranger.issue_for("app", proxy.directory.path(), "stranger");
+    change(&proxy, VERIFIED, "cert_file = \"stranger.crt\"\nkey_file = \"stranger.key\"");
+    let dsn = format!("host=127.0.0.1 port={} user=app dbname=postgres", proxy.port);
+    for _ in 0..20 {
+        let refused = try_connect(&dsn).await.err().unwrap();
+        let error = refused.as_db_error().unwrap();
+        assert!(error.message().ends_with("TLS: received fatal alert: UnknownCA"), "{error}");
+    }
+}
+
+/// Connections that the proxy closes end as TLS wants it: a server would log an error otherwise.
+#[tokio::test]
+async fn connections_that_nobody_uses_end_quietly() {
+    let (authority, directory) = authority();
+    let cluster = authority.cluster(0, &[ENCRYPTED], &[]);
+    let proxy = front(&cluster, directory, VERIFIED);
+    change(&proxy, "pool.size = 1", "pool.idle_timeout = \"1s\"");
+    let count = "SELECT count(*) FROM pg_stat_activity JOIN pg_stat_ssl USING (pid) \
+        WHERE ssl AND application_name = 'idle'";
+    let dsn = format!("host=127.0.0.1 port={} user=postgres dbname=postgres", proxy.port);
+    let client = try_connect(&format!("{dsn} application_name=idle")).await.unwrap();
+    assert_eq!(value(&client, "SELECT 1").await, "1");
+    let there = || cluster.primary().value("postgres", count).unwrap();
+    assert_eq!(there(), "1");
+    wait("the connection to be closed", || there() == "0");
+    drop((client, proxy));
+    let log = std::fs::read_to_string(cluster.primary().log()).unwrap();
+    assert!(!log.contains("could not receive") && !log.contains("SSL error"), "{log}");
+}
+
 /// By SCRAM-SHA-256-PLUS. PostgreSQL cannot be told to insist, so the proxy does.
 #[tokio::test]
 async fn logins_are_bound_to_the_server() {
@@ -171,13 +218,13 @@ async fn logins_are_bound_to_the_server() {
     let rules =
         [ENCRYPTED, "hostssl all app,postgres all scram-sha-256", "hostssl all all all md5"];
     let cluster = authority.cluster(0, &rules, &[]);
-    let roles = "ALTER ROLE postgres PASSWORD 'sesame'; CREATE ROLE app LOGIN PASSWORD 'secret'; \
-        SET password_encryption = 'md5'; CREATE ROLE old LOGIN PASSWORD 'secret'";
+    let roles = "ALTER ROLE postgres PASSWORD 'sesame'; CREATE ROLE app LOGIN PASSWORD 'sesame'; \
+        SET password_encryption = 'md5'; CREATE ROLE old LOGIN PASSWORD 'sesame'";
     cluster.primary().query("postgres", roles).unwrap();
     let keys = format!(
         "{VERIFIED}\nchannel_binding = \"require\"\n[cluster.main.monitor]\npassword = \"sesame\"\n\
-         [auth]\nmethod = \"trust\"\n[user.app]\nserver_password = \"secret\"\n\
-         [user.old]\nserver_password = \"secret\"\n"
+         [auth]\nmethod = \"trust\"\n[user.app]\nserver_password = \"sesame\"\n\
+         [user.old]\nserver_password = \"sesame\"\n"
     );
     let proxy = front(&cluster, directory, &keys);
     assert_eq!(value(&connect(proxy.port, "app").await, HOW).await, "true ");

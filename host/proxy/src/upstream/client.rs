@@ -39,6 +39,12 @@ pub struct Client {
     spent: bool,
 }
 
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.stream.say_farewell();
+    }
+}
+
 impl Client {
     /// Connects and logs in.
     ///

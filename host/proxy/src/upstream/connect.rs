@@ -124,7 +124,9 @@ impl Handshake<'_> {
         if out.len() > limits::MAX_STARTUP_LEN {
             return Err(ConnectError::Login("the start-up parameters are too long"));
         }
-        Ok(self.stream.write_all(&out).await?)
+        // A server that refuses our certificate, or has no room, may have gone already: what it has said can still be read.
+        let _ = self.stream.write_all(&out).await;
+        Ok(())
     }
 
     async fn authenticate(&mut self) -> Result<(), ConnectError> {

@@ -1,7 +1,8 @@
 use std::io;
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf, BytesMut};
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -112,6 +113,11 @@ impl Stream {
         }
     }
 
+    /// The same in front of closing, as far as the system takes it at once. PostgreSQL would log an error otherwise.
+    pub fn say_farewell(&mut self) {
+        let _ = self.poll_close_tls(&mut Context::from_waker(Waker::noop()));
+    }
+
     /// Ready when there may be bytes, an end or an error to read. No system call when nothing has happened.
     pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &self.tls {
@@ -173,6 +179,26 @@ impl Stream {
         }
     }
 
+    /// Moves the connection from its reactor to that of this thread. After an error it is of no use.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn move_here(&mut self) -> io::Result<()> {
+        // The old descriptor leaves the old reactor when it is closed.
+        let socket = match &self.socket {
+            Socket::Tcp(stream) => {
+                let copy = stream.as_fd().try_clone_to_owned()?;
+                Socket::Tcp(TcpStream::from_std(copy.into())?)
+            }
+            Socket::Unix(stream) => {
+                let copy = stream.as_fd().try_clone_to_owned()?;
+                Socket::Unix(UnixStream::from_std(copy.into())?)
+            }
+        };
+        self.socket = socket;
+        Ok(())
+    }
+
     /// Takes the connection off its reactor.
     ///
     /// # Errors
@@ -198,7 +224,7 @@ impl Stream {
     }
 }
 
-fn peek(socket: impl std::os::fd::AsFd, byte: &mut [u8; 1]) -> io::Result<usize> {
+fn peek(socket: impl AsFd, byte: &mut [u8; 1]) -> io::Result<usize> {
     let (read, _) = rustix::net::recv(socket, byte.as_mut_slice(), rustix::net::RecvFlags::PEEK)?;
     Ok(read)
 }

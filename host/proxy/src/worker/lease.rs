@@ -18,7 +18,7 @@ use super::shared::{PoolKey, configured};
 use crate::config::Pool as PoolConfig;
 use crate::monitor::Monitor;
 use crate::pace::jittered;
-use crate::upstream::{ConnectError, Connected, Stream, connect};
+use crate::upstream::{ConnectError, Connected, connect};
 
 /// Between two attempts when a node that should be up cannot be reached.
 const RETRY: Duration = Duration::from_millis(20);
@@ -358,11 +358,7 @@ impl Lessee {
         let lease = if lease.home() == worker {
             lease
         } else {
-            let moved = lease.rehome(worker, |conn| {
-                let stream = Stream::attach(conn.stream.detach()?)?;
-                std::io::Result::Ok(ServerConn { stream, ..conn })
-            });
-            moved.ok()?
+            lease.rehome(worker, |conn| conn.stream.move_here()).ok()?
         };
         if lease.is_over(&self.ctx.shared.monitor) {
             return None;

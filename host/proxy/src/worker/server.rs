@@ -38,6 +38,13 @@ impl ServerConn {
     }
 }
 
+/// Dropping it closes it.
+impl Drop for ServerConn {
+    fn drop(&mut self) {
+        self.stream.say_farewell();
+    }
+}
+
 /// A leased server connection, counted as long as it lives.
 pub(crate) struct Leased {
     lease: Option<Lease<ServerConn>>,
