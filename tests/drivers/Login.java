@@ -16,6 +16,11 @@ public class Login {
             properties.setProperty("user", words[2]);
             properties.setProperty("password", words[3]);
             properties.setProperty("sslmode", words[4]);
+            if (!words[6].equals("-")) {
+                properties.setProperty("sslcert", words[6] + ".crt");
+                // The same key as in the other file, as this driver reads it.
+                properties.setProperty("sslkey", words[6] + ".pk8");
+            }
             String url = "jdbc:postgresql://127.0.0.1:" + words[0] + "/" + words[1];
             System.out.println(login(url, properties).replace('\n', ' '));
         }

@@ -13,9 +13,8 @@ use howdah_wire::md5;
 use howdah_wire::scram::Verifier;
 
 use crate::admin;
-use crate::certificate::Certificate;
-use crate::config::{AuthMethod, Config, Others, Secret, Tls, TlsMode};
-use crate::frontend::{Authenticator, Caller, ClientHello, Method, Proof, Stored};
+use crate::config::{AuthMethod, ClientCert, Config, Others, Secret, Tls, TlsMode};
+use crate::frontend::{Authenticator, Caller, ClientHello, Method, Proof, Stored, wrong_password};
 use crate::upstream::KeyCache;
 pub(crate) use crowd::Crowd;
 pub(crate) use lookup::{Lookup, Questions, answer};
@@ -113,23 +112,39 @@ impl Access {
         Method::Scram(Arc::new(Verifier::mock(&client.user, &self.secret, ITERATIONS)))
     }
 
-    /// In the words of PostgreSQL (auth.c).
-    fn by_certificate(&self, client: &ClientHello, shown: Option<&Certificate>) -> Method {
-        let Some(shown) = shown else {
+    /// Whether a client shows the certificate that it must, if any.
+    fn certified(
+        &self,
+        client: &ClientHello,
+        caller: Caller<'_>,
+        method: AuthMethod,
+        wanted: Option<ClientCert>,
+    ) -> Result<(), ErrorReport> {
+        let Some(wanted) = wanted else { return Ok(()) };
+        let Some(shown) = caller.certificate else {
             let message = "connection requires a valid client certificate";
-            return Method::Reject(ErrorReport::fatal(b"28000", message));
+            return Err(ErrorReport::fatal(b"28000", message));
         };
-        let user = &client.user;
-        let fits = match self.config.users.get(user).map(|user| user.cert_names.as_slice()) {
-            None if self.config.others == Others::Refused => false,
-            None | Some([]) => shown.common_name().as_ref() == Some(user),
+        let is_own = match self.config.users.get(&client.user).map(|user| &*user.cert_names) {
+            None | Some([]) => shown.common_name().as_ref() == Some(&client.user),
             Some(names) => names.iter().any(|name| name.is_of(shown)),
         };
-        if fits {
-            return Method::Trust;
+        match wanted {
+            ClientCert::VerifyFull if !is_own => Err(failed(method, &client.user)),
+            _ => Ok(()),
         }
-        let message = format!("certificate authentication failed for user \"{user}\"");
-        Method::Reject(ErrorReport::fatal(b"28000", &message))
+    }
+
+    fn by_certificate(&self, user: &str) -> Method {
+        if self.is_unknown(user) {
+            return Method::Reject(failed(AuthMethod::Cert, user));
+        }
+        Method::Trust
+    }
+
+    /// Whether nobody may come in under this name.
+    fn is_unknown(&self, user: &str) -> bool {
+        self.config.others == Others::Refused && !self.config.users.contains_key(user)
     }
 
     /// A client that need not prove who it is must be one that there is.
@@ -148,8 +163,8 @@ impl Access {
                     .hint("Set auth.method = \"scram-sha-256\" and give users passwords."),
             );
         }
-        let (user, listed) = (&client.user, self.config.users.contains_key(&client.user));
-        if self.config.others == Others::Refused && !listed {
+        let user = &client.user;
+        if self.is_unknown(user) {
             let message = format!("role \"{user}\" does not exist");
             return Method::Reject(ErrorReport::fatal(b"28000", &message));
         }
@@ -172,6 +187,16 @@ impl Known {
     }
 }
 
+/// In the words of PostgreSQL (auth.c, `auth_failed`).
+fn failed(method: AuthMethod, user: &str) -> ErrorReport {
+    let what = match method {
+        AuthMethod::Trust => "\"trust\"",
+        AuthMethod::Cert => "certificate",
+        _ => return wrong_password(user),
+    };
+    ErrorReport::fatal(b"28000", &format!("{what} authentication failed for user \"{user}\""))
+}
+
 impl Authenticator for Access {
     fn tls(&self) -> Option<&Tls> {
         self.config.tls.as_ref()
@@ -188,18 +213,24 @@ impl Authenticator for Access {
                     .hint("Connect with sslmode=require or better."),
             );
         }
-        let method = match self.config.rules.as_slice() {
-            [] => Some(self.config.auth.method),
-            rules => rules::first(rules, client, caller).map(|rule| rule.method),
+        let (method, client_cert) = match self.config.rules.as_slice() {
+            [] => (self.config.auth.method, None),
+            rules => match rules::first(rules, client, caller) {
+                Some(rule) => (rule.method, rule.client_cert),
+                None => return Method::Reject(rules::none(client, caller)),
+            },
         };
+        let of_method = (method == AuthMethod::Cert).then_some(ClientCert::VerifyFull);
+        if let Err(report) = self.certified(client, caller, method, client_cert.or(of_method)) {
+            return Method::Reject(report);
+        }
         match method {
-            None => Method::Reject(rules::none(client, caller)),
-            Some(AuthMethod::Reject) => Method::Reject(rules::rejected(client, caller)),
-            Some(AuthMethod::Trust) => self.trust(client, caller),
-            Some(AuthMethod::ScramSha256) => self.scram(client).await,
-            Some(AuthMethod::Cert) => self.by_certificate(client, caller.certificate),
-            Some(AuthMethod::Md5) => self.md5(client).await,
-            Some(AuthMethod::Password) => {
+            AuthMethod::Reject => Method::Reject(rules::rejected(client, caller)),
+            AuthMethod::Trust => self.trust(client, caller),
+            AuthMethod::ScramSha256 => self.scram(client).await,
+            AuthMethod::Cert => self.by_certificate(&client.user),
+            AuthMethod::Md5 => self.md5(client).await,
+            AuthMethod::Password => {
                 self.stored(client).await.map_or_else(Method::Reject, Method::Password)
             }
         }

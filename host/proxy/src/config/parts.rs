@@ -86,6 +86,15 @@ pub struct AuthQuery {
     pub keep: Duration,
 }
 
+/// What a client's certificate must be, beside how it proves who it is: `clientcert` in pg_hba.conf.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientCert {
+    /// One of an authority that is believed.
+    VerifyCa,
+    /// The user's own, too.
+    VerifyFull,
+}
+
 /// Which clients prove who they are in which way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
@@ -99,6 +108,8 @@ pub struct Rule {
     pub addresses: Vec<Addresses>,
     /// Those whose connections are encrypted, or not, or all.
     pub tls: RuleTls,
+    /// The certificate that they must show besides.
+    pub client_cert: Option<ClientCert>,
 }
 
 /// As people read it: `from 10.0.0.0/8, user app, with TLS: scram-sha-256`.
@@ -116,7 +127,12 @@ impl fmt::Display for Rule {
             RuleTls::Disable => ", without TLS",
         };
         let (users, databases) = (some("user", &self.users), some("database", &self.databases));
-        write!(f, "from {from}{users}{databases}{tls}: {}", self.method)
+        write!(f, "from {from}{users}{databases}{tls}: {}", self.method)?;
+        match self.client_cert {
+            None => Ok(()),
+            Some(ClientCert::VerifyCa) => f.write_str(" and a certificate"),
+            Some(ClientCert::VerifyFull) => f.write_str(" and a certificate of the user's"),
+        }
     }
 }
 
@@ -398,6 +414,11 @@ impl fmt::Display for AuthMethod {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.word())
     }
+}
+
+impl Word for ClientCert {
+    const WORDS: &'static [(&'static str, ClientCert)] =
+        &[("verify-ca", ClientCert::VerifyCa), ("verify-full", ClientCert::VerifyFull)];
 }
 
 impl Word for RuleTls {

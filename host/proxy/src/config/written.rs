@@ -10,8 +10,8 @@ use toml::de::{DeTable, DeValue};
 
 use super::address::{Listen, PROXY_PORT, PatroniUrl, RedisUrl, Server};
 use super::parts::{
-    Addresses, AuthMethod, Canary, Grant, Limits, Log, MAX_CLIENTS, MAX_POOL_SIZE, Mode, OnFailure,
-    Policies, PolicyLimits, Pool, RuleTls,
+    Addresses, AuthMethod, Canary, ClientCert, Grant, Limits, Log, MAX_CLIENTS, MAX_POOL_SIZE,
+    Mode, OnFailure, Policies, PolicyLimits, Pool, RuleTls,
 };
 use super::reader::{Item, Reading, Table, section};
 use super::settings::{self, SettingValue};
@@ -111,6 +111,10 @@ section! {
         addresses: Vec<Addresses> = Vec::new();
         /// `require`: only clients whose connections are encrypted; `disable`: only the others; `allow`: both.
         tls: RuleTls = RuleTls::Allow;
+        /// A certificate that they must show beside what the method asks for, as `clientcert` in pg_hba.conf, only with
+        /// `tls = "require"`, and with `tls.ca_file`. `verify-ca`: one of an authority of `ca_file`; `verify-full`: one that
+        /// has one of the user's `cert_names`, too.
+        client_cert: Option<At<ClientCert>> = None;
     }
 }
 
@@ -145,7 +149,7 @@ section! {
         password_file: Option<At<PathBuf>> = None;
         /// An environment variable that holds the password.
         password_env: Option<At<String>> = None;
-        /// Names of certificates that let in as this user, by the method `cert`: any of `"CN:…"`, the common name,
+        /// Names of certificates that let in as this user, by the method `cert` or `client_cert = "verify-full"`: any of `"CN:…"`, the common name,
         /// and `"DNS:…"` and `"email:…"`, alternative names. By default the common name must be that of the user.
         cert_names: Vec<CertName> = Vec::new();
         /// Role at the server; by default the same name.

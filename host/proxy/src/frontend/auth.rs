@@ -151,7 +151,7 @@ fn bad_password() -> ErrorReport {
 }
 
 /// An unknown user looks the same (auth.c, `auth_failed`).
-fn wrong_password(user: &str) -> ErrorReport {
+pub(crate) fn wrong_password(user: &str) -> ErrorReport {
     let message = format!("password authentication failed for user \"{user}\"");
     ErrorReport::fatal(b"28P01", &message)
 }

@@ -8,6 +8,7 @@ mod stored;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use auth::wrong_password;
 pub use auth::{Authenticator, Caller, Method, Proof};
 pub(crate) use balancer::behind;
 pub use hello::ClientHello;

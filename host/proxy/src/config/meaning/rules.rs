@@ -1,7 +1,9 @@
 use howdah_wire::md5;
 
 use super::Step;
-use crate::config::parts::{Addresses, Auth, AuthMethod, AuthQuery, Rule, RuleTls, User};
+use crate::config::parts::{
+    Addresses, Auth, AuthMethod, AuthQuery, ClientCert, Rule, RuleTls, User,
+};
 use crate::config::tls::{Tls, TlsMode};
 use crate::config::value::At;
 use crate::config::written;
@@ -43,8 +45,11 @@ impl Step<'_> {
         if rules.is_empty() {
             self.passwords_suffice(method, query.is_some(), users);
         }
-        let methods = rules.iter().map(|rule| rule.method);
-        if !methods.chain(rules.is_empty().then_some(method)).any(|one| one == AuthMethod::Cert) {
+        let looks_at_names = |rule: &Rule| {
+            rule.method == AuthMethod::Cert || rule.client_cert == Some(ClientCert::VerifyFull)
+        };
+        let without_rules = rules.is_empty() && method == AuthMethod::Cert;
+        if !without_rules && !rules.iter().any(looks_at_names) {
             self.no_certificates(users);
         }
         Auth { method, trust_remote: written.trust_remote, query }
@@ -53,7 +58,10 @@ impl Step<'_> {
     /// Notes users whose certificates nobody looks at.
     fn no_certificates(&self, users: &[(At<String>, User)]) {
         for (name, _) in users.iter().filter(|(_, user)| !user.cert_names.is_empty()) {
-            let message = format!("user {}: cert_names are for the method cert", name.value);
+            let message = format!(
+                "user {}: cert_names are for the method cert, or client_cert = \"verify-full\"",
+                name.value
+            );
             self.mistakes.add(name.at, message);
         }
     }
@@ -118,12 +126,18 @@ impl Step<'_> {
         if method.value == AuthMethod::Password && written.tls != RuleTls::Require {
             self.mistakes.add(method.at, "rule: passwords in clear need tls = \"require\"");
         }
-        if method.value == AuthMethod::Cert {
+        let client_cert = written.client_cert.as_ref();
+        if let (AuthMethod::Cert | AuthMethod::Reject, Some(stated)) = (method.value, client_cert) {
+            let message = format!("rule: client_cert adds nothing to the method {}", method.value);
+            self.mistakes.add(stated.at, message);
+        }
+        let by_method = (method.value == AuthMethod::Cert).then_some(method.at);
+        if let Some(at) = client_cert.map(|stated| stated.at).or(by_method) {
             if written.tls != RuleTls::Require {
-                self.mistakes.add(method.at, "rule: certificates need tls = \"require\"");
+                self.mistakes.add(at, "rule: certificates need tls = \"require\"");
             }
             if !tls.is_some_and(Tls::asks_for_certificates) {
-                self.mistakes.add(method.at, "rule: certificates need ca_file in [tls]");
+                self.mistakes.add(at, "rule: certificates need ca_file in [tls]");
             }
         }
         Some(Rule {
@@ -132,6 +146,7 @@ impl Step<'_> {
             users: written.users,
             addresses: written.addresses,
             tls: written.tls,
+            client_cert: written.client_cert.map(|stated| stated.value),
         })
     }
 }
@@ -156,7 +171,7 @@ pub(super) fn warnings(rules: &[Rule], tls: bool) -> Vec<String> {
             warnings.push(format!("rule {number} fits nobody: without [tls] no client encrypts"));
         }
         let near = !rule.addresses.is_empty() && rule.addresses.iter().all(is_near);
-        if rule.method == AuthMethod::Trust && !near {
+        if rule.method == AuthMethod::Trust && rule.client_cert.is_none() && !near {
             let what = "clients of other machines are let in without a password";
             warnings.push(format!("rule {number}: {what}"));
         }

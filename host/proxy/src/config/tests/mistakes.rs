@@ -435,6 +435,20 @@ fn certificates_and_keys_must_fit() {
     let rule = tls(&format!("{clients}\n[[rule]]\nmethod = \"cert\"")).unwrap_err();
     let needs = |what| format!("howdah.toml:7:10: rule: certificates need {what}");
     assert_eq!(rule, [needs("tls = \"require\""), needs("ca_file in [tls]")]);
+    let both = format!("{clients}\n[[rule]]\nmethod = \"md5\"\nclient_cert = \"verify-ca\"");
+    let needs = |what| format!("howdah.toml:8:15: rule: certificates need {what}");
+    assert_eq!(tls(&both).unwrap_err(), [needs("tls = \"require\""), needs("ca_file in [tls]")]);
+    let both = format!(
+        "{clients}\nca_file = \"b.crt\"\n[[rule]]\nmethod = \"scram-sha-256\"\ntls = \"require\"\n\
+         client_cert = \"verify-full\"\n[user.app]\ncert_names = [\"CN:x\"]\npassword = \"secret\""
+    );
+    let config = tls(&both).unwrap();
+    let shown = "from everywhere, with TLS: scram-sha-256 and a certificate of the user's";
+    assert_eq!(config.rules[0].to_string(), shown);
+    let more = "howdah.toml:10:15: rule: client_cert adds nothing to the method cert";
+    assert_eq!(tls(&both.replace("scram-sha-256", "cert")).unwrap_err(), [more]);
+    let unseen = "howdah.toml:11:7: user app: cert_names are for the method cert, or client_cert = \"verify-full\"";
+    assert_eq!(tls(&both.replace("verify-full", "verify-ca")).unwrap_err(), [unseen]);
     let mistakes = tls(&format!("{clients}\nca_file = \"empty\"")).unwrap_err();
     assert_eq!(mistakes, ["howdah.toml:6:11: tls.ca_file: empty holds no certificate in PEM"]);
     let servers =
@@ -478,7 +492,7 @@ fn names_of_certificates() {
         assert_mistakes(
             &format!("{SOUND}[user.a]\ncert_names = [\"CN:app\", \"{name}\"]\n"),
             &[
-                "3:7: user a: cert_names are for the method cert",
+                "3:7: user a: cert_names are for the method cert, or client_cert = \"verify-full\"",
                 &format!("4:25: user.a.cert_names: \"{name}\" {said}"),
             ],
         );
