@@ -115,6 +115,12 @@ impl Proxy {
         Ok(Proxy { addresses, shared, swapper, kv, changes, stop, control })
     }
 
+    /// What `/metrics` says, whether or not it is to be had by HTTP.
+    pub fn metrics(&self) -> String {
+        // Writing to a string does not fail.
+        metrics::text(&self.shared).unwrap_or_default()
+    }
+
     /// Lets transactions end, sends clients away, and ends. Blocks for as long as `limits.shutdown_timeout` allows.
     pub fn stop(self) {
         // The thread has ended if nobody listens.

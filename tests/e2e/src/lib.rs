@@ -5,6 +5,7 @@ pub mod house;
 pub mod languages;
 mod raw;
 pub mod relay;
+pub mod secrets;
 pub mod tls;
 
 use std::path::{Path, PathBuf};
@@ -39,7 +40,7 @@ pub fn shared() -> &'static Cluster {
     SHARED.get_or_init(|| cluster(2, Auth::Trust))
 }
 
-/// A proxy in this process. It drains when it is dropped.
+/// A proxy in this process. It drains when it is dropped, and then what it has printed is searched for secrets.
 pub struct Running {
     proxy: Option<Proxy>,
     /// Its configuration file's directory.
@@ -65,10 +66,12 @@ impl Running {
         Running::with_file(directory, &text)
     }
 
-    /// Starts a proxy with this configuration.
+    /// Starts a proxy with this configuration, and with a socket for operators if that names none.
     pub fn with_file(directory: tempfile::TempDir, text: &str) -> Running {
+        secrets::search_logs();
         let file = directory.path().join("howdah.toml");
-        std::fs::write(&file, text).unwrap();
+        let control = if text.contains("control = ") { "" } else { "control = \"control\"\n" };
+        std::fs::write(&file, format!("{control}{text}")).unwrap();
         let config = Config::load(&file).map_err(|mistakes| format!("{mistakes:?}")).unwrap();
         let proxy = Proxy::start(config).unwrap();
         let port = proxy.addresses[0].rsplit(':').next().unwrap().parse().unwrap();
@@ -112,8 +115,11 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if let Some(proxy) = self.proxy.take() {
-            proxy.stop();
+        let Some(proxy) = self.proxy.take() else { return };
+        let told = secrets::told(&proxy, self.directory.path());
+        proxy.stop();
+        if !std::thread::panicking() {
+            secrets::search(&told);
         }
     }
 }

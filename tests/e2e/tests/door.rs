@@ -18,7 +18,7 @@ async fn clients_prove_who_they_are_by_scram() {
     };
     let client = login("app", "öpen sesame").await.unwrap();
     assert_eq!(value(&client, "SELECT current_user").await, "postgres");
-    for (user, password) in [("app", "wrong"), ("nobody", "öpen sesame")] {
+    for (user, password) in [("app", "no-sesame"), ("nobody", "öpen sesame")] {
         let refused = login(user, password).await.err().unwrap();
         assert_eq!(refused.code().unwrap().code(), "28P01");
         let message = refused.as_db_error().unwrap().message().to_owned();
@@ -38,13 +38,13 @@ async fn servers_are_satisfied_in_every_way_they_ask() {
         let cluster = cluster(0, auth);
         let roles = format!(
             "SET password_encryption = '{encryption}'; ALTER ROLE postgres PASSWORD 'sesame'; \
-             CREATE ROLE app LOGIN PASSWORD 'secret'"
+             CREATE ROLE app LOGIN PASSWORD 'sesame'"
         );
         cluster.primary().query("postgres", &roles).unwrap();
         let directory = tempfile::tempdir().unwrap();
         let text = format!(
             "listen = [\"127.0.0.1:0\"]\nworkers = 1\n[auth]\nmethod = \"trust\"\n\
-             [user.app]\nserver_password = \"secret\"\n[user.locked]\nserver_user = \"app\"\nserver_password = \"wrong\"\n\
+             [user.app]\nserver_password = \"sesame\"\n[user.locked]\nserver_user = \"app\"\nserver_password = \"no-sesame\"\n\
              [cluster.main]\nnodes = {:?}\nmonitor = {{ user = \"postgres\", password = \"sesame\" }}\n",
             cluster.nodes()
         );

@@ -13,7 +13,7 @@ fn proxy(more: &str) -> Running {
 }
 
 async fn state_of(port: u16, user: &str) -> Option<String> {
-    let dsn = format!("host=127.0.0.1 port={port} user={user} password=wrong dbname=postgres");
+    let dsn = format!("host=127.0.0.1 port={port} user={user} password=no-sesame dbname=postgres");
     try_connect(&dsn).await.err().map(|error| error.code().unwrap().code().to_owned())
 }
 
@@ -130,7 +130,7 @@ async fn a_statement_may_take_only_so_long() {
 
 #[tokio::test]
 async fn wrong_passwords_are_answered_slowly_and_the_right_one_at_once() {
-    let proxy = proxy("[user.postgres]\npassword = \"right\"\n");
+    let proxy = proxy("[user.postgres]\npassword = \"sesame\"\n");
     let began = Instant::now();
     for _ in 0..4 {
         assert_eq!(state_of(proxy.port, "postgres").await.as_deref(), Some("28P01"));
@@ -138,7 +138,7 @@ async fn wrong_passwords_are_answered_slowly_and_the_right_one_at_once() {
     // 50, 100, 200 and 400 ms at least.
     assert!(began.elapsed() >= Duration::from_millis(750));
     let dsn =
-        format!("host=127.0.0.1 port={} user=postgres password=right dbname=postgres", proxy.port);
+        format!("host=127.0.0.1 port={} user=postgres password=sesame dbname=postgres", proxy.port);
     let client = try_connect(&dsn).await.unwrap();
     assert_eq!(value(&client, "SELECT 1").await, "1");
 }

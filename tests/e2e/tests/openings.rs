@@ -38,7 +38,7 @@ fn seeds() -> Vec<Vec<u8>> {
         [&startup[..], &scram].concat(),
         [&startup[..], &scram, &last].concat(),
         [&startup[..], &query].concat(),
-        [&startup[..], &bytes(|out| Password { password: b"secret" }.write(out))].concat(),
+        [&startup[..], &bytes(|out| Password { password: b"sesame" }.write(out))].concat(),
         [&ssl[..], &startup].concat(),
         [&ssl[..], &ssl].concat(),
         bytes(|out| write_cancel(out, 4_711, b"\x01\x02\x03\x04")),
@@ -103,12 +103,12 @@ fn comes_in(port: u16, opening: &[u8], stays: bool) -> bool {
 async fn hostile_openings_come_to_nothing_and_disturb_nobody() {
     let proxy = Running::start(
         &shared().nodes(),
-        "[limits]\nlogin_timeout = \"4s\"\nfailed_login_delay = \"0ms\"\n[user.app]\npassword = \"secret\"\n\
+        "[limits]\nlogin_timeout = \"4s\"\nfailed_login_delay = \"0ms\"\n[user.app]\npassword = \"sesame\"\n\
          server_user = \"postgres\"\n",
     );
     proxy.wait_up(3);
     let port = proxy.port;
-    let dsn = format!("host=127.0.0.1 port={port} user=app password=secret dbname=postgres");
+    let dsn = format!("host=127.0.0.1 port={port} user=app password=sesame dbname=postgres");
     let (over, served) = (&AtomicBool::new(false), &AtomicUsize::new(0));
     let witness = async {
         let old = try_connect(&dsn).await.unwrap();

@@ -113,16 +113,16 @@ fn encryption_can_be_required_and_be_of_the_newest() {
 #[test]
 fn libpq_binds_its_logins_to_the_certificate() {
     let (proxy, _authority) =
-        start("[user.app]\npassword = \"secret\"\nserver_user = \"postgres\"");
+        start("[user.app]\npassword = \"sesame\"\nserver_user = \"postgres\"");
     let login = |dsn: &str| psql(&proxy, &format!("user=app {dsn}"), &["SELECT 6 * 7"]);
     for binding in ["require", "prefer", "disable"] {
         let how = format!("sslmode=require channel_binding={binding}");
-        says(&login(&format!("{how} password=secret")), "42");
-        let refused = login(&format!("{how} password=wrong"));
+        says(&login(&format!("{how} password=sesame")), "42");
+        let refused = login(&format!("{how} password=no-sesame"));
         says(&refused, "password authentication failed for user \"app\"");
     }
-    says(&login("sslmode=disable password=secret channel_binding=prefer"), "42");
-    let bare = login("sslmode=disable password=secret channel_binding=require");
+    says(&login("sslmode=disable password=sesame channel_binding=prefer"), "42");
+    let bare = login("sslmode=disable password=sesame channel_binding=require");
     says(&bare, "channel binding required");
 }
 

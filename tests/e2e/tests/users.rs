@@ -7,14 +7,14 @@ use std::time::Instant;
 use tokio_postgres::Client;
 
 /// A role that may read passwords, and asks for users.
-const ASKS: &str = "[auth.query]\nuser = \"asks\"\npassword = \"why?\"\n";
+const ASKS: &str = "[auth.query]\nuser = \"asks\"\npassword = \"asks-sesame\"\n";
 
 fn asked(auth: Auth, encryption: &str) -> Cluster {
     let cluster = cluster(0, auth);
     let roles = format!(
         "SET password_encryption = '{encryption}'; ALTER ROLE postgres PASSWORD 'sesame'; \
-         CREATE ROLE asks LOGIN PASSWORD 'why?'; GRANT SELECT ON pg_authid TO asks; \
-         CREATE ROLE app LOGIN PASSWORD 'secret'; CREATE ROLE other LOGIN PASSWORD 'secret'"
+         CREATE ROLE asks LOGIN PASSWORD 'asks-sesame'; GRANT SELECT ON pg_authid TO asks; \
+         CREATE ROLE app LOGIN PASSWORD 'sesame'; CREATE ROLE other LOGIN PASSWORD 'sesame'"
     );
     cluster.primary().query("postgres", &roles).unwrap();
     cluster
@@ -52,38 +52,38 @@ async fn users_are_looked_up_and_are_themselves_to_the_server() {
     ] {
         let cluster = asked(auth, encryption);
         let proxy = proxy(&cluster, &format!("[auth]\nmethod = \"{method}\"\n{ASKS}"));
-        let client = log_in(&proxy, "app", "secret").await.unwrap();
+        let client = log_in(&proxy, "app", "sesame").await.unwrap();
         assert_eq!(value(&client, "SELECT session_user").await, "app");
-        refused(&proxy, "app", "wrong").await;
-        refused(&proxy, "nobody", "secret").await;
+        refused(&proxy, "app", "no-sesame").await;
+        refused(&proxy, "nobody", "sesame").await;
         // What one has shown lets in nobody else.
-        refused(&proxy, "other", "wrong").await;
+        refused(&proxy, "other", "no-sesame").await;
     }
 }
 
 #[tokio::test]
 async fn who_may_not_log_in_may_not_come_in() {
     let cluster = asked(Auth::Scram, "scram-sha-256");
-    let roles = "CREATE ROLE late LOGIN PASSWORD 'secret' VALID UNTIL '2001-01-01'; \
-         CREATE ROLE grp NOLOGIN PASSWORD 'secret'; CREATE ROLE bare LOGIN; \
-         CREATE ROLE soon LOGIN PASSWORD 'secret' VALID UNTIL 'infinity'";
+    let roles = "CREATE ROLE late LOGIN PASSWORD 'sesame' VALID UNTIL '2001-01-01'; \
+         CREATE ROLE grp NOLOGIN PASSWORD 'sesame'; CREATE ROLE bare LOGIN; \
+         CREATE ROLE soon LOGIN PASSWORD 'sesame' VALID UNTIL 'infinity'";
     cluster.primary().query("postgres", roles).unwrap();
     let proxy = proxy(&cluster, ASKS);
     for user in ["late", "grp", "bare"] {
-        refused(&proxy, user, "secret").await;
+        refused(&proxy, user, "sesame").await;
     }
-    log_in(&proxy, "soon", "secret").await.unwrap();
+    log_in(&proxy, "soon", "sesame").await.unwrap();
     let limit =
         "DO $$ BEGIN EXECUTE format('ALTER ROLE app VALID UNTIL %L', now() + '2 s'); END $$";
     cluster.primary().query("postgres", limit).unwrap();
     // What is kept is not valid for longer than the password.
-    log_in(&proxy, "app", "secret").await.unwrap();
+    log_in(&proxy, "app", "sesame").await.unwrap();
     let give_up = Instant::now() + PATIENCE;
-    while log_in(&proxy, "app", "secret").await.is_ok() {
+    while log_in(&proxy, "app", "sesame").await.is_ok() {
         assert!(Instant::now() < give_up, "the password is still valid");
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
-    refused(&proxy, "app", "secret").await;
+    refused(&proxy, "app", "sesame").await;
 }
 
 /// A changed password counts as soon as somebody uses it, however long answers are kept.
@@ -91,11 +91,11 @@ async fn who_may_not_log_in_may_not_come_in() {
 async fn a_new_password_is_found() {
     let cluster = asked(Auth::Scram, "scram-sha-256");
     let proxy = proxy(&cluster, &format!("{ASKS}keep = \"1h\"\n"));
-    log_in(&proxy, "app", "secret").await.unwrap();
-    cluster.primary().query("postgres", "ALTER ROLE app PASSWORD 'new'").unwrap();
+    log_in(&proxy, "app", "sesame").await.unwrap();
+    cluster.primary().query("postgres", "ALTER ROLE app PASSWORD 'new-sesame'").unwrap();
     let give_up = Instant::now() + PATIENCE;
     let client = loop {
-        match log_in(&proxy, "app", "new").await {
+        match log_in(&proxy, "app", "new-sesame").await {
             Ok(client) => break client,
             Err((state, _)) => assert_eq!(state, "28P01"),
         }
@@ -103,7 +103,7 @@ async fn a_new_password_is_found() {
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     };
     assert_eq!(value(&client, "SELECT session_user").await, "app");
-    refused(&proxy, "app", "secret").await;
+    refused(&proxy, "app", "sesame").await;
 }
 
 /// Nobody can put a table of their own in the way of the one that is asked for.
@@ -116,8 +116,8 @@ async fn a_search_path_leads_nobody_astray() {
          CREATE ROLE mallory LOGIN; ALTER ROLE asks SET search_path = evil, pg_catalog";
     cluster.primary().query("postgres", trap).unwrap();
     let proxy = proxy(&cluster, ASKS);
-    refused(&proxy, "mallory", "secret").await;
-    log_in(&proxy, "app", "secret").await.unwrap();
+    refused(&proxy, "mallory", "sesame").await;
+    log_in(&proxy, "app", "sesame").await.unwrap();
 }
 
 /// Names are what they are, whatever is in them.
@@ -125,14 +125,14 @@ async fn a_search_path_leads_nobody_astray() {
 async fn a_name_is_not_sql() {
     let cluster = asked(Auth::Scram, "scram-sha-256");
     let odd = "x' OR rolname = 'app";
-    let role = format!("CREATE ROLE \"{odd}\" LOGIN PASSWORD 'other'");
+    let role = format!("CREATE ROLE \"{odd}\" LOGIN PASSWORD 'other-sesame'");
     cluster.primary().query("postgres", &role).unwrap();
     let proxy = proxy(&cluster, ASKS);
     let mut config = tokio_postgres::Config::new();
     config.host("127.0.0.1").port(proxy.port).user(odd).dbname("postgres");
-    let error = config.password("secret").connect(tokio_postgres::NoTls).await.err().unwrap();
+    let error = config.password("sesame").connect(tokio_postgres::NoTls).await.err().unwrap();
     assert_eq!(error.code().unwrap().code(), "28P01");
-    let opened = config.password("other").connect(tokio_postgres::NoTls).await;
+    let opened = config.password("other-sesame").connect(tokio_postgres::NoTls).await;
     assert!(opened.is_ok());
 }
 
@@ -141,12 +141,12 @@ async fn a_name_is_not_sql() {
 async fn a_lost_connection_is_made_again() {
     let cluster = asked(Auth::Scram, "scram-sha-256");
     let proxy = proxy(&cluster, &format!("{ASKS}keep = \"1ms\"\n"));
-    log_in(&proxy, "app", "secret").await.unwrap();
+    log_in(&proxy, "app", "sesame").await.unwrap();
     let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'asks'";
     cluster.primary().query("postgres", end).unwrap();
-    log_in(&proxy, "app", "secret").await.unwrap();
+    log_in(&proxy, "app", "sesame").await.unwrap();
     cluster.primary().query("postgres", "REVOKE SELECT ON pg_authid FROM asks").unwrap();
-    let (state, message) = log_in(&proxy, "app", "secret").await.err().unwrap();
+    let (state, message) = log_in(&proxy, "app", "sesame").await.err().unwrap();
     assert_eq!(
         (state.as_str(), message.as_str()),
         ("57P03", "users cannot be looked up at the moment")
@@ -161,9 +161,9 @@ async fn a_verifier_suffices_when_the_server_has_the_same() {
     let rows = cluster.primary().query("postgres", sql).unwrap();
     let verifier = rows[0][0].clone().unwrap();
     let proxy = proxy(&cluster, &format!("[user.app]\npassword = \"{}\"\n", verifier));
-    let client = log_in(&proxy, "app", "secret").await.unwrap();
+    let client = log_in(&proxy, "app", "sesame").await.unwrap();
     assert_eq!(value(&client, "SELECT session_user").await, "app");
-    refused(&proxy, "app", "wrong").await;
+    refused(&proxy, "app", "no-sesame").await;
 }
 
 #[tokio::test]
@@ -171,15 +171,15 @@ async fn the_first_rule_that_fits_counts() {
     let cluster = cluster(0, Auth::Trust);
     cluster.primary().query("postgres", "CREATE ROLE app; ALTER ROLE app LOGIN").unwrap();
     let rules = "\
-        [user.app]\npassword = \"secret\"\n[user.postgres]\npassword = \"secret\"\n\
+        [user.app]\npassword = \"sesame\"\n[user.postgres]\npassword = \"sesame\"\n\
         [[rule]]\nmethod = \"reject\"\nusers = [\"mallory\"]\n\
         [[rule]]\nmethod = \"trust\"\nusers = [\"postgres\"]\ndatabases = [\"postgres\"]\naddresses = [\"127.0.0.1\"]\n\
         [[rule]]\nmethod = \"trust\"\nusers = [\"app\"]\naddresses = [\"10.0.0.0/8\", \"::/0\", \"local\"]\n\
         [[rule]]\nmethod = \"scram-sha-256\"\nusers = [\"app\"]\naddresses = [\"127.0.0.0/8\"]\n";
     let proxy = proxy(&cluster, rules);
     log_in(&proxy, "postgres", "any").await.unwrap();
-    log_in(&proxy, "app", "secret").await.unwrap();
-    refused(&proxy, "app", "wrong").await;
+    log_in(&proxy, "app", "sesame").await.unwrap();
+    refused(&proxy, "app", "no-sesame").await;
     let place = |user: &str| {
         format!("host \"127.0.0.1\", user \"{user}\", database \"postgres\", no encryption")
     };
@@ -187,7 +187,7 @@ async fn the_first_rule_that_fits_counts() {
         ("mallory", format!("a rule rejects connection for {}", place("mallory"))),
         ("bob", format!("no rule for {}", place("bob"))),
     ] {
-        let (state, message) = log_in(&proxy, user, "secret").await.err().unwrap();
+        let (state, message) = log_in(&proxy, user, "sesame").await.err().unwrap();
         assert_eq!((state.as_str(), message), ("28000", said));
     }
 }
