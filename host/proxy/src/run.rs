@@ -44,6 +44,8 @@ pub struct Proxy {
     pub swapper: Arc<Swapper>,
     /// How the exchange of policies' shared values goes, if they are exchanged.
     pub kv: Option<Arc<kv::Status>>,
+    /// What operators see of it.
+    operated: Operated,
     /// What operators want changed.
     changes: mpsc::UnboundedReceiver<Change>,
     stop: oneshot::Sender<()>,
@@ -102,23 +104,38 @@ impl Proxy {
                 .spawn(move || worker::run(index, shared, inbox))?;
             threads.push(thread);
         }
+        let operated = Operated {
+            registry: Arc::clone(&shared.registry),
+            kv: kv.clone(),
+            recordings: Arc::clone(&recordings),
+            shared: Arc::clone(&shared),
+        };
         let (stop, stopped) = oneshot::channel();
         let (bound, addresses) = std::sync::mpsc::channel();
         let control = std::thread::Builder::new().name("howdah-control".into()).spawn({
-            let shared = Arc::clone(&shared);
+            let (shared, operated) = (Arc::clone(&shared), operated.clone());
             move || {
-                let brought = Brought { questions, visits };
+                let brought = Brought { questions, visits, operated };
                 control(shared, threads, exchange, recordings, brought, &bound, stopped);
             }
         })?;
         let addresses = addresses.recv().context("the control thread has ended")??;
-        Ok(Proxy { addresses, shared, swapper, kv, changes, stop, control })
+        Ok(Proxy { addresses, shared, swapper, kv, operated, changes, stop, control })
     }
 
     /// What `/metrics` says, whether or not it is to be had by HTTP.
     pub fn metrics(&self) -> String {
         // Writing to a string does not fail.
         metrics::text(&self.shared).unwrap_or_default()
+    }
+
+    /// All tables that operators see, by name, a line for each row. For threads without a runtime.
+    ///
+    /// # Errors
+    /// The system gives no means to wait.
+    pub fn tables(&self) -> std::io::Result<Vec<(&'static str, String)>> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+        Ok(runtime.block_on(admin::tables(&self.operated)))
     }
 
     /// Lets transactions end, sends clients away, and ends. Blocks for as long as `limits.shutdown_timeout` allows.
@@ -155,6 +172,7 @@ fn specs(config: &Config) -> Vec<NodeSpec> {
 struct Brought {
     questions: Questions,
     visits: mpsc::UnboundedReceiver<Visit>,
+    operated: Operated,
 }
 
 /// The control thread: listeners, probes, shared values, drain.
@@ -163,7 +181,7 @@ fn control(
     threads: Vec<JoinHandle<()>>,
     exchange: Option<Exchange>,
     recordings: Arc<Recordings>,
-    Brought { questions, visits }: Brought,
+    Brought { questions, visits, operated }: Brought,
     bound: &std::sync::mpsc::Sender<anyhow::Result<Vec<String>>>,
     stopped: oneshot::Receiver<()>,
 ) {
@@ -182,12 +200,6 @@ fn control(
                 let _ = bound.send(Err(error));
                 return;
             }
-        };
-        let operated = Operated {
-            registry: Arc::clone(&shared.registry),
-            kv: exchange.as_ref().map(Exchange::status),
-            recordings: Arc::clone(&recordings),
-            shared: Arc::clone(&shared),
         };
         spawn_local(admin::serve(visits, operated.clone()));
         match config.control.as_deref().map(Control::bind).transpose() {

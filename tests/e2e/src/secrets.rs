@@ -54,7 +54,10 @@ fn is_secret(text: &str) -> bool {
 
 /// What a proxy tells those who operate it: where, and what.
 pub(crate) fn told(proxy: &Proxy, directory: &Path) -> Vec<(&'static str, String)> {
-    let mut told = vec![("/metrics", proxy.metrics())];
+    // Tests may run on a runtime, where nobody may wait.
+    let tables = std::thread::scope(|scope| scope.spawn(|| proxy.tables()).join());
+    let mut told = tables.unwrap().unwrap();
+    told.push(("/metrics", proxy.metrics()));
     for order in ["status", "failovers", "nodes", "record status"] {
         // A test may have another socket, or have taken it away.
         if let Ok(answer) = ask(&directory.join("control"), order) {

@@ -17,7 +17,7 @@ fn a_secret_that_is_printed_is_found() {
     proxy.wait_up(1);
     let ended = catch_unwind(AssertUnwindSafe(|| drop(proxy)));
     let said = ended.unwrap_err().downcast::<String>().unwrap();
-    for place in ["log: ", "/metrics: ", "status: ", "nodes: "] {
+    for place in ["log: ", "/metrics: ", "NODES: ", "status: ", "nodes: "] {
         assert!(said.contains(place), "nothing in {place}{said}");
     }
     let clean = Running::start(&shared().nodes(), "");

@@ -63,6 +63,19 @@ pub(crate) fn role(user: &str, config: &Config) -> Result<Role, ErrorReport> {
     })
 }
 
+/// All tables by name, a line for each row.
+pub(crate) async fn tables(operated: &Operated) -> Vec<(&'static str, String)> {
+    let mut tables = Vec::new();
+    for show in show::ALL {
+        let table = show.table(operated).await;
+        let line = |row: &table::Row| {
+            row.iter().map(|value| value.text().unwrap_or_default()).collect::<Vec<_>>().join("\t")
+        };
+        tables.push((show.name, table.rows.iter().map(line).collect::<Vec<_>>().join("\n")));
+    }
+    tables
+}
+
 /// Receives operators until nobody can bring any more.
 pub(crate) async fn serve(mut visits: mpsc::UnboundedReceiver<Visit>, operated: Operated) {
     let places = Rc::new(Semaphore::new(MOST));

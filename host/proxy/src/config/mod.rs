@@ -36,8 +36,8 @@ pub(crate) use changed::MAX_SET;
 pub use mistake::Mistake;
 pub(crate) use mistake::suggestion;
 pub use parts::{
-    Addresses, Admin, Auth, AuthMethod, AuthQuery, Canary, ClientCert, Cluster, Database, Grant, Kv,
-    Limits, Log, LogFormat, LogLevel, Mode, Monitor, Node, OnFailure, Others, Policies, Policy,
+    Addresses, Admin, Auth, AuthMethod, AuthQuery, Canary, ClientCert, Cluster, Database, Grant,
+    Kv, Limits, Log, LogFormat, LogLevel, Mode, Monitor, Node, OnFailure, Others, Policies, Policy,
     PolicyLimits, PolicySource, Pool, PoolChanges, Reset, Rule, RuleTls, User,
 };
 use passwords::Passwords;
