@@ -12,7 +12,7 @@ mod pool;
 mod queue;
 
 pub use lease::{Grant, Lease, Permit};
-pub use pool::{AcquireError, Limits, Patience, Pool, Stats};
+pub use pool::{AcquireError, Limits, Patience, Pool, Stats, Worn};
 
 #[cfg(test)]
 mod tests;

@@ -36,6 +36,17 @@ pub enum AcquireError {
     Closed,
 }
 
+/// Why a pool closes a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Worn {
+    /// Nobody has used it for `idle_timeout`.
+    Idle,
+    /// It is older than `lifetime`.
+    Old,
+    /// It is one too many, or of an earlier generation, or the pool is closed.
+    Surplus,
+}
+
 /// How a client waits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Patience {
@@ -50,6 +61,8 @@ pub struct Patience {
 /// A pool at a moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
+    /// Most open connections.
+    pub size: usize,
     /// Open connections, and permits to open one.
     pub open: usize,
     /// Those that nobody uses.
@@ -72,6 +85,8 @@ impl<C: Send> Clone for Pool<C> {
 }
 
 pub(crate) struct Shared<C> {
+    /// What is told of a connection before the pool closes it.
+    worn: fn(&mut C, Worn),
     limits: RwLock<Limits>,
     /// The limits' size, without the lock.
     size: AtomicUsize,
@@ -94,9 +109,10 @@ impl<C> std::fmt::Debug for Shared<C> {
 }
 
 impl<C: Send> Pool<C> {
-    /// An empty pool for this many workers.
-    pub fn new(limits: Limits, workers: usize) -> Pool<C> {
+    /// An empty pool for this many workers. What `worn` is called for is closed then.
+    pub fn new(limits: Limits, workers: usize, worn: fn(&mut C, Worn)) -> Pool<C> {
         let shared = Shared {
+            worn,
             limits: RwLock::new(limits),
             size: AtomicUsize::new(limits.size),
             open: AtomicUsize::new(0),
@@ -187,11 +203,14 @@ impl<C: Send> Pool<C> {
             let mut shard = shard.lock();
             let mut at = 0;
             while let Some(conn) = shard.get_mut(at) {
-                let keep = now - conn.used < limits.idle_timeout
-                    && now - conn.opened < limits.lifetime
-                    && conn.generation == self.shared.generation()
-                    && healthy(&mut conn.inner);
-                if keep {
+                let worn = match now - conn.used >= limits.idle_timeout {
+                    true => Some(Worn::Idle),
+                    false => self.shared.wears(conn, now, limits.lifetime),
+                };
+                if let Some(worn) = worn {
+                    (self.shared.worn)(&mut conn.inner, worn);
+                }
+                if worn.is_none() && healthy(&mut conn.inner) {
                     at += 1;
                 } else {
                     closed.push(shard.remove(at));
@@ -221,7 +240,8 @@ impl<C: Send> Pool<C> {
         self.shared.closed.store(true, Ordering::SeqCst);
         self.shared.queue.lock().clear();
         for shard in &self.shared.shards {
-            let conns = std::mem::take(&mut *shard.lock());
+            let mut conns = std::mem::take(&mut *shard.lock());
+            conns.iter_mut().for_each(|conn| (self.shared.worn)(&mut conn.inner, Worn::Surplus));
             self.shared.open.fetch_sub(conns.len(), Ordering::SeqCst);
         }
     }
@@ -230,6 +250,7 @@ impl<C: Send> Pool<C> {
     pub fn stats(&self) -> Stats {
         let queue = self.shared.queue.lock();
         Stats {
+            size: self.shared.size.load(Ordering::SeqCst),
             open: self.shared.open.load(Ordering::SeqCst),
             idle: self.shared.shards.iter().map(|shard| shard.lock().len()).sum(),
             waiting: queue.len(),
@@ -269,13 +290,24 @@ impl<C: Send> Shared<C> {
         }
     }
 
-    /// A connection is not needed any more.
-    pub(crate) fn conn_returned(shared: &Arc<Self>, conn: Conn<C>) {
-        let worn = conn.generation != shared.generation()
-            || shared.closed.load(Ordering::SeqCst)
-            || shared.open.load(Ordering::SeqCst) > shared.size.load(Ordering::SeqCst)
-            || conn.opened.elapsed() >= shared.limits.read().lifetime;
-        if worn {
+    /// Why a connection had better be closed than kept, if it had.
+    fn wears(&self, conn: &Conn<C>, now: Instant, lifetime: Duration) -> Option<Worn> {
+        if conn.generation != self.generation() {
+            return Some(Worn::Surplus);
+        }
+        (now - conn.opened >= lifetime).then_some(Worn::Old)
+    }
+
+    /// A connection is not needed any more, since the time at which it was used last.
+    pub(crate) fn conn_returned(shared: &Arc<Self>, mut conn: Conn<C>) {
+        let surplus = shared.closed.load(Ordering::SeqCst)
+            || shared.open.load(Ordering::SeqCst) > shared.size.load(Ordering::SeqCst);
+        let worn = match surplus {
+            true => Some(Worn::Surplus),
+            false => shared.wears(&conn, conn.used, shared.limits.read().lifetime),
+        };
+        if let Some(worn) = worn {
+            (shared.worn)(&mut conn.inner, worn);
             drop(conn);
             Shared::permit_returned(shared);
             return;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::{AcquireError, Grant, Lease, Limits, Patience, Pool};
+use crate::{AcquireError, Grant, Lease, Limits, Patience, Pool, Worn};
 
 const USUAL: Patience = Patience { priority: 0, at_most: None, since: None };
 
@@ -28,7 +28,7 @@ fn filled(grant: Grant<u32>, fresh: u32, worker: usize) -> Lease<u32> {
 
 #[tokio::test]
 async fn a_released_connection_is_lent_again_last_used_first() {
-    let pool = Pool::new(limits(2), 1);
+    let pool = Pool::new(limits(2), 1, |_, _| ());
     let a = filled(pool.acquire(0, USUAL).await.unwrap(), 1, 0);
     let b = filled(pool.acquire(0, USUAL).await.unwrap(), 2, 0);
     assert!(pool.try_acquire(0).is_none());
@@ -40,7 +40,7 @@ async fn a_released_connection_is_lent_again_last_used_first() {
 
 #[tokio::test]
 async fn a_dropped_lease_is_closed_and_its_permit_goes_on() {
-    let pool = Pool::new(limits(1), 1);
+    let pool = Pool::new(limits(1), 1, |_, _| ());
     let lease = filled(pool.acquire(0, USUAL).await.unwrap(), 1, 0);
     let waiting = tokio::spawn({
         let pool = pool.clone();
@@ -56,7 +56,7 @@ async fn a_dropped_lease_is_closed_and_its_permit_goes_on() {
 
 #[tokio::test]
 async fn clients_are_served_in_the_order_of_their_coming() {
-    let pool = Pool::new(limits(1), 1);
+    let pool = Pool::new(limits(1), 1, |_, _| ());
     let lease = filled(pool.acquire(0, USUAL).await.unwrap(), 1, 0);
     let order = Arc::new(parking_lot::Mutex::new(Vec::new()));
     let mut tasks = Vec::new();
@@ -81,7 +81,7 @@ async fn clients_are_served_in_the_order_of_their_coming() {
 
 #[tokio::test]
 async fn a_higher_priority_goes_first_and_who_leaves_is_forgotten() {
-    let pool = Pool::new(limits(1), 2);
+    let pool = Pool::new(limits(1), 2, |_, _| ());
     let lease = filled(pool.acquire(0, USUAL).await.unwrap(), 1, 0);
     let order = Arc::new(parking_lot::Mutex::new(Vec::new()));
     let mut tasks = Vec::new();
@@ -114,7 +114,7 @@ async fn a_higher_priority_goes_first_and_who_leaves_is_forgotten() {
 
 #[tokio::test(start_paused = true)]
 async fn a_client_may_wait_longer_or_less_long_than_the_others() {
-    let pool = Pool::new(limits(1), 1);
+    let pool = Pool::new(limits(1), 1, |_, _| ());
     let _lease = filled(pool.acquire(0, USUAL).await.unwrap(), 1, 0);
     for at_most in [Duration::from_secs(1), Duration::from_secs(100)] {
         let began = tokio::time::Instant::now();
@@ -126,7 +126,7 @@ async fn a_client_may_wait_longer_or_less_long_than_the_others() {
 
 #[tokio::test(start_paused = true)]
 async fn a_wait_ends_in_time_and_swallows_nothing() {
-    let pool = Pool::new(Limits { max_waiting: 1, ..limits(1) }, 1);
+    let pool = Pool::new(Limits { max_waiting: 1, ..limits(1) }, 1, |_, _| ());
     let lease = filled(pool.acquire(0, USUAL).await.unwrap(), 1, 0);
     let wait = tokio::spawn({
         let pool = pool.clone();
@@ -143,7 +143,7 @@ async fn a_wait_ends_in_time_and_swallows_nothing() {
 
 #[tokio::test]
 async fn connections_of_other_workers_are_taken_before_anyone_waits() {
-    let pool = Pool::new(limits(1), 2);
+    let pool = Pool::new(limits(1), 2, |_, _| ());
     filled(pool.acquire(0, USUAL).await.unwrap(), 7, 0).release();
     let Some(Grant::Conn(lease)) = pool.try_acquire(1) else { panic!("nothing was taken") };
     assert_eq!((lease.home(), *lease), (0, 7));
@@ -157,7 +157,7 @@ async fn connections_of_other_workers_are_taken_before_anyone_waits() {
 
 #[tokio::test]
 async fn sweeping_and_reconnecting_close_idle_connections() {
-    let pool = Pool::new(limits(3), 1);
+    let pool = Pool::new(limits(3), 1, |_, _| ());
     let leases: Vec<_> =
         [1, 2, 3].map(|i| filled(pool.try_acquire(0).unwrap(), i, 0)).into_iter().collect();
     leases.into_iter().for_each(Lease::release);
@@ -172,7 +172,7 @@ async fn sweeping_and_reconnecting_close_idle_connections() {
 
 #[tokio::test]
 async fn a_smaller_size_shrinks_the_pool_as_connections_come_back() {
-    let pool = Pool::new(limits(2), 1);
+    let pool = Pool::new(limits(2), 1, |_, _| ());
     let a = filled(pool.try_acquire(0).unwrap(), 1, 0);
     let b = filled(pool.try_acquire(0).unwrap(), 2, 0);
     pool.set_limits(limits(1));
@@ -186,8 +186,11 @@ async fn a_smaller_size_shrinks_the_pool_as_connections_come_back() {
 #[test]
 fn many_threads() {
     const SIZE: usize = 3;
-    let pool =
-        Pool::<u32>::new(Limits { wait_timeout: Duration::from_secs(60), ..limits(SIZE) }, 4);
+    let pool = Pool::<u32>::new(
+        Limits { wait_timeout: Duration::from_secs(60), ..limits(SIZE) },
+        4,
+        |_, _| (),
+    );
     let held = Arc::new(parking_lot::Mutex::new(HashSet::new()));
     let names = Arc::new(AtomicUsize::new(0));
     let served = Arc::new(AtomicUsize::new(0));
@@ -250,7 +253,7 @@ fn many_threads() {
 
 #[tokio::test]
 async fn who_waited_elsewhere_before_keeps_its_place() {
-    let pool = Pool::new(limits(1), 1);
+    let pool = Pool::new(limits(1), 1, |_, _| ());
     let lease = filled(pool.acquire(0, USUAL).await.unwrap(), 1, 0);
     let order = Arc::new(parking_lot::Mutex::new(Vec::new()));
     let now = std::time::Instant::now();
@@ -272,4 +275,46 @@ async fn who_waited_elsewhere_before_keeps_its_place() {
         task.await.unwrap();
     }
     assert_eq!(*order.lock(), [1, 2, 0]);
+}
+
+/// What a connection was told before it was closed.
+type Told = Arc<parking_lot::Mutex<Vec<Worn>>>;
+
+#[test]
+fn a_connection_is_told_why_the_pool_closes_it() {
+    let told = |limits: Limits, end: fn(&Pool<Told>, Lease<Told>)| {
+        let pool = Pool::new(limits, 1, |told: &mut Told, worn| told.lock().push(worn));
+        let told = Told::default();
+        let Some(Grant::Connect(permit)) = pool.try_acquire(0) else { panic!("no permit") };
+        end(&pool, permit.fill(Arc::clone(&told), 0));
+        let told = told.lock().clone();
+        (told, pool.stats().open)
+    };
+    let none = Duration::ZERO;
+    let swept = |pool: &Pool<Told>, lease: Lease<Told>| {
+        lease.release();
+        pool.sweep(0, |_| true);
+    };
+    assert_eq!(told(Limits { idle_timeout: none, ..limits(1) }, swept), (vec![Worn::Idle], 0));
+    let released = |_: &Pool<Told>, lease: Lease<Told>| lease.release();
+    assert_eq!(told(Limits { lifetime: none, ..limits(1) }, released), (vec![Worn::Old], 0));
+    let renewed = |pool: &Pool<Told>, lease: Lease<Told>| {
+        lease.release();
+        pool.reconnect();
+        pool.sweep(0, |_| true);
+    };
+    assert_eq!(told(limits(1), renewed), (vec![Worn::Surplus], 0));
+    let shrunk = |pool: &Pool<Told>, lease: Lease<Told>| {
+        pool.set_limits(limits(0));
+        lease.release();
+    };
+    assert_eq!(told(limits(1), shrunk), (vec![Worn::Surplus], 0));
+    let closed = |pool: &Pool<Told>, lease: Lease<Told>| {
+        lease.release();
+        pool.close();
+    };
+    assert_eq!(told(limits(1), closed), (vec![Worn::Surplus], 0));
+    // Whoever has it says itself why it is dropped.
+    assert_eq!(told(limits(1), |_, lease| drop(lease)), (vec![], 0));
+    assert_eq!(told(limits(1), swept), (vec![], 1));
 }

@@ -7,6 +7,7 @@ pub mod cli;
 pub mod config;
 mod control;
 pub mod demo;
+mod figures;
 pub mod frontend;
 pub mod kv;
 pub mod logging;

@@ -185,11 +185,16 @@ impl<A> Batch<A> {
 
     /// What its statements are.
     pub(crate) fn statements(&self) -> impl Iterator<Item = &Statement> {
+        self.texts().map(|(statement, _)| statement)
+    }
+
+    /// The same with their texts; none for a simple query as the client sent it.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = (&Statement, Option<&[u8]>)> {
         let own = self.entries.iter().map(|entry| match entry {
-            Entry::Parse(_, prepared) => &*prepared.statement,
-            Entry::Query(statement, _) => statement,
+            Entry::Parse(_, prepared) => prepared.with_text(),
+            Entry::Query(statement, text) => (&**statement, text.as_deref().map(str::as_bytes)),
         });
-        own.chain(self.bound.iter().map(|named| &**named.statement()))
+        own.chain(self.bound.iter().map(|named| named.prepared.with_text()))
     }
 
     /// What the batch itself prepares under a name.
@@ -297,7 +302,7 @@ impl<A: AsRef<Decision>> Session<A> {
                         self.settled = guide.settled();
                     }
                 }
-                (self.retries, self.observes) = (guide.retries(), guide.observes());
+                self.retries = guide.retries();
                 if let Some(gathered) = self.outside_batch(io, head) {
                     return Ok(gathered);
                 }
@@ -319,7 +324,7 @@ impl<A: AsRef<Decision>> Session<A> {
                 Err(Refused::Fault(fault)) => return Err(fault),
                 Err(Refused::Statement(report)) => {
                     self.batch.executes = true;
-                    self.tally_batch(io, guide);
+                    self.tally_batch(io, guide, head.len);
                     self.fail_batch(io, &report);
                     return Ok(Gathered::Done);
                 }
@@ -327,7 +332,7 @@ impl<A: AsRef<Decision>> Session<A> {
             let ends = matches!(head.tag, tag::QUERY | tag::FUNCTION_CALL | tag::SYNC | tag::FLUSH);
             if ends || self.batch.len > MAX_BATCH {
                 self.ask_rest(guide);
-                self.tally_batch(io, guide);
+                self.tally_batch(io, guide, head.len);
             }
             match head.tag {
                 tag::QUERY | tag::FUNCTION_CALL | tag::SYNC => {

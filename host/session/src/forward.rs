@@ -346,7 +346,7 @@ impl<A: AsRef<Decision>> Session<A> {
         let sent = text.as_deref().map_or(query.text, str::as_bytes);
         self.keep_query(io, server, guide, &statement, (query.text, sent));
         self.touches(server, &statement);
-        self.tally_statement(io, guide, &statement);
+        self.tally_statement(io, guide, &statement, sent);
         // A simple query drops the unnamed statement (postgres.c, exec_simple_query).
         server.unnamed = None;
         self.unnamed = None;
@@ -548,10 +548,11 @@ impl<A: AsRef<Decision>> Session<A> {
     ) -> Result<Passage, Fault> {
         let body = &io.client_in[*run + frame::HEADER_LEN..*run + head.len];
         let execute = Execute::read(body).map_err(malformed)?;
-        let statement = self.portal(execute.portal).map(|named| Rc::clone(named.statement()));
-        if let Some(statement) = &statement {
+        let named = self.portal(execute.portal).cloned();
+        let statement = named.as_ref().map(|named| Rc::clone(named.statement()));
+        if let (Some(named), Some(statement)) = (&named, &statement) {
             self.touches(server, statement);
-            self.tally_statement(io, guide, statement);
+            self.tally_statement(io, guide, statement, &named.prepared.query);
             if !statement.effects.is_empty() {
                 self.flush_run(io, run);
                 self.lend_names(io, server, statement, false);

@@ -88,14 +88,11 @@ pub trait Guide {
         false
     }
 
-    /// Whether anybody wants to know what becomes of statements. Asked when a batch begins; nothing of the following is
-    /// told otherwise.
-    fn observes(&self) -> bool {
-        false
-    }
-
     /// A batch has wholly arrived.
     fn begun(&mut self) {}
+
+    /// This is the most demanding of its statements so far, and its text. What is told of the batch counts as this one's.
+    fn runs(&mut self, _: &Statement, _text: &[u8]) {}
 
     /// Its answer is complete.
     fn ended(&mut self, _: &Seen<Self::Answer>) {}

@@ -65,7 +65,7 @@ impl<A: AsRef<Decision>> Session<A> {
         self.take_all_back();
         self.forget_server();
         if cut {
-            self.phase = Phase::End;
+            self.phase = Phase::Broken;
             return;
         }
         let open = status != TransactionStatus::Idle;

@@ -88,6 +88,12 @@ pub struct Prepared {
     pub proven: Cell<Option<(StatementId, u64)>>,
 }
 
+impl Prepared {
+    pub(crate) fn with_text(&self) -> (&Statement, Option<&[u8]>) {
+        (&self.statement, Some(&self.query))
+    }
+}
+
 /// A prepared statement of one client.
 #[derive(Clone)]
 pub(crate) struct Named {

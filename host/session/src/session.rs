@@ -63,8 +63,10 @@ pub(crate) enum Phase {
     Proof(Box<Proof>),
     /// The end of a transaction that has lost its server.
     Rollback,
-    /// Nothing any more.
+    /// Nothing any more: it has said good-bye.
     End,
+    /// Nothing any more: it cannot go on.
+    Broken,
 }
 
 /// What a session does at the moment.
@@ -155,9 +157,7 @@ pub struct Session<A> {
     /// Where it goes then, and how long it waits before.
     pub(crate) target: Option<Target>,
     pub(crate) pause_ms: u32,
-    /// Somebody wants to know what becomes of batches.
-    pub(crate) observes: bool,
-    pub(crate) tally: Option<Box<Tally<A>>>,
+    pub(crate) tally: Option<Tally<A>>,
     /// Rows that have passed; counted for the tally.
     pub(crate) rows: u64,
     /// The batch was refused by a standby because it writes.
@@ -218,7 +218,6 @@ impl<A: AsRef<Decision>> Session<A> {
             retries: false,
             target: None,
             pause_ms: 0,
-            observes: false,
             tally: None,
             rows: 0,
             to_primary: false,
@@ -259,7 +258,7 @@ impl<A: AsRef<Decision>> Session<A> {
         loop {
             self.tell_tally(io, guide);
             let step = match (&self.phase, server.as_deref_mut()) {
-                (Phase::End, _) => Ok(Some(Step::End)),
+                (Phase::End | Phase::Broken, _) => Ok(Some(Step::End)),
                 (Phase::Batch, server) => self.await_batch(io, server, guide),
                 (Phase::Server, None) => Ok(Some(match std::mem::take(&mut self.pause_ms) {
                     0 => Step::Lease,
@@ -284,7 +283,7 @@ impl<A: AsRef<Decision>> Session<A> {
                 Ok(Some(step)) => return step,
                 Err(Fault::Client(report)) => {
                     report.write(&mut io.client_out);
-                    self.phase = Phase::End;
+                    self.phase = Phase::Broken;
                 }
                 Err(Fault::Server(what)) => {
                     self.last_words = Some(ErrorReport::error(
@@ -332,6 +331,11 @@ impl<A: AsRef<Decision>> Session<A> {
         self.phase == Phase::Batch
             && self.status == TransactionStatus::Idle
             && self.batch.is_empty()
+    }
+
+    /// Whether it ends because the client broke the protocol, or has got a part of a message.
+    pub fn is_broken(&self) -> bool {
+        self.phase == Phase::Broken
     }
 
     /// What it does at the moment, and how many batches have been answered before.
@@ -551,7 +555,7 @@ impl<A: AsRef<Decision>> Session<A> {
             return Ok(Some(Step::Release(reusable(server))));
         }
         match self.phase {
-            Phase::End => Ok(None),
+            Phase::End | Phase::Broken => Ok(None),
             _ => Ok(Some(Step::Wait)),
         }
     }

@@ -1,10 +1,13 @@
-//! What becomes of a batch, counted while somebody wants to know.
+//! What becomes of a batch, counted while it is under way.
 
+use std::ops::Range;
 use std::rc::Rc;
 
 use howdah_decision::{Decision, Kind};
 use howdah_sql::Statement;
 use howdah_wire::backend::TransactionStatus;
+use howdah_wire::frame;
+use howdah_wire::frontend::Query;
 
 use crate::session::Session;
 use crate::{Buffers, Guide};
@@ -36,10 +39,16 @@ pub(crate) struct Tally<A> {
 }
 
 impl<A> Tally<A> {
-    fn note(&mut self, statement: &Statement) {
+    fn note<'a, G: Guide<Answer = A>>(
+        &mut self,
+        guide: &mut G,
+        statement: &Statement,
+        text: impl FnOnce() -> &'a [u8],
+    ) {
         if self.seen.digest == 0 || statement.kind > self.seen.kind {
             self.seen.kind = statement.kind;
             self.seen.digest = statement.digest;
+            guide.runs(statement, text());
         }
     }
 
@@ -50,13 +59,21 @@ impl<A> Tally<A> {
 }
 
 impl<A: AsRef<Decision>> Session<A> {
-    /// A batch has been gathered whole.
-    pub(crate) fn tally_batch<G: Guide<Answer = A>>(&mut self, io: &Buffers, guide: &mut G) {
-        if self.observes && self.batch.executes() {
-            self.begin_tally(io, guide);
-            if let Some(tally) = &mut self.tally {
-                self.batch.statements().for_each(|statement| tally.note(statement));
-            }
+    /// A batch has been gathered whole. Its last message has this length.
+    pub(crate) fn tally_batch<G: Guide<Answer = A>>(
+        &mut self,
+        io: &Buffers,
+        guide: &mut G,
+        last: usize,
+    ) {
+        if !self.batch.executes() {
+            return;
+        }
+        self.begin_tally(io, guide);
+        let Some(tally) = &mut self.tally else { return };
+        let message = self.batch.len.saturating_sub(last)..self.batch.len;
+        for (statement, text) in self.batch.texts() {
+            tally.note(guide, statement, || text.unwrap_or_else(|| query(io, message.clone())));
         }
     }
 
@@ -66,15 +83,13 @@ impl<A: AsRef<Decision>> Session<A> {
         io: &Buffers,
         guide: &mut G,
         statement: &Statement,
+        text: &[u8],
     ) {
-        if !self.observes {
-            return;
-        }
         if self.tally.is_none() {
             self.begin_tally(io, guide);
         }
         if let Some(tally) = &mut self.tally {
-            tally.note(statement);
+            tally.note(guide, statement, || text);
         }
     }
 
@@ -84,7 +99,7 @@ impl<A: AsRef<Decision>> Session<A> {
         let (kind, digest, rows, bytes, sqlstate) = (Kind::Empty, 0, 0, 0, None);
         let seen = Seen { kind, digest, rows, bytes, sqlstate, answer };
         self.rows = 0;
-        self.tally = Some(Box::new(Tally { seen, mark: io.client_out.len(), done: false }));
+        self.tally = Some(Tally { seen, mark: io.client_out.len(), done: false });
         guide.begun();
     }
 
@@ -126,4 +141,11 @@ impl<A: AsRef<Decision>> Session<A> {
             guide.ended(&tally.seen);
         }
     }
+}
+
+/// The text of the simple query that is this message of what the client has sent.
+fn query(io: &Buffers, message: Range<usize>) -> &[u8] {
+    let message = io.client_in.get(message).unwrap_or_default();
+    let body = message.get(frame::HEADER_LEN..).unwrap_or_default();
+    Query::read(body).map(|query| query.text).unwrap_or_default()
 }

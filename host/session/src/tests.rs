@@ -45,9 +45,9 @@ struct Policy {
     /// What it says to failures, if it has a say in them, and what it was told of them.
     retry: Option<Retry>,
     failures: Vec<(String, Failure)>,
-    /// Whether it wants to know what becomes of batches; how many have begun, and what became of them.
-    observes: bool,
+    /// How many batches have begun, what they count as, and what became of them.
     begun: usize,
+    runs: Vec<String>,
     seen: Vec<String>,
     /// Nothing may be sent again.
     poor: bool,
@@ -143,12 +143,13 @@ impl Guide for Policy {
         self.replays
     }
 
-    fn observes(&self) -> bool {
-        self.observes
-    }
-
     fn begun(&mut self) {
         self.begun += 1;
+    }
+
+    fn runs(&mut self, statement: &Statement, text: &[u8]) {
+        assert_eq!(*statement, *self.scan(text));
+        self.runs.push(String::from_utf8_lossy(text).into_owned());
     }
 
     fn ended(&mut self, seen: &Seen<Answer>) {

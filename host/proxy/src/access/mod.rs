@@ -139,7 +139,7 @@ impl Access {
         if self.is_unknown(user) {
             return Method::Reject(failed(AuthMethod::Cert, user));
         }
-        Method::Trust
+        Method::Certificate
     }
 
     /// Whether nobody may come in under this name.

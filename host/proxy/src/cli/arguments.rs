@@ -123,6 +123,9 @@ pub enum Command {
     /// Print docs/console.md
     #[command(hide = true)]
     ConsoleReference,
+    /// Print docs/metrics.md
+    #[command(hide = true)]
+    MetricsReference,
 }
 
 const PAUSE_HELP: &str = "\

@@ -20,6 +20,7 @@ pub use policy::PolicyCommand;
 use crate::admin;
 use crate::config::{self, Config, Mistake, Source};
 use crate::logging;
+use crate::metrics;
 use crate::policies::{MOST_COMPILED, trial};
 
 /// What the program does for the commands that do more than print.
@@ -86,6 +87,7 @@ fn execute(
         }
         Command::ConsoleReference => out.write_all(admin::reference().as_bytes())?,
         Command::ConfigReference => out.write_all(config::reference().as_bytes())?,
+        Command::MetricsReference => out.write_all(metrics::reference().as_bytes())?,
     }
     Ok(ExitCode::SUCCESS)
 }

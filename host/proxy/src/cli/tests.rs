@@ -113,6 +113,7 @@ fn the_other_commands() {
     assert_eq!(howdah(&["demo", "--check"]).1.unwrap_err(), "demo true");
     assert_eq!(howdah(&["version"]).0, format!("howdah {}\n", env!("CARGO_PKG_VERSION")));
     assert_eq!(howdah(&["config-reference"]).0, config::reference());
+    assert_eq!(howdah(&["metrics-reference"]).0, crate::metrics::reference());
 }
 
 #[test]

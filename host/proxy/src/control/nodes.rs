@@ -12,7 +12,7 @@ pub(super) fn nodes(shared: &Shared) -> Value {
     let snapshot = shared.monitor.snapshot();
     let node =
         |(id, spec, state): (NodeId, &howdah_cluster::NodeSpec, &howdah_cluster::NodeState)| {
-            let (open, free, _) = shared.pools_of(id);
+            let pools = shared.pools_of(id);
             json!({
                 "name": spec.name,
                 "role": state.role.name(),
@@ -23,8 +23,8 @@ pub(super) fn nodes(shared: &Shared) -> Value {
                 "timeline": state.timeline,
                 "lag_bytes": state.lag_bytes,
                 "lag_ms": state.lag.map(milliseconds),
-                "open": open,
-                "busy": open.saturating_sub(free),
+                "open": pools.open,
+                "busy": pools.open.saturating_sub(pools.idle),
             })
         };
     let clusters = snapshot.clusters.iter().enumerate().map(|(index, name)| {
@@ -34,7 +34,7 @@ pub(super) fn nodes(shared: &Shared) -> Value {
             "name": name,
             "paused": snapshot.is_paused(id),
             "held": shared.held(id).statements(),
-            "waiting": nodes().map(|(node, ..)| shared.pools_of(node).2).sum::<usize>(),
+            "waiting": nodes().map(|(node, ..)| shared.pools_of(node).waiting).sum::<usize>(),
             "nodes": nodes().map(node).collect::<Vec<_>>(),
         })
     });

@@ -1,6 +1,8 @@
 use std::fmt::Write as _;
 use std::io::{Write, stdout};
 
+use howdah_cluster::NodeId;
+
 use super::load::Tally;
 use crate::worker::Shared;
 
@@ -35,7 +37,7 @@ impl Screen {
         );
         let mut now = Vec::new();
         for (i, name) in nodes.iter().enumerate() {
-            let counted = shared.batches(i);
+            let counted = shared.batches(NodeId(i as u16));
             let before = self.before.get(i).copied().unwrap_or(counted);
             let Some(state) = snapshot.states.get(i) else { continue };
             let role = if state.up { state.role.name() } else { "down" };

@@ -11,15 +11,17 @@ use tokio::io::AsyncWriteExt;
 use tokio::time::sleep;
 
 use super::opening::Wire;
-use super::{ClientHello, Stored};
+use super::{ClientHello, LoginMethod, Stored};
 use crate::certificate::Certificate;
 use crate::config::Tls;
 use crate::upstream::{Secret, nonce, random};
 
 /// How a client proves who it is.
 pub enum Method {
-    /// It need not, or has done so already.
+    /// It need not.
     Trust,
+    /// It has done so already, by its certificate.
+    Certificate,
     /// By SCRAM-SHA-256 against this verifier, which fits nothing when the user is not known.
     Scram(Arc<Verifier>),
     /// By MD5 against this hash.
@@ -61,22 +63,28 @@ pub trait Authenticator {
     fn failed(&self, client: &ClientHello, caller: Caller<'_>) -> Duration;
 }
 
-/// Lets a client prove who it is, by a login that may be bound to `end_point`. On success AuthenticationOk has been sent.
+/// Lets a client prove who it is, by a login that may be bound to `end_point`, and says how it has. On success
+/// AuthenticationOk has been sent.
 pub(super) async fn authenticate(
     wire: &mut Wire<'_>,
     client: &ClientHello,
     caller: Caller<'_>,
     auth: &impl Authenticator,
-) -> Result<(), ErrorReport> {
+) -> Result<LoginMethod, ErrorReport> {
     let user = &client.user;
     let own = auth.tls().filter(|_| caller.encrypted);
     let end_point = own.and_then(|tls| tls.end_point.as_deref());
-    let proof = match auth.method(client, caller).await {
-        Method::Trust => Ok(None),
+    let (method, proof) = match auth.method(client, caller).await {
+        Method::Trust => (LoginMethod::Trust, Ok(None)),
+        Method::Certificate => (LoginMethod::Certificate, Ok(None)),
         Method::Reject(report) => return Err(report),
-        Method::Scram(verifier) => scram(wire, user, verifier, end_point).await.map(Some),
-        Method::Md5(hash) => md5(wire, user, hash).await.map(Some),
-        Method::Password(stored) => password(wire, user, stored).await.map(Some),
+        Method::Scram(verifier) => {
+            (LoginMethod::Scram, scram(wire, user, verifier, end_point).await.map(Some))
+        }
+        Method::Md5(hash) => (LoginMethod::Md5, md5(wire, user, hash).await.map(Some)),
+        Method::Password(stored) => {
+            (LoginMethod::Password, password(wire, user, stored).await.map(Some))
+        }
     };
     match proof {
         Ok(Some(proof)) => auth.proven(client, proof),
@@ -88,7 +96,8 @@ pub(super) async fn authenticate(
             return Err(report);
         }
     }
-    wire.tell(&Authentication::Ok).await
+    wire.tell(&Authentication::Ok).await?;
+    Ok(method)
 }
 
 async fn scram(

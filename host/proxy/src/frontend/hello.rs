@@ -3,11 +3,13 @@ use howdah_wire::Version;
 use howdah_wire::backend::{ErrorReport, NegotiateProtocolVersion};
 use howdah_wire::startup::Startup;
 
+use super::LoginMethod;
+
 /// Longest name of a user or database: NAMEDATALEN − 1. PostgreSQL cuts longer ones; a proxy that decides by
 /// name had better not guess which one was meant.
 const MAX_NAME: usize = 63;
 
-/// A client that has been let in.
+/// A client that has been let in, or asks to be.
 #[derive(Debug)]
 pub struct ClientHello {
     /// Who it is.
@@ -20,6 +22,8 @@ pub struct ClientHello {
     pub replication: Option<String>,
     /// What it speaks.
     pub version: Version,
+    /// How it has proven who it is.
+    pub method: LoginMethod,
     /// What it has sent already.
     pub input: BytesMut,
 }
@@ -57,8 +61,9 @@ pub(super) fn hello(startup: &Startup<'_>) -> Result<(ClientHello, BytesMut), Er
     }
     let (user, database) = (user.to_owned(), database.to_owned());
     let replication = replication.map(str::to_owned);
-    let input = BytesMut::new();
-    Ok((ClientHello { user, database, parameters, replication, version, input }, answer))
+    let (method, input) = (LoginMethod::Trust, BytesMut::new());
+    let hello = ClientHello { user, database, parameters, replication, version, method, input };
+    Ok((hello, answer))
 }
 
 /// PostgreSQL's words, which it has for requests out of place too (backend_startup.c).

@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::auth::{Authenticator, Caller, authenticate, gone};
 use super::hello::{ClientHello, hello, unsupported};
+use super::known::LoginFailure;
 use crate::certificate::Certificate;
 use crate::upstream::Stream;
 
@@ -34,8 +35,8 @@ pub enum Opened {
         /// As in the key that was given out.
         key: Box<[u8]>,
     },
-    /// Nobody: it has gone, or was sent away.
-    Gone,
+    /// Nobody: it has gone, or was sent away, for this reason.
+    Gone(LoginFailure),
 }
 
 /// Sees a connection through its opening, up to and with AuthenticationOk. A client that breaks a rule is
@@ -54,7 +55,7 @@ pub async fn open(
         Err(_) => ErrorReport::fatal(b"57014", "canceling authentication due to timeout"),
     };
     send_away(stream, peer, &report).await;
-    Opened::Gone
+    Opened::Gone(LoginFailure::of(&report))
 }
 
 /// Tells a client why it is not let in. It may have gone, and need not listen: nobody waits for it.
@@ -88,7 +89,7 @@ impl Wire<'_> {
             && self.begins_with_tls().await?
             && !self.encrypt(&tls.server, true).await
         {
-            return Ok(Opened::Gone);
+            return Ok(Opened::Gone(LoginFailure::Handshake));
         }
         // One of each kind, in any order, as in PostgreSQL (backend_startup.c), and none within encryption.
         let (mut ssl, mut gss) = (self.stream.is_encrypted(), self.stream.is_encrypted());
@@ -97,7 +98,7 @@ impl Wire<'_> {
                 .map_err(|error| ErrorReport::fatal(b"08P01", &error.to_string()))?;
             let Some((opening, len)) = packet else {
                 if !self.read().await? {
-                    return Ok(Opened::Gone);
+                    return Ok(Opened::Gone(LoginFailure::Left));
                 }
                 continue;
             };
@@ -119,7 +120,7 @@ impl Wire<'_> {
                     }
                     self.stream.write_all(b"S").await.map_err(|_| gone())?;
                     if !self.encrypt(&tls.server, false).await {
-                        return Ok(Opened::Gone);
+                        return Ok(Opened::Gone(LoginFailure::Handshake));
                     }
                     gss = true;
                 }
@@ -136,9 +137,9 @@ impl Wire<'_> {
                         self.stream.peer_certificate().and_then(|one| Certificate::read(one));
                     let (encrypted, certificate) = (self.stream.is_encrypted(), shown.as_ref());
                     let caller = Caller { address: peer, encrypted, certificate };
-                    authenticate(self, &hello, caller, auth).await?;
+                    let method = authenticate(self, &hello, caller, auth).await?;
                     let input = std::mem::take(&mut self.input);
-                    return Ok(Opened::Client(ClientHello { input, ..hello }));
+                    return Ok(Opened::Client(ClientHello { method, input, ..hello }));
                 }
             }
         }

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf, BytesMut};
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, ServerConfig, ServerConnection};
+use rustls::{ClientConfig, ClientConnection, ProtocolVersion, ServerConfig, ServerConnection};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
@@ -65,6 +65,11 @@ impl Stream {
     /// Whether what is read and written is encrypted on its way.
     pub fn is_encrypted(&self) -> bool {
         self.tls.is_some()
+    }
+
+    /// The version of TLS that is spoken, where the connection is encrypted.
+    pub fn tls_version(&self) -> Option<ProtocolVersion> {
+        self.tls.as_ref()?.version()
     }
 
     /// The certificate that the peer has shown, where the connection is encrypted.

@@ -6,8 +6,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BytesMut};
-use rustls::Connection;
 use rustls::pki_types::CertificateDer;
+use rustls::{Connection, ProtocolVersion};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::stream::Socket;
@@ -33,6 +33,11 @@ impl Tls {
     /// Whether the peer has named PostgreSQL's protocol.
     pub(super) fn has_alpn(&self) -> bool {
         self.session.alpn_protocol() == Some(ALPN)
+    }
+
+    /// The version of TLS that is spoken.
+    pub(super) fn version(&self) -> Option<ProtocolVersion> {
+        self.session.protocol_version()
     }
 
     /// The peer's own certificate.

@@ -11,6 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
 
 use super::server::{Leased, ServerConn};
+use crate::figures::ServerEnd;
 
 /// Longest time to roll back and discard.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -19,7 +20,7 @@ const DEADLINE: Duration = Duration::from_secs(10);
 pub(crate) fn give_back(mut leased: Leased, disposition: Disposition) {
     let commands: &'static [&'static str] = match disposition {
         Disposition::Reuse => return leased.release(),
-        Disposition::Close => return,
+        Disposition::Close => return leased.close(ServerEnd::Unfit),
         Disposition::Rollback => &["ROLLBACK"],
         Disposition::Reset => &["ROLLBACK", "DISCARD ALL"],
     };

@@ -18,6 +18,7 @@ use howdah_session::{
 use howdah_sql::{OWN, Own, OwnVerb};
 use howdah_wire::Version;
 use howdah_wire::backend::{BackendKeyData, ErrorReport, ReadyForQuery, TransactionStatus};
+use rustls::ProtocolVersion;
 use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -35,27 +36,39 @@ use super::server::Leased;
 use super::{Ctx, Message, Shared};
 use crate::admin;
 use crate::config::{Config, Reset};
-use crate::frontend::{ClientHello, FAREWELL, Opened, behind, open, send_away};
+use crate::figures::{ClientEnd, ServerEnd, Words as _};
+use crate::frontend::{
+    ClientHello, FAREWELL, LoginFailure, Opened, TlsSpoken, behind, open, send_away,
+};
 use crate::upstream::Stream;
 
 /// Serves a client.
 pub(crate) async fn serve(ctx: Rc<Ctx>, mut stream: Stream, peer: Option<IpAddr>) {
     let _counted = Counted(Rc::clone(&ctx));
+    ctx.counters().connections.add(1);
     let config = ctx.shared.config.load_full();
     let deadline = Instant::now() + config.limits.login_timeout;
     let peer = match real(&mut stream, peer, &config, deadline).await {
         Ok(peer) => peer,
-        Err(report) => return send_away(&mut stream, peer, &report).await,
+        Err(report) => return not_let_in(&ctx, &mut stream, peer, &report).await,
     };
     let _caller = match ctx.shared.memory.crowd.call(peer, &config) {
         Ok(caller) => caller,
         // It need not say who it is to be told.
-        Err(report) => return send_away(&mut stream, peer, &report).await,
+        Err(report) => return not_let_in(&ctx, &mut stream, peer, &report).await,
     };
     let access = ctx.shared.access.load_full();
-    match open(&mut stream, peer, &*access, deadline).await {
-        Opened::Gone => {}
+    let opened = open(&mut stream, peer, &*access, deadline).await;
+    match stream.tls_version() {
+        Some(ProtocolVersion::TLSv1_2) => ctx.counters().handshakes.add(TlsSpoken::V1_2),
+        Some(ProtocolVersion::TLSv1_3) => ctx.counters().handshakes.add(TlsSpoken::V1_3),
+        // In the clear, or it was not to be.
+        _ => {}
+    }
+    match opened {
+        Opened::Gone(why) => ctx.counters().failures.add(why),
         Opened::Cancel { pid, key } => {
+            ctx.counters().cancels.add(1);
             cancel(&ctx.shared, pid, key).await;
         }
         Opened::Client(hello) if admin::is_for(&hello.database, &config) => {
@@ -79,8 +92,14 @@ async fn visit(ctx: &Ctx, mut stream: Stream, hello: ClientHello, config: &Confi
                 let _ = ctx.shared.door.send(admin::Visit { stream, hello, role });
             }
         }
-        Err(report) => send_away(&mut stream, None, &report).await,
+        Err(report) => not_let_in(ctx, &mut stream, None, &report).await,
     }
+}
+
+/// A client is not let in, before anything is known of it.
+async fn not_let_in(ctx: &Ctx, stream: &mut Stream, peer: Option<IpAddr>, report: &ErrorReport) {
+    ctx.counters().failures.add(LoginFailure::of(report));
+    send_away(stream, peer, report).await;
 }
 
 /// Where a client really comes from, when a load balancer is in front.
@@ -131,6 +150,18 @@ impl Drop for Counted {
     }
 }
 
+/// Why a client that has authenticated is not served.
+struct Refused {
+    why: LoginFailure,
+    report: ErrorReport,
+}
+
+impl From<ErrorReport> for Refused {
+    fn from(report: ErrorReport) -> Refused {
+        Refused { why: LoginFailure::of(&report), report }
+    }
+}
+
 /// A client that has authenticated: policies are asked, it is greeted, and then served.
 async fn welcome(ctx: &Rc<Ctx>, stream: &mut Stream, peer: Option<IpAddr>, hello: ClientHello) {
     let id = ctx.shared.next_client.fetch_add(1, Ordering::Relaxed);
@@ -140,12 +171,16 @@ async fn welcome(ctx: &Rc<Ctx>, stream: &mut Stream, peer: Option<IpAddr>, hello
             ctx.policies.closed(&ctx.policies.chain(id), id);
             outcome
         }
-        Err(report) => Err(report),
+        Err(report) => Err(report.into()),
     };
     match outcome {
-        Ok(end) => tracing::debug!(client = id, end, "client gone"),
-        Err(report) => {
-            ctx.counters().refused.fetch_add(1, Ordering::Relaxed);
+        Ok(end) => {
+            ctx.counters().ends.add(end);
+            tracing::debug!(client = id, end = end.word(), "client gone");
+        }
+        Err(Refused { why, report }) => {
+            ctx.counters().refused.add(1);
+            ctx.counters().failures.add(why);
             tracing::info!(client = id, reason = %report, "client refused");
             let mut out = bytes::BytesMut::new();
             report.write(&mut out);
@@ -162,7 +197,7 @@ async fn served(
     id: u64,
     peer: Option<IpAddr>,
     hello: ClientHello,
-) -> Result<&'static str, ErrorReport> {
+) -> Result<ClientEnd, Refused> {
     let config = ctx.shared.config.load_full();
     let _member = ctx.shared.memory.crowd.join(&hello.user, &hello.database, &config)?;
     let visitor = Visitor {
@@ -174,8 +209,13 @@ async fn served(
     };
     let admitted = admit(ctx, visitor, &hello).await?;
     match &hello.replication {
-        None => Ok(Guest::greet(ctx, id, hello, admitted).await?.run(stream).await),
-        Some(_) => replication::serve(ctx, stream, hello, admitted).await,
+        None => {
+            let method = hello.method;
+            let mut guest = Guest::greet(ctx, id, hello, admitted).await?;
+            ctx.counters().logins.add(method);
+            Ok(guest.run(stream).await)
+        }
+        Some(_) => Ok(replication::serve(ctx, stream, hello, admitted).await?),
     }
 }
 
@@ -218,11 +258,7 @@ fn may_come(ctx: &Ctx) -> Result<(), ErrorReport> {
     Ok(())
 }
 
-async fn admit(
-    ctx: &Rc<Ctx>,
-    visitor: Visitor,
-    hello: &ClientHello,
-) -> Result<Admitted, ErrorReport> {
+async fn admit(ctx: &Rc<Ctx>, visitor: Visitor, hello: &ClientHello) -> Result<Admitted, Refused> {
     let id = visitor.id;
     let config = ctx.shared.config.load_full();
     let no_database = || {
@@ -238,7 +274,8 @@ async fn admit(
     let admission = match ctx.policies.open(&chain, &client, &home) {
         SessionDecision::Accept(admission) => admission,
         SessionDecision::Refuse(refusal) => {
-            return Err(ErrorReport::fatal(&refusal.sqlstate, &refusal.message));
+            let report = ErrorReport::fatal(&refusal.sqlstate, &refusal.message);
+            return Err(Refused { why: LoginFailure::Policy, report });
         }
     };
     let cluster_name = admission.cluster.clone().unwrap_or(home);
@@ -391,7 +428,7 @@ impl Guest {
     }
 
     /// Serves until the end, and says what that was.
-    async fn run(&mut self, client: &mut Stream) -> &'static str {
+    async fn run(&mut self, client: &mut Stream) -> ClientEnd {
         loop {
             let server = self.leased.as_mut().and_then(Leased::conn).map(|conn| &mut conn.state);
             let step = self.session.advance(&mut self.io, server, &mut self.guide);
@@ -403,17 +440,17 @@ impl Guest {
             match step {
                 Step::Wait => match self.news(client).await {
                     News::Bytes => {}
-                    News::ClientGone => return "connection closed",
+                    News::ClientGone => return ClientEnd::Closed,
                     News::ServerGone => self.server_gone().await,
                     News::TooLong => {
                         if let Some(report) = self.too_long() {
                             self.farewell(client, &report).await;
-                            return "timed out";
+                            return ClientEnd::TimedOut;
                         }
                     }
                     News::Drain => {
                         self.farewell(client, &shutting_down()).await;
-                        return "drained";
+                        return ClientEnd::Drained;
                     }
                     News::Ordered(Order::Cancel) => self.place.cancel(),
                     News::Ordered(Order::End) => {
@@ -426,19 +463,19 @@ impl Guest {
                         if self.seat.must_end() {
                             return self.ended_by_order(client).await;
                         }
-                        return "connection closed while waiting for a server";
+                        return ClientEnd::ClosedWaiting;
                     }
                 }
                 Step::Pause(ms) => {
                     let pause = sleep(Duration::from_millis(ms.into()));
                     tokio::select! {
                         () = pause => {}
-                        () = gone(client) => return "connection closed before another attempt",
+                        () = gone(client) => return ClientEnd::ClosedWaiting,
                     }
                 }
                 Step::Prove(proof) => {
                     if !self.prove(client, &proof).await {
-                        return "connection closed before its commit was proven";
+                        return ClientEnd::ClosedWaiting;
                     }
                 }
                 Step::Release(disposition) => {
@@ -455,7 +492,10 @@ impl Guest {
                 }
                 Step::End => {
                     self.flush(client).await;
-                    return "terminated";
+                    return match self.session.is_broken() {
+                        true => ClientEnd::Broken,
+                        false => ClientEnd::Terminated,
+                    };
                 }
             }
         }
@@ -497,7 +537,7 @@ impl Guest {
     /// A transaction was run again.
     fn note_replay(&mut self) {
         let Some(Replayed { statements, same }) = self.session.take_replayed() else { return };
-        self.ctx.counters().replayed(same);
+        self.ctx.counters().replay(same);
         tracing::info!(client = self.guide.id, statements, same, "transaction run again");
     }
 
@@ -545,7 +585,6 @@ impl Guest {
     /// Gets a server for the current batch. False: the client has gone meanwhile, or has to.
     async fn lease(&mut self, client: &mut Stream) -> bool {
         let decision = self.destination();
-        let began = self.guide.began.map(|_| std::time::Instant::now());
         // What has been answered so far must not wait for a server.
         let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
         let _ = client.poll_write_buf(&mut cx, &mut self.io.client_out);
@@ -556,7 +595,7 @@ impl Guest {
             () = gone(client) => return false,
             () = self.seat.end_ordered() => return false,
         };
-        self.guide.waited += began.map(|began| began.elapsed()).unwrap_or_default();
+        self.guide.waited += self.lessee.waited;
         match leased {
             Ok(mut leased) => {
                 self.guide.node = Some(leased.node());
@@ -564,7 +603,7 @@ impl Guest {
                     self.ctx.budget.earn();
                     self.guide.sent = self.guide.retries().then(std::time::Instant::now);
                 }
-                self.ctx.counters().batch(leased.node(), self.session.reads());
+                self.ctx.counters().leased(leased.node(), self.session.reads());
                 let key = leased.conn().map(|conn| Arc::clone(&conn.key));
                 let pid = key.as_ref().map_or(0, |key| key.pid());
                 self.seat.link.set(Some(Link { node: leased.node(), pid }));
@@ -572,7 +611,7 @@ impl Guest {
                 self.leased = Some(leased);
             }
             Err(report) => {
-                self.ctx.counters().refused.fetch_add(1, Ordering::Relaxed);
+                self.ctx.counters().refused.add(1);
                 self.session.refuse(&mut self.io, &report);
             }
         }
@@ -586,7 +625,7 @@ impl Guest {
             outcome = prove(&self.lessee, proof, lost) => outcome,
             () = gone(client) => return false,
         };
-        self.ctx.counters().proven(outcome);
+        self.ctx.counters().prove(outcome);
         if outcome != Outcome::NotCommitted {
             // The server may have done it after it was lost.
             self.lessee.wrote();
@@ -630,14 +669,15 @@ impl Guest {
             }
             self.lost = Some(Loss::of(leased.node()));
             self.ctx.shared.monitor.hint(leased.node(), Evidence::SessionLost);
+            leased.close(ServerEnd::Lost);
         }
         self.session.server_lost(&mut self.io, &mut self.guide);
         self.guide.node = None;
     }
 
-    async fn ended_by_order(&mut self, client: &mut Stream) -> &'static str {
+    async fn ended_by_order(&mut self, client: &mut Stream) -> ClientEnd {
         self.farewell(client, &shutting_down()).await;
-        "ended by an operator"
+        ClientEnd::Ordered
     }
 
     async fn farewell(&mut self, client: &mut Stream, report: &ErrorReport) {
@@ -658,13 +698,10 @@ impl Drop for Guest {
         self.place.uses(None);
         if let Some(leased) = self.leased.take() {
             let pool = self.lessee.pool_settings();
-            give_back(
-                leased,
-                match self.session.disposition(&self.guide) {
-                    Disposition::Reset if pool.reset == Reset::Close => Disposition::Close,
-                    disposition => disposition,
-                },
-            );
+            match self.session.disposition(&self.guide) {
+                Disposition::Reset if pool.reset == Reset::Close => leased.close(ServerEnd::Reset),
+                disposition => give_back(leased, disposition),
+            }
         }
         self.ctx.spare.reclaim(&mut self.io);
     }

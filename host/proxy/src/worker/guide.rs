@@ -3,7 +3,6 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 use howdah_cluster::{ClusterId, NodeId, Token};
@@ -20,6 +19,7 @@ use super::Ctx;
 use super::causal;
 use super::explain::Explaining;
 use super::failovers;
+use crate::figures::{Ran, micros};
 use crate::monitor::{Arming, Schema};
 
 /// Statements of one database that a worker keeps, by text. When full it is emptied.
@@ -126,8 +126,7 @@ pub(crate) struct SessionGuide {
     pub(crate) failed: Option<NodeId>,
     /// When it was sent first, while policies have a say in what becomes of it.
     pub(crate) sent: Option<Instant>,
-    /// The batch under way, while policies want to know what becomes of it: when it had arrived, and how long it has
-    /// waited for servers.
+    /// The batch under way: when it had arrived, and how long it has waited for servers.
     pub(crate) began: Option<Instant>,
     pub(crate) waited: Duration,
     /// What `howdah.explain` needs.
@@ -326,7 +325,7 @@ impl Guide for SessionGuide {
     fn affords_another(&mut self) -> bool {
         let affords = self.ctx.budget.spend(Instant::now());
         if affords {
-            self.ctx.counters().retried.fetch_add(1, Ordering::Relaxed);
+            self.ctx.counters().retried.add(1);
         } else {
             tracing::debug!(client = self.id, "too much is sent again already");
         }
@@ -346,10 +345,6 @@ impl Guide for SessionGuide {
         self.ctx.shared.replays(self.database.cluster) && self.is_at_home()
     }
 
-    fn observes(&self) -> bool {
-        self.chain.observes(self.interest)
-    }
-
     fn begun(&mut self) {
         self.began = Some(Instant::now());
         self.waited = Duration::ZERO;
@@ -357,25 +352,36 @@ impl Guide for SessionGuide {
 
     fn ended(&mut self, seen: &Seen<Answer>) {
         let Some(began) = self.began.take() else { return };
-        let microseconds = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        let source = match seen.answer.as_ref().map(|answer| answer.source) {
+            Some(howdah_policy::Source::Asked) => Source::Policy,
+            Some(howdah_policy::Source::Nobody) => Source::Nobody,
+            Some(howdah_policy::Source::Failed) => Source::Failure,
+            Some(howdah_policy::Source::Learned) => Source::Learned,
+            None => Source::Bound,
+        };
+        let ran = Ran {
+            latency: micros(began.elapsed()),
+            rows: seen.rows,
+            bytes: seen.bytes,
+            sqlstate: seen.sqlstate,
+        };
+        let at = self.node.ok_or(self.database.cluster);
+        self.ctx.counters().ran(at, seen.kind.into(), source.into(), &ran);
+        if !self.chain.observes(self.interest) {
+            return;
+        }
         let observation = Observation {
             session: self.id,
             class: self.class,
             kind: seen.kind,
             digest: seen.digest,
             node: self.node.and_then(|node| self.ctx.names.get(usize::from(node.0)).cloned()),
-            source: match seen.answer.as_ref().map(|answer| answer.source) {
-                Some(howdah_policy::Source::Asked) => Source::Policy,
-                Some(howdah_policy::Source::Nobody) => Source::Nobody,
-                Some(howdah_policy::Source::Failed) => Source::Failure,
-                Some(howdah_policy::Source::Learned) => Source::Learned,
-                None => Source::Bound,
-            },
-            latency_us: microseconds(began.elapsed()),
-            waited_us: microseconds(self.waited),
-            rows: seen.rows,
-            bytes: seen.bytes,
-            sqlstate: seen.sqlstate,
+            source,
+            latency_us: ran.latency,
+            waited_us: micros(self.waited),
+            rows: ran.rows,
+            bytes: ran.bytes,
+            sqlstate: ran.sqlstate,
         };
         if self.ctx.policies.observe(&self.chain, self.interest, observation) {
             self.ctx.observed.notify_one();

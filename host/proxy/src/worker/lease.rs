@@ -16,6 +16,7 @@ use super::Ctx;
 use super::server::{Leased, ServerConn};
 use super::shared::{PoolKey, configured};
 use crate::config::Pool as PoolConfig;
+use crate::figures::{Life, ServerEnd, micros};
 use crate::monitor::Monitor;
 use crate::pace::jittered;
 use crate::upstream::{ConnectError, Connected, connect};
@@ -39,6 +40,8 @@ pub(crate) struct Lessee {
     pub(crate) avoided: Option<NodeId>,
     /// What its reads must see of its own writes; none where they need not.
     pub(crate) causality: Option<Causality>,
+    /// How long it has waited for the last server, if it had to.
+    pub(crate) waited: Duration,
     pools: Vec<(NodeId, Pool<ServerConn>)>,
 }
 
@@ -60,6 +63,7 @@ impl Lessee {
             patience: Patience::default(),
             avoided: None,
             causality: ctx.shared.keeps_order(cluster).then(Causality::default),
+            waited: Duration::ZERO,
             pools: Vec::new(),
         }
     }
@@ -70,7 +74,8 @@ impl Lessee {
         decision: &Decision,
         bytes: usize,
     ) -> Result<Leased, ErrorReport> {
-        let mut place = self.place(decision);
+        self.waited = Duration::ZERO;
+        let place = self.place(decision);
         // The hot path: an idle connection of this worker.
         if let Place::Node(node) = place
             && let Some((_, pool)) = self.pools.iter().find(|(n, _)| *n == node)
@@ -79,8 +84,23 @@ impl Lessee {
         {
             return Ok(leased);
         }
-        let settings = self.pool_settings();
         let began = Instant::now();
+        let leased = self.wait(place, decision, bytes, began).await;
+        self.waited = began.elapsed();
+        let at = leased.as_ref().map(Leased::node).map_err(|_| self.cluster);
+        self.ctx.counters().waited(at, micros(self.waited));
+        leased
+    }
+
+    /// The same when it takes time.
+    async fn wait(
+        &mut self,
+        mut place: Place,
+        decision: &Decision,
+        bytes: usize,
+        began: Instant,
+    ) -> Result<Leased, ErrorReport> {
+        let settings = self.pool_settings();
         let deadline = began + self.longest_wait(&settings);
         let patience = Patience { since: Some(began.into_std()), ..self.patience };
         let shared = Arc::clone(&self.ctx.shared);
@@ -278,7 +298,8 @@ impl Lessee {
         let tenure = self.ctx.shared.monitor.tenure(node);
         let connected = self.connect(node, settings, &[]).await?;
         Ok(connected.and_then(|connected| {
-            let conn = ServerConn::new(connected, node, tenure);
+            let life = Life::begin(&self.ctx.shared.servers[usize::from(node.0)]);
+            let conn = ServerConn::new(connected, node, tenure, life);
             self.lent(permit.fill(conn, self.ctx.index))
         }))
     }
@@ -342,33 +363,40 @@ impl Lessee {
             Err(error) if error.blames_node() => {
                 tracing::warn!(node = spec.name, %error, "a connection to a server failed");
                 gate.failed();
+                self.failed(node);
                 shared.monitor.hint(node, Evidence::Connect);
                 Ok(None)
             }
             Err(error) => {
                 gate.opened();
+                self.failed(node);
                 Err(login_failed(&spec.name, &error))
             }
         }
     }
 
+    fn failed(&self, node: NodeId) {
+        self.ctx.shared.servers[usize::from(node.0)].fails();
+    }
+
     /// A connection that the pool gave: on this worker's reactor, and quiet.
     fn lent(&self, lease: Lease<ServerConn>) -> Option<Leased> {
         let worker = self.ctx.index;
-        let lease = if lease.home() == worker {
+        let mut lease = if lease.home() == worker {
             lease
         } else {
             lease.rehome(worker, |conn| conn.stream.move_here()).ok()?
         };
         if lease.is_over(&self.ctx.shared.monitor) {
+            lease.ends(ServerEnd::Lost);
             return None;
         }
         if lease.stream.has_news() {
+            lease.ends(ServerEnd::Lost);
             // It has ended, or said something unasked: the node may be down.
             self.ctx.shared.monitor.hint(lease.node, Evidence::SessionLost);
             return None;
         }
-        let mut lease = lease;
         let snapshot = self.ctx.shared.monitor.snapshot();
         let role = snapshot.state(lease.node).map(|state| state.role);
         lease.state.standby = role == Some(howdah_decision::Role::Replica);

@@ -39,9 +39,10 @@ use tokio::task::{LocalSet, spawn_local};
 
 pub(crate) use explain::explain;
 pub(crate) use shared::Doors;
-pub use shared::{Counters, Shared};
+pub use shared::Shared;
 pub(crate) use shared::{PoolKey, ServerPool, configured};
 
+use crate::figures::{Counters, ServerEnd};
 use crate::upstream::{Detached, Stream};
 use seat::Seat;
 pub(crate) use seat::{Order, Sight};
@@ -108,7 +109,13 @@ impl Ctx {
             // An idle server says nothing; if it did, its state is not known any more.
             pool.sweep(self.index, |conn| {
                 let monitor = &self.shared.monitor;
-                !conn.stream.has_news() && !conn.is_over(monitor) && !monitor.is_drained(conn.node)
+                let end = match monitor.is_drained(conn.node) {
+                    true => Some(ServerEnd::Drained),
+                    false => {
+                        (conn.stream.has_news() || conn.is_over(monitor)).then_some(ServerEnd::Lost)
+                    }
+                };
+                end.inspect(|end| conn.ends(*end)).is_none()
             });
         }
     }

@@ -16,6 +16,7 @@ use super::Ctx;
 use super::cancel::ServerKey;
 use super::client::{Admitted, too_many};
 use super::seat::{Link, Seat, Seated};
+use crate::figures::ClientEnd;
 use crate::frontend::ClientHello;
 use crate::upstream::Stream;
 
@@ -25,7 +26,7 @@ pub(super) async fn serve(
     client: &mut Stream,
     hello: ClientHello,
     mut admitted: Admitted,
-) -> Result<&'static str, ErrorReport> {
+) -> Result<ClientEnd, ErrorReport> {
     if admitted.mode != PoolMode::Session {
         let message = "replication connections are not possible in transaction pooling";
         return Err(ErrorReport::fatal(b"0A000", message).hint(
@@ -46,19 +47,20 @@ pub(super) async fn serve(
         || client.flush().await.is_err()
         || connected.stream.write_all(&hello.input).await.is_err()
     {
-        return Ok("connection closed");
+        return Ok(ClientEnd::Closed);
     }
+    ctx.counters().logins.add(hello.method);
     let (mut client_reads, mut client_writes) = split(client);
     let (mut server_reads, mut server_writes) = split(&mut connected.stream);
     let seat = Seated::new(ctx, admitted.visitor, &admitted.guide.who);
     seat.link.set(Some(Link { node, pid: connected.pid }));
     // Whoever ends first has said all, and it has been passed on.
     let end = tokio::select! {
-        _ = copy(&mut server_reads, &mut client_writes) => "the server closed the connection",
-        _ = copy(&mut client_reads, &mut server_writes) => "connection closed",
-        () = drained(ctx, &seat) => "drained",
-        () = seat.end_ordered() => "ended by an operator",
-        () = ctx.shared.monitor.over(node, tenure) => "the server was lost",
+        _ = copy(&mut server_reads, &mut client_writes) => ClientEnd::ServerGone,
+        _ = copy(&mut client_reads, &mut server_writes) => ClientEnd::Closed,
+        () = drained(ctx, &seat) => ClientEnd::Drained,
+        () = seat.end_ordered() => ClientEnd::Ordered,
+        () = ctx.shared.monitor.over(node, tenure) => ClientEnd::ServerGone,
     };
     Ok(end)
 }

@@ -2,11 +2,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use howdah_cluster::NodeId;
-use howdah_pool::Lease;
+use howdah_pool::{Lease, Worn};
 use howdah_session::ServerState;
 
 use super::Ctx;
 use super::cancel::ServerKey;
+use crate::figures::{Life, ServerEnd};
 use crate::monitor::Monitor;
 use crate::upstream::{Connected, Stream};
 
@@ -18,17 +19,33 @@ pub(crate) struct ServerConn {
     pub(crate) node: NodeId,
     /// The node's tenure when the connection was asked for.
     pub(super) tenure: u64,
+    pub(super) life: Life,
 }
 
 impl ServerConn {
-    pub(crate) fn new(connected: Connected, node: NodeId, tenure: u64) -> ServerConn {
+    pub(crate) fn new(connected: Connected, node: NodeId, tenure: u64, life: Life) -> ServerConn {
         ServerConn {
+            life,
             stream: connected.stream,
             state: ServerState::new(connected.parameters),
             key: ServerKey::new(connected.peer, connected.pid, connected.key),
             node,
             tenure,
         }
+    }
+
+    /// Why it is going to be closed.
+    pub(crate) fn ends(&mut self, end: ServerEnd) {
+        self.life.ends(end);
+    }
+
+    /// The pool is going to close it.
+    pub(super) fn worn(&mut self, worn: Worn) {
+        self.ends(match worn {
+            Worn::Idle => ServerEnd::Idle,
+            Worn::Old => ServerEnd::Lifetime,
+            Worn::Surplus => ServerEnd::Replaced,
+        });
     }
 
     /// Whether the node has been noticed to be gone, or to be no longer what it was, since the connection was made. Then
@@ -67,6 +84,13 @@ impl Leased {
         self.lease.as_deref_mut()
     }
 
+    /// Closes the connection, for this reason.
+    pub(crate) fn close(mut self, end: ServerEnd) {
+        if let Some(conn) = self.conn() {
+            conn.ends(end);
+        }
+    }
+
     /// See [`ServerConn::is_over`].
     pub(crate) fn is_over(&self) -> bool {
         self.lease.as_deref().is_some_and(|conn| conn.is_over(&self.ctx.shared.monitor))
@@ -86,11 +110,10 @@ impl Leased {
 
     /// Gives the connection back, once no cancel request is on its way to it.
     pub(crate) fn release(mut self) {
-        let Some(lease) = self.lease.take() else { return };
         if self.ctx.shared.monitor.is_drained(self.node) {
-            // Dropping the lease closes the connection.
-            return;
+            return self.close(ServerEnd::Drained);
         }
+        let Some(lease) = self.lease.take() else { return };
         if lease.key.is_unused() {
             lease.release();
             return;

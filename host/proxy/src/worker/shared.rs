@@ -2,14 +2,14 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use howdah_cluster::{ClusterId, NodeId};
 use howdah_decision::Outcome;
 use howdah_policy::Registry;
-use howdah_pool::{Limits, Pool};
+use howdah_pool::{Limits, Pool, Stats};
 use parking_lot::Mutex;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
@@ -21,6 +21,7 @@ use super::{Asked, Ctx, Message};
 use crate::access::{Access, Memory};
 use crate::admin::Door;
 use crate::config::{Cluster, Config, Node, Pool as PoolConfig};
+use crate::figures::{Count, Counters, Place, Servers};
 use crate::monitor::Monitor;
 use crate::pace::Gate;
 use crate::peers::Peers;
@@ -57,7 +58,9 @@ pub struct Shared {
     /// Nodes.
     pub monitor: Arc<Monitor>,
     /// One set per worker.
-    pub counters: Vec<Counters>,
+    pub(crate) counters: Vec<Counters>,
+    /// Connections to nodes that have come and gone.
+    pub(crate) servers: Vec<Arc<Servers>>,
     pub(crate) next_client: AtomicU64,
     pub(crate) workers: Vec<UnboundedSender<Message>>,
     /// Where operators bring changes of the configuration.
@@ -70,53 +73,6 @@ pub struct Shared {
     /// By cluster.
     held: Vec<Held>,
     draining: AtomicBool,
-}
-
-/// What one worker has counted. On cache lines of its own.
-#[repr(align(128))]
-#[derive(Debug, Default)]
-pub struct Counters {
-    /// Connections of clients, those that are still to log in included.
-    pub(crate) clients: AtomicUsize,
-    /// Batches by node: those that only read, and the others.
-    pub(crate) reads: Vec<AtomicU64>,
-    pub(crate) others: Vec<AtomicU64>,
-    /// Errors of the proxy's own.
-    pub(crate) refused: AtomicU64,
-    /// Batches that were sent again.
-    pub(crate) retried: AtomicU64,
-    /// Commits whose answer was lost, by what is proven of them.
-    proven: [AtomicU64; 3],
-    /// Transactions that were run again: those that were lost all the same, and those that went on.
-    replayed: [AtomicU64; 2],
-}
-
-impl Counters {
-    /// Zero for this many nodes.
-    pub fn new(nodes: usize) -> Counters {
-        let zeros = || (0..nodes).map(|_| AtomicU64::new(0)).collect();
-        Counters { reads: zeros(), others: zeros(), ..Counters::default() }
-    }
-
-    /// Connected clients.
-    pub fn clients(&self) -> usize {
-        self.clients.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn proven(&self, outcome: Outcome) {
-        self.proven[outcome as usize].fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn replayed(&self, same: bool) {
-        self.replayed[usize::from(same)].fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn batch(&self, node: NodeId, reads: bool) {
-        let counters = if reads { &self.reads } else { &self.others };
-        if let Some(counter) = counters.get(usize::from(node.0)) {
-            counter.fetch_add(1, Ordering::Relaxed);
-        }
-    }
 }
 
 /// Where threads are brought what they are to do.
@@ -148,7 +104,8 @@ impl Shared {
             peers,
             registry,
             monitor,
-            counters: workers.iter().map(|_| Counters::new(nodes)).collect(),
+            counters: workers.iter().map(|_| Counters::new(nodes, clusters)).collect(),
+            servers: (0..nodes).map(|_| Arc::default()).collect(),
             next_client: AtomicU64::new(1),
             workers,
             changes,
@@ -163,16 +120,6 @@ impl Shared {
     /// Connected clients of all workers.
     pub fn clients(&self) -> usize {
         self.counters.iter().map(Counters::clients).sum()
-    }
-
-    /// Errors of the proxy's own so far.
-    pub(crate) fn refused(&self) -> u64 {
-        self.sum(|counters| &counters.refused)
-    }
-
-    /// Batches that were sent again so far.
-    pub(crate) fn retried(&self) -> u64 {
-        self.sum(|counters| &counters.retried)
     }
 
     /// The proxy takes no more clients.
@@ -190,28 +137,27 @@ impl Shared {
         self.pools.lock().values().map(|pool| pool.stats().waiting).sum()
     }
 
-    /// Batches that a node has run: those that only read, and the others.
-    pub fn batches(&self, node: usize) -> (u64, u64) {
-        let sum = |pick: fn(&Counters) -> &Vec<AtomicU64>| {
-            let of = |c: &Counters| pick(c).get(node).map_or(0, |n| n.load(Ordering::Relaxed));
-            self.counters.iter().map(of).sum()
+    /// Leases of servers of a node: for batches that only read, and for others.
+    pub fn batches(&self, node: NodeId) -> (u64, u64) {
+        let sum = |pick: fn(&Place) -> &Count| {
+            self.sum(|counters| counters.place(Ok(node)).map_or(0, |place| pick(place).get()))
         };
-        (sum(|c| &c.reads), sum(|c| &c.others))
+        (sum(|place| &place.reads), sum(|place| &place.others))
     }
 
     /// Commits whose answer was lost, and of which this was proven.
     pub fn proven(&self, outcome: Outcome) -> u64 {
-        self.sum(|counters| &counters.proven[outcome as usize])
+        self.sum(|counters| counters.proven(outcome))
     }
 
     /// Transactions that were run again, and (`same`) went on, or were lost all the same.
     pub fn replayed(&self, same: bool) -> u64 {
-        self.sum(|counters| &counters.replayed[usize::from(same)])
+        self.sum(|counters| counters.replayed(same))
     }
 
     /// What all workers have counted of something.
-    fn sum(&self, pick: impl Fn(&Counters) -> &AtomicU64) -> u64 {
-        self.counters.iter().map(|counters| pick(counters).load(Ordering::Relaxed)).sum()
+    pub(crate) fn sum(&self, pick: impl Fn(&Counters) -> u64) -> u64 {
+        self.counters.iter().map(pick).sum()
     }
 
     /// What each worker answers. One that does not answer in time is left out, with a word to the log.
@@ -285,7 +231,7 @@ impl Shared {
         if let Some(pool) = pools.get(key) {
             return pool.clone();
         }
-        let pool = Pool::new(limits(settings), self.workers.len());
+        let pool = Pool::new(limits(settings), self.workers.len(), ServerConn::worn);
         pools.insert(key.clone(), pool.clone());
         pool
     }
@@ -300,12 +246,16 @@ impl Shared {
         &self.held[usize::from(cluster.0)]
     }
 
-    /// The pools of a node, at the moment: connections that are open, those of them that are free, and clients that wait.
-    pub(crate) fn pools_of(&self, node: NodeId) -> (usize, usize, usize) {
+    /// The pools of a node together, at the moment.
+    pub(crate) fn pools_of(&self, node: NodeId) -> Stats {
         let pools = self.pools.lock();
         let stats = pools.iter().filter(|(key, _)| key.node == node).map(|(_, pool)| pool.stats());
-        stats.fold((0, 0, 0), |sum, pool| {
-            (sum.0 + pool.open, sum.1 + pool.idle, sum.2 + pool.waiting)
+        stats.fold(Stats::default(), |sum, pool| Stats {
+            size: sum.size + pool.size,
+            open: sum.open + pool.open,
+            idle: sum.idle + pool.idle,
+            waiting: sum.waiting + pool.waiting,
+            max_wait: sum.max_wait.max(pool.max_wait),
         })
     }
 

@@ -40,7 +40,7 @@ fn statement_answered(bench: &mut Bench, server: &mut ServerState) {
 #[test]
 fn what_is_counted_is_what_the_client_gets() {
     let mut primary = server(false);
-    let mut bench = sent(&mut primary, |bench| bench.guide.observes = true);
+    let mut bench = sent(&mut primary, |_| ());
     answered(&mut bench, &mut primary);
     bench.completed(TransactionStatus::Idle);
     assert_eq!(bench.step(Some(&mut primary)), Step::Release(Disposition::Reuse));

@@ -33,9 +33,8 @@ fn a_statement_is_asked_about_once_with_what_is_bound_to_it() {
 }
 
 #[test]
-fn batches_are_counted_when_somebody_wants_to_know() {
+fn batches_are_counted() {
     let (mut bench, mut primary) = (Bench::new(), server(false));
-    bench.guide.observes = true;
     bench.query("SELECT 1");
     bench.step(None);
     bench.step(Some(&mut primary));
@@ -89,13 +88,39 @@ fn batches_are_counted_when_somebody_wants_to_know() {
     assert!(seen.starts_with("Write 0 ") && seen.ends_with("Some(\"08007\") true"), "{seen}");
 }
 
+/// The first of its most demanding statements, with the text that is known of it.
 #[test]
-fn nothing_is_counted_when_nobody_wants_to_know() {
+fn a_batch_counts_as_its_most_demanding_statement() {
+    let mut bench = Bench::new();
+    for query in ["SELECT 1", "INSERT INTO t VALUES (1)", "SELECT 2", "DELETE FROM t"] {
+        Parse { name: b"", query: query.as_bytes(), types: b"\0\0" }.write(&mut bench.io.client_in);
+        Bind { portal: b"", statement: b"", rest: &bound(&[]) }.write(&mut bench.io.client_in);
+        Execute { portal: b"", max_rows: 0 }.write(&mut bench.io.client_in);
+    }
+    Sync.write(&mut bench.io.client_in);
+    // What has come behind it does not belong to it.
+    bench.query("SELECT 3");
+    assert_eq!(bench.step(None), Step::Lease);
+    assert_eq!(bench.guide.runs, ["SELECT 1", "INSERT INTO t VALUES (1)"]);
     let (mut bench, mut primary) = (Bench::new(), server(false));
-    bench.query("SELECT 1");
+    bench.query("SELECT 4; DELETE FROM t");
+    bench.query("SELECT 5");
     bench.step(None);
     bench.step(Some(&mut primary));
-    bench.completed(TransactionStatus::Idle);
+    assert_eq!(bench.guide.runs, ["SELECT 4; DELETE FROM t"]);
+    // What was prepared earlier, within a transaction.
+    let (mut bench, mut primary) = (Bench::new(), server(false));
+    Parse { name: b"s", query: b"SELECT 6", types: b"\0\0" }.write(&mut bench.io.client_in);
+    bench.query("BEGIN");
+    bench.step(None);
     bench.step(Some(&mut primary));
-    assert_eq!((bench.guide.begun, bench.guide.seen.len()), (0, 0));
+    ParseComplete.write(&mut bench.io.server_in);
+    bench.completed(TransactionStatus::InTransaction);
+    bench.step(Some(&mut primary));
+    bench.guide.runs.clear();
+    Bind { portal: b"", statement: b"s", rest: &bound(&[]) }.write(&mut bench.io.client_in);
+    Execute { portal: b"", max_rows: 0 }.write(&mut bench.io.client_in);
+    Sync.write(&mut bench.io.client_in);
+    bench.step(Some(&mut primary));
+    assert_eq!(bench.guide.runs, ["SELECT 6"]);
 }

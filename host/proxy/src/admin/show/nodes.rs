@@ -79,7 +79,7 @@ fn clusters(operated: &Operated) -> Vec<Row> {
             snapshot.nodes(id).filter(|(.., state)| state.up).count(),
             held.statements(),
             held.so_far(),
-            snapshot.nodes(id).map(|(node, ..)| shared.pools_of(node).2).sum::<usize>(),
+            snapshot.nodes(id).map(|(node, ..)| shared.pools_of(node).waiting).sum::<usize>(),
             shared.monitor.failovers_so_far(id),
         ]
     };
@@ -101,8 +101,8 @@ fn nodes(operated: &Operated) -> Vec<Row> {
         &howdah_cluster::NodeSpec,
         &howdah_cluster::NodeState,
     )| {
-        let (open, free, waiting) = shared.pools_of(id);
-        let (reads, others) = shared.batches(usize::from(id.0));
+        let pools = shared.pools_of(id);
+        let (reads, others) = shared.batches(id);
         let mut notes = Vec::new();
         notes.extend((!state.up).then_some("down"));
         notes.extend(state.refused);
@@ -118,9 +118,9 @@ fn nodes(operated: &Operated) -> Vec<Row> {
             Some(state.timeline).filter(|timeline| *timeline > 0),
             state.lag_bytes,
             state.lag.map(|lag| lag.as_secs_f64()),
-            open,
-            open.saturating_sub(free),
-            waiting,
+            pools.open,
+            pools.open.saturating_sub(pools.idle),
+            pools.waiting,
             reads,
             others,
         ]

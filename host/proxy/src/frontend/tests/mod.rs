@@ -72,7 +72,7 @@ async fn sent_away(bytes: &[u8]) -> String {
         peer.fatal().await
     })
     .await;
-    assert!(matches!(opened, Opened::Gone));
+    assert!(matches!(opened, Opened::Gone(_)));
     state
 }
 

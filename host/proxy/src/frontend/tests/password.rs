@@ -61,7 +61,7 @@ async fn a_wrong_password_and_an_unknown_user_look_the_same() {
 
 #[track_caller]
 fn refused((opened, error): (Opened, ConnectError)) {
-    assert!(matches!(opened, Opened::Gone));
+    assert!(matches!(opened, Opened::Gone(_)));
     let ConnectError::Refused(report) = error else { panic!("{error:?}") };
     assert_eq!(report.sqlstate(), b"28P01");
     assert_eq!(report.message(), "password authentication failed for user \"me\"");
@@ -116,7 +116,7 @@ async fn answer(write: impl FnOnce(&mut BytesMut)) -> String {
         peer.fatal().await
     })
     .await;
-    assert!(matches!(opened, Opened::Gone));
+    assert!(matches!(opened, Opened::Gone(_)));
     state
 }
 
@@ -171,7 +171,7 @@ async fn a_client_may_choose_the_mechanism_first_and_speak_later() {
 #[tokio::test]
 async fn a_client_that_goes_when_asked_is_gone() {
     let (opened, ()) = opened(&secret(), far(), async |mut peer| offered(&mut peer).await).await;
-    assert!(matches!(opened, Opened::Gone));
+    assert!(matches!(opened, Opened::Gone(_)));
 }
 
 #[tokio::test]
@@ -187,5 +187,5 @@ async fn a_client_that_hesitates_is_sent_away_at_the_deadline() {
         assert_eq!(ErrorResponse::read(&body).unwrap().sqlstate(), Some(*b"57014"));
     })
     .await;
-    assert!(matches!(opened, Opened::Gone));
+    assert!(matches!(opened, Opened::Gone(_)));
 }

@@ -59,7 +59,7 @@ async fn encryption_is_declined_once() {
             assert_eq!(peer.fatal().await, "0A000");
         })
         .await;
-        assert!(matches!(opened, Opened::Gone));
+        assert!(matches!(opened, Opened::Gone(_)));
     }
 }
 
@@ -71,7 +71,7 @@ async fn whoever_is_rejected_hears_why() {
         assert_eq!(peer.fatal().await, "28000");
     })
     .await;
-    assert!(matches!(opened, Opened::Gone));
+    assert!(matches!(opened, Opened::Gone(_)));
 }
 
 #[tokio::test]
@@ -82,7 +82,7 @@ async fn who_says_nothing_or_too_little_is_sent_away_at_the_deadline() {
             assert_eq!(peer.fatal().await, "57014");
         })
         .await;
-        assert!(matches!(opened, Opened::Gone));
+        assert!(matches!(opened, Opened::Gone(_)));
     }
 }
 
@@ -93,6 +93,6 @@ async fn who_goes_is_gone() {
             peer.send(said).await;
         })
         .await;
-        assert!(matches!(opened, Opened::Gone));
+        assert!(matches!(opened, Opened::Gone(_)));
     }
 }
