@@ -28,9 +28,17 @@ impl Pin {
     /// The words that clients and operators see.
     pub fn reason(&self) -> &str {
         match self {
+            Pin::Policy(reason) => reason,
+            Pin::Mode | Pin::State(_) => self.word(),
+        }
+    }
+
+    /// The same where few words must do, whatever policies say.
+    pub fn word(&self) -> &'static str {
+        match self {
             Pin::Mode => "session pooling",
             Pin::State(reason) => reason.name(),
-            Pin::Policy(reason) => reason,
+            Pin::Policy(_) => "policy",
         }
     }
 

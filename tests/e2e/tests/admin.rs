@@ -264,3 +264,40 @@ async fn keys_are_set_until_they_are_reset_and_mistakes_are_told() {
     assert!(told.contains("howdah.toml:") && told.contains("pool.size"), "{told}");
     assert_eq!(size().await, "4");
 }
+
+#[tokio::test]
+async fn statements_are_told_by_digest_until_they_are_forgotten() {
+    let proxy = Running::start(&shared().nodes(), &format!("{ADMIN}[statements]\nkeep = 4\n"));
+    proxy.wait_up(3).wait_split().await;
+    let console = console(proxy.port, "dba").await;
+    ordered(&console, "RESET STATEMENTS").await;
+    assert_eq!(console.query("SHOW STATEMENTS", &[]).await.unwrap().len(), 0);
+    let client = connect(proxy.port, "postgres").await;
+    for n in 0..5 {
+        value(&client, &format!("SELECT  'secret' || {n}")).await;
+    }
+    client.query("SELECT 'more' || 7", &[]).await.unwrap();
+    let all = "SHOW STATEMENTS WHERE text LIKE '%||%'";
+    let row = only(&console, all).await;
+    assert_eq!(row.get::<_, &str>("text"), "SELECT '' || 0");
+    assert_eq!((row.get::<_, &str>("kind"), row.get::<_, &str>("database")), ("read", "postgres"));
+    let counts = ["calls", "on_replica", "rows", "on_primary", "errors"];
+    assert_eq!(counts.map(|name| row.get::<_, i64>(name)), [6, 6, 6, 0, 0]);
+    let times = ["p95_ms", "max_ms", "total_ms"].map(|name| row.get::<_, f64>(name));
+    assert!(times[0] > 0.0 && times.is_sorted(), "{times:?}");
+    try_value(&client, "SELECT nothing || 'at all'").await.unwrap_err();
+    let failed = only(&console, &format!("{all} AND errors > 0")).await;
+    assert_eq!(failed.get::<_, i64>("errors"), 1);
+    let stats = only(&console, "SHOW STATS WHERE database = 'postgres'").await;
+    assert!(stats.get::<_, i64>("total_query_count") >= 7);
+    // A session is served by one worker, which keeps four.
+    for n in 0..40 {
+        value(&client, &format!("SELECT 1 AS a{n}")).await;
+    }
+    let kept = console.query("SHOW STATEMENTS WHERE calls > 0", &[]).await.unwrap();
+    assert!(kept.len() <= 4, "{kept:?}");
+    ordered(&console, "SET statements.keep = 0").await;
+    until(&console, "SHOW STATEMENTS", 0).await;
+    value(&client, "SELECT 1").await;
+    assert_eq!(console.query("SHOW STATEMENTS", &[]).await.unwrap().len(), 0);
+}

@@ -6,10 +6,11 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use howdah_e2e::{
-    RawClient, Running, cluster, connect, on_replica, shared, try_connect, try_value, value, wait,
+    PATIENCE, RawClient, Running, cluster, connect, on_replica, shared, try_connect, try_value,
+    value, wait,
 };
 use howdah_pgcluster::Auth;
 
@@ -112,7 +113,16 @@ fn telling(more: &str) -> (Running, u16) {
     (Running::start(&shared().nodes(), &more), port)
 }
 
-#[tokio::test(flavor = "multi_thread")]
+/// Waits for a condition, while other tasks go on.
+async fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let give_up = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < give_up, "waited in vain for {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
 async fn statements_are_counted_by_where_they_went_and_why() {
     let (proxy, port) = telling("");
     proxy.wait_up(3).wait_split().await;
@@ -146,9 +156,18 @@ async fn statements_are_counted_by_where_they_went_and_why() {
     let classes = ["42", "22"].map(|class| sum(port, "howdah_errors_total", &[("class", class)]));
     assert_eq!(classes, [1.0, 1.0]);
     assert!(figure(port, "process_resident_memory_bytes") > 1e6);
+    assert!(figure(port, "howdah_statements") > 3.0);
+    let idle = figure(port, "howdah_sessions{state=\"idle\"}");
+    assert!(idle >= 1.0 && idle <= figure(port, "howdah_clients"));
+    assert_eq!(sum(port, "howdah_pinned_sessions", &[]), 0.0);
+    client.batch_execute("LISTEN news").await.unwrap();
+    until("the session to be pinned", || {
+        sum(port, "howdah_pinned_sessions", &[("reason", "listen")]) == 1.0
+    })
+    .await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn clients_and_servers_are_counted_as_they_come_and_go() {
     let (proxy, port) = telling("[user.postgres]\npassword = \"right\"\n[pool]\nsize = 1\n");
     proxy.wait_up(3);
@@ -169,10 +188,11 @@ async fn clients_and_servers_are_counted_as_they_come_and_go() {
     assert!(try_connect(&dsn("right", "nowhere")).await.is_err());
     RawClient::connect(proxy.port).send(b"\0\0\0\x09\0\x03\0\0x");
     drop(TcpStream::connect(("127.0.0.1", proxy.port)).unwrap());
-    wait("all of them to be counted", || {
+    until("all of them to be counted", || {
         [failures("wrong password"), failures("no database"), failures("protocol")] == [1.0; 3]
             && failures("connection closed") == 1.0
-    });
+    })
+    .await;
     assert_eq!(figure(port, "howdah_connections_total"), 5.0);
     // Of one connection to the primary all make use.
     value(&client, "SELECT txid_current()").await;
@@ -187,8 +207,11 @@ async fn clients_and_servers_are_counted_as_they_come_and_go() {
     let waits = tokio::spawn(async move {
         value(&other, "SELECT txid_current()").await;
     });
-    wait("it to wait", || sum(port, "howdah_waiting", &of_primary) == 1.0);
+    until("it to wait", || sum(port, "howdah_waiting", &of_primary) == 1.0).await;
     assert!(sum(port, "howdah_waiting_longest_seconds", &of_primary) > 0.0);
+    let states = ["waiting", "idle in transaction", "idle"];
+    let states = states.map(|state| sum(port, "howdah_sessions", &[("state", state)]));
+    assert_eq!(states, [1.0, 1.0, 0.0]);
     let full = [of_primary[0], ("state", "busy")];
     assert_eq!(sum(port, "howdah_server_connections", &full), 1.0);
     assert_eq!(sum(port, "howdah_server_connections_limit", &of_primary), 1.0);
@@ -201,7 +224,7 @@ async fn clients_and_servers_are_counted_as_they_come_and_go() {
     try_value(&client, "SELECT pg_terminate_backend(pg_backend_pid())").await.unwrap_err();
     assert_eq!(sum(port, "howdah_server_connections_closed_total", &of_primary), closed + 1.0);
     drop(client);
-    wait("both to be gone", || ends("terminated") == 2.0);
+    until("both to be gone", || ends("terminated") == 2.0).await;
 }
 
 /// Everything in `examples/monitoring` is about metrics that there are, by labels that they have.

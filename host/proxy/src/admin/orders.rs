@@ -26,6 +26,8 @@ pub(super) enum Order {
     Kill(Word, worker::Order),
     /// A key of the configuration has this value, or the file's again.
     Set(Word, Option<Word>),
+    /// What is known of statements is forgotten.
+    Forget,
     Policy(Word, PolicyOrder),
 }
 
@@ -57,6 +59,7 @@ pub(super) const ALL: &[(&str, &str)] = &[
         "Changes a key of the configuration, such as pool.size, until the proxy ends or RESET.",
     ),
     ("RESET KEY", "Lets the configuration's file decide again."),
+    ("RESET STATEMENTS", "Forgets what SHOW STATEMENTS has counted."),
     (
         "POLICY NAME ROLLBACK",
         "Takes a policy's version on trial back, or puts the version before in force.",
@@ -85,6 +88,7 @@ pub(super) fn read(verb: &str, reader: &mut Reader<'_>) -> Result<Order, ErrorRe
             }
             Order::Set(key, Some(reader.word("a value")?))
         }
+        "RESET" if reader.accept("STATEMENTS") => Order::Forget,
         "RESET" => Order::Set(reader.word("a key")?, None),
         "POLICY" => {
             let name = reader.word("the name of a policy")?;
@@ -173,6 +177,10 @@ pub(super) async fn carry_out(
             let key = key.text(parameters)?.to_owned();
             let tag = if value.is_some() { "SET" } else { "RESET" };
             change(operated, Some((key, text(value)?))).await.map(|()| tag)
+        }
+        Order::Forget => {
+            shared.forget_statements().await;
+            Ok("RESET")
         }
         Order::Policy(name, order) => {
             let (name, order) = (name.text(parameters)?.to_owned(), *order);

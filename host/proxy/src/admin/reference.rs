@@ -31,6 +31,7 @@ same name.
 |---|---|
 | who is waiting, and why | `SHOW CLIENTS WHERE state = 'waiting'`, `SHOW POOLS WHERE cl_waiting > 0`, `SHOW CLUSTERS` |
 | which node is slow, or behind | `SHOW NODES` |
+| which statements cost most, or fail | `SHOW STATEMENTS LIMIT 10`, `SHOW STATEMENTS WHERE errors > 0` |
 | why a session keeps its server | `SHOW PINS` |
 | why a statement goes where it goes | `EXPLAIN ROUTE 'SELECT …' USER app DATABASE shop`; within a session, `SET howdah.explain = on` |
 | what the last failover did | `SHOW FAILOVERS` |

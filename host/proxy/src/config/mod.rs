@@ -38,7 +38,7 @@ pub(crate) use mistake::suggestion;
 pub use parts::{
     Addresses, Admin, Auth, AuthMethod, AuthQuery, Canary, ClientCert, Cluster, Database, Grant,
     Kv, Limits, Log, LogFormat, LogLevel, Mode, Monitor, Node, OnFailure, Others, Policies, Policy,
-    PolicyLimits, PolicySource, Pool, PoolChanges, Reset, Rule, RuleTls, User,
+    PolicyLimits, PolicySource, Pool, PoolChanges, Reset, Rule, RuleTls, Statements, User,
 };
 use passwords::Passwords;
 pub use reader::Shown;
@@ -86,6 +86,8 @@ pub struct Config {
     pub limits: Limits,
     /// Who may use the console of operators.
     pub admin: Admin,
+    /// What is known of statements.
+    pub statements: Statements,
     /// Where figures are to be had by HTTP.
     pub metrics: Option<Target>,
     /// Where policies' shared values are exchanged with other proxies, if they are.

@@ -7,7 +7,7 @@ use super::surroundings::Surroundings;
 use super::written;
 use super::{
     Admin, Auth, AuthMethod, Cluster, Config, Limits, Log, Mistake, Monitor, Node, Others,
-    Policies, Policy, Pool, address, cores,
+    Policies, Policy, Pool, Statements, address, cores,
 };
 
 /// What mistakes point to.
@@ -56,6 +56,7 @@ pub(super) fn config(
         metrics: None,
         kv: None,
         limits: Limits::default(),
+        statements: Statements::default(),
         together: Policies::default(),
         policies: vec![Policy::default()],
         log: Log::default(),

@@ -541,6 +541,16 @@ section! {
 }
 
 section! {
+    /// Statistics of statements: how often each ran, where, for how long, with how many rows and errors. Those with the same
+    /// digest count as one, which is shown without its literals (`SHOW STATEMENTS`).
+    pub struct Statements {
+        /// Most of them that each worker keeps; when there are more, those are forgotten that have taken least time lately.
+        /// Each takes about 1.5 kB. 0: none.
+        keep: usize = 1_000, in 0..=100_000;
+    }
+}
+
+section! {
     /// What holds for all policies together.
     pub struct Policies {
         /// False: policies are asked about every statement, also where they allow their answers to be remembered. To find out

@@ -11,7 +11,7 @@ use toml::de::{DeTable, DeValue};
 use super::address::{Listen, PROXY_PORT, PatroniUrl, RedisUrl, Server};
 use super::parts::{
     Addresses, AuthMethod, Canary, ClientCert, Grant, Limits, Log, MAX_CLIENTS, MAX_POOL_SIZE,
-    Mode, OnFailure, Policies, PolicyLimits, Pool, RuleTls,
+    Mode, OnFailure, Policies, PolicyLimits, Pool, RuleTls, Statements,
 };
 use super::reader::{Item, Reading, Table, section};
 use super::settings::{self, SettingValue};
@@ -398,6 +398,7 @@ pub(super) struct Written {
     pub(super) databases: Vec<(At<String>, Database)>,
     pub(super) limits: Limits,
     pub(super) admin: Admin,
+    pub(super) statements: Statements,
     pub(super) metrics: Metrics,
     pub(super) kv: At<Kv>,
     pub(super) together: Policies,
@@ -423,6 +424,7 @@ impl Written {
             databases: named(&mut root, "database", Database::ABOUT, Database::read),
             limits: only(&mut root, "limits", Limits::ABOUT, Limits::read),
             admin: only(&mut root, "admin", Admin::ABOUT, Admin::read),
+            statements: only(&mut root, "statements", Statements::ABOUT, Statements::read),
             metrics: only(&mut root, "metrics", Metrics::ABOUT, Metrics::read),
             kv: placed(&mut root, "kv", Kv::ABOUT, Kv::read),
             together: only(&mut root, "policies", Policies::ABOUT, Policies::read),

@@ -66,11 +66,15 @@ pub(crate) type Whereabouts = Result<NodeId, ClusterId>;
 pub(crate) struct Ran {
     /// Microseconds from when it was complete to when its answer was.
     pub(crate) latency: u64,
+    /// Of these, waiting for a server.
+    pub(crate) waited: u64,
     /// Rows and bytes that the client got.
     pub(crate) rows: u64,
     pub(crate) bytes: u64,
     /// Of its first error.
     pub(crate) sqlstate: Option<[u8; 5]>,
+    /// The server was a standby; none when there was no server.
+    pub(crate) on_standby: Option<bool>,
 }
 
 /// What one worker has counted. On cache lines of its own.
@@ -116,6 +120,11 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    /// How long batches of all kinds took.
+    pub(crate) fn latencies(&self) -> impl Iterator<Item = &Histogram> {
+        self.latencies.iter().flatten()
+    }
+
     /// How long batches took.
     pub(crate) fn latency(&self, sort: Sort, source: Source) -> &Histogram {
         &self.latencies[sort.index()][source.index()]

@@ -56,8 +56,33 @@ pub(crate) struct Distribution {
 }
 
 impl Distribution {
+    pub(crate) fn add(&mut self, us: u64) {
+        if let Some(count) = self.buckets.get_mut(bucket(us)) {
+            *count += 1;
+        }
+        self.sum = self.sum.saturating_add(us);
+    }
+
     pub(crate) fn count(&self) -> u64 {
         self.buckets.iter().sum()
+    }
+
+    /// Microseconds that this share of all did not exceed, about: within a bucket they are taken to be spread evenly.
+    /// `longest` is known to be the longest.
+    pub(crate) fn quantile(&self, share: f64, longest: u64) -> u64 {
+        let wanted = share * self.count() as f64;
+        let mut before = 0;
+        for (i, count) in self.buckets.iter().enumerate() {
+            let until = before + count;
+            if *count > 0 && until as f64 >= wanted {
+                let low = if i == 0 { 0 } else { bound(i - 1) };
+                let high = if i == BUCKETS { longest } else { bound(i).min(longest) };
+                let part = (wanted - before as f64) / *count as f64;
+                return low + (part * high.saturating_sub(low) as f64) as u64;
+            }
+            before = until;
+        }
+        longest
     }
 }
 
@@ -87,8 +112,22 @@ mod tests {
         one.add(10);
         one.add(100);
         let mut all = one.read();
+        all.add(101);
         all += &one.read();
-        assert_eq!(all.buckets[..3], [2, 2, 0]);
-        assert_eq!((all.count(), all.sum), (4, 220));
+        assert_eq!(all.buckets[..3], [2, 3, 0]);
+        assert_eq!((all.count(), all.sum), (5, 321));
+    }
+
+    #[test]
+    fn a_quantile_lies_in_its_bucket_and_below_the_longest() {
+        let mut some = Distribution::default();
+        assert_eq!(some.quantile(0.95, 0), 0);
+        (0..90).for_each(|_| some.add(60));
+        (0..10).for_each(|_| some.add(1_000));
+        assert!((30..=64).contains(&some.quantile(0.5, 1_000)));
+        assert!((513..=1_000).contains(&some.quantile(0.95, 1_000)));
+        assert_eq!(some.quantile(1.0, 1_000), 1_000);
+        some.add(u64::MAX);
+        assert_eq!(some.quantile(1.0, 100_000_000), 100_000_000);
     }
 }

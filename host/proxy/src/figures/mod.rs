@@ -5,11 +5,13 @@
 mod counters;
 mod histogram;
 mod servers;
+mod statements;
 mod words;
 
 pub(crate) use counters::{Counters, Place, Ran, Sort, Source, Whereabouts};
 pub(crate) use histogram::{BUCKETS, Distribution, Histogram, bound, micros};
 pub(crate) use servers::{Life, ServerEnd, Servers};
+pub(crate) use statements::{Figures, Row, Statement, Statements, kept, merged};
 pub(crate) use words::{Count, Words, words};
 
 words! {

@@ -4,6 +4,7 @@ use prometheus_client::metrics::MetricType;
 
 use crate::figures::{ClientEnd, ServerEnd, Sort, Source, Words};
 use crate::frontend::{LoginFailure, LoginMethod, TlsSpoken};
+use crate::worker::SessionState;
 
 /// A metric.
 pub(crate) struct Metric {
@@ -79,6 +80,8 @@ static METHOD: Label = Label::words::<LoginMethod>("method", "how the client has
 static FAILURE: Label = Label::words::<LoginFailure>("reason", "why it failed");
 static CLIENT_END: Label = Label::words::<ClientEnd>("reason", "why it has ended");
 static SERVER_END: Label = Label::words::<ServerEnd>("reason", "why it was closed");
+static STATE: Label = Label::words::<SessionState>("state", "what the session does");
+static PIN: Label = Label::of("reason", "as in `SHOW PINS`; `policy`, whatever a policy says");
 static TLS: Label = Label::words::<TlsSpoken>("version", "of TLS");
 
 macro_rules! metrics {
@@ -116,6 +119,11 @@ metrics! {
     /// Requests to cancel a statement.
     CANCELS: Counter "howdah_cancel_requests" [];
 
+    /// Sessions by what they do.
+    SESSIONS: Gauge "howdah_sessions" [STATE];
+    /// Sessions that stay on their servers.
+    PINNED: Gauge "howdah_pinned_sessions" [PIN];
+
     /// How long batches of statements took, from when they had wholly arrived to when their answer was complete. A batch is
     /// a simple query, or messages of the extended protocol up to Sync; in a transaction, each by itself. Messages that are
     /// not looked at (FunctionCall, and what is longer than 1 MiB) are not counted.
@@ -129,6 +137,10 @@ metrics! {
     RESULT_BYTES: Counter "howdah_result_bytes" [CLUSTER, NODE_OR_NONE];
     /// Batches that ended in an error, a server's or the proxy's.
     ERRORS: Counter "howdah_errors" [CLASS];
+    /// Statements that are told apart by their digests, of each worker together (`SHOW STATEMENTS`).
+    STATEMENTS: Gauge "howdah_statements" [];
+    /// Those that had to go because there were more than `statements.keep`.
+    STATEMENTS_FORGOTTEN: Counter "howdah_statements_forgotten" [];
     /// Errors of the proxy's own that clients were told because they were not let in, or had no server.
     REFUSED: Counter "howdah_refused" [];
     /// Batches that were sent again after a failure.
@@ -202,6 +214,8 @@ metrics! {
 
     /// 1.
     BUILD_INFO: Gauge "howdah_build_info" [VERSION];
+    /// Buffers of sessions that nobody uses at the moment, and that are kept.
+    SPARE_BUFFERS: Gauge "howdah_spare_buffer_bytes" [];
     /// Memory of the process that is in RAM.
     RESIDENT_MEMORY: Gauge "process_resident_memory_bytes" [];
     /// User and system time of the process.

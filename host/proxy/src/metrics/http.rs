@@ -47,9 +47,9 @@ pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
         spawn_local(async move {
             let mut server = http1::Builder::new();
             server.timer(TokioTimer::new()).header_read_timeout(PATIENCE);
-            let service = service_fn(|request| {
-                let answer = answer(&shared, &request);
-                async move { Ok::<_, Infallible>(answer) }
+            let shared = &shared;
+            let service = service_fn(async move |request| {
+                Ok::<_, Infallible>(answer(shared, &request).await)
             });
             // Whoever asked has gone, or asked for something that is no HTTP.
             let _ = timeout(LONGEST, server.serve_connection(TokioIo::new(stream), service)).await;
@@ -58,12 +58,12 @@ pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
     }
 }
 
-fn answer(shared: &Arc<Shared>, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+async fn answer(shared: &Shared, request: &Request<Incoming>) -> Response<Full<Bytes>> {
     if request.method() != Method::GET && request.method() != Method::HEAD {
         return said(StatusCode::METHOD_NOT_ALLOWED, "only GET\n");
     }
     match request.uri().path() {
-        "/metrics" => match text(shared) {
+        "/metrics" => match text(shared).await {
             Ok(text) => {
                 let mut answer = said(StatusCode::OK, text);
                 if let Ok(kind) = OPEN_METRICS.parse() {

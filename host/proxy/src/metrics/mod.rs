@@ -11,9 +11,9 @@ mod policies;
 mod process;
 mod queries;
 mod reference;
+mod sessions;
 
 use std::fmt;
-use std::sync::Arc;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, text};
@@ -24,36 +24,38 @@ use family::Family;
 pub(crate) use http::serve;
 pub(crate) use reference::reference;
 
-/// The proxy's figures.
-struct Figures(Arc<Shared>);
+/// All figures, gathered.
+struct Gathered(Vec<Family>);
 
-impl fmt::Debug for Figures {
+impl fmt::Debug for Gathered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Figures")
+        f.write_str("Gathered")
     }
 }
 
-impl Collector for Figures {
+impl Collector for Gathered {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        families(&self.0).iter().try_for_each(|family| family.encode(&mut encoder))
+        self.0.iter().try_for_each(|family| family.encode(&mut encoder))
     }
 }
 
 /// All figures as OpenMetrics has them (https://prometheus.io/docs/specs/om/open_metrics_spec/).
-pub(crate) fn text(shared: &Arc<Shared>) -> Result<String, fmt::Error> {
+pub(crate) async fn text(shared: &Shared) -> Result<String, fmt::Error> {
     let mut registry = Registry::default();
-    registry.register_collector(Box::new(Figures(Arc::clone(shared))));
+    registry.register_collector(Box::new(Gathered(families(shared).await)));
     let mut out = String::new();
     text::encode(&mut out, &registry)?;
     Ok(out)
 }
 
-fn families(shared: &Shared) -> Vec<Family> {
+async fn families(shared: &Shared) -> Vec<Family> {
+    let census = shared.ask(|ctx| ctx.census()).await;
     let mut all = clients::families(shared);
+    all.extend(sessions::families(shared, &census));
     all.extend(queries::families(shared));
     all.extend(nodes::of_clusters(shared));
     all.extend(nodes::of_nodes(shared));
     all.extend(policies::families(&shared.registry));
-    all.extend(process::families());
+    all.extend(process::families(&census));
     all
 }

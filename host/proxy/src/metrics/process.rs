@@ -4,6 +4,7 @@ use std::fs::{read_dir, read_to_string};
 
 use super::catalogue as metrics;
 use super::family::Family;
+use crate::worker::Census;
 
 /// Fields of `/proc/self/stat` behind the name, which is in brackets; the start is counted since boot.
 const USER_TIME: usize = 11;
@@ -12,7 +13,7 @@ const START: usize = 19;
 /// Clock ticks per second: a part of the interface on all machines that policies can be compiled for (param.h, `USER_HZ`).
 const TICKS: f64 = 100.0;
 
-pub(super) fn families() -> Vec<Family> {
+pub(super) fn families(census: &[Census]) -> Vec<Family> {
     let mut info = Family::of(&metrics::BUILD_INFO);
     info.add(&[env!("CARGO_PKG_VERSION")], true);
     let mut memory = Family::of(&metrics::RESIDENT_MEMORY);
@@ -36,7 +37,9 @@ pub(super) fn families() -> Vec<Family> {
     if let Some(soft) = line("/proc/self/limits", "Max open files") {
         most.add(&[], soft);
     }
-    vec![info, memory, cpu, descriptors, most, start]
+    let spare: u64 = census.iter().map(|one| one.spare_bytes).sum();
+    let spare = Family::alone(&metrics::SPARE_BUFFERS, spare);
+    vec![info, spare, memory, cpu, descriptors, most, start]
 }
 
 fn field(stat: &str, number: usize) -> Option<u64> {

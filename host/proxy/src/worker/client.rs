@@ -317,6 +317,8 @@ async fn admit(ctx: &Rc<Ctx>, visitor: Visitor, hello: &ClientHello) -> Result<A
         sent: None,
         began: None,
         waited: Duration::ZERO,
+        on_standby: false,
+        text: None,
         explaining: Explaining::default(),
         follows: None,
     };
@@ -388,9 +390,10 @@ fn show_address(settings: &mut Settings, address: &str) {
 
 pub(super) fn database_of(ctx: &Ctx, cluster: ClusterId, name: &str) -> Rc<Database> {
     let mut databases = ctx.databases.borrow_mut();
+    let number = databases.len() as u32;
     let database = databases
         .entry((cluster.0, name.to_owned()))
-        .or_insert_with(|| Database::new(ctx, cluster, name));
+        .or_insert_with(|| Database::new(ctx, cluster, name, number));
     Rc::clone(database)
 }
 
@@ -603,6 +606,7 @@ impl Guest {
                     self.ctx.budget.earn();
                     self.guide.sent = self.guide.retries().then(std::time::Instant::now);
                 }
+                self.guide.on_standby = leased.conn().is_some_and(|conn| conn.state.standby);
                 self.ctx.counters().leased(leased.node(), self.session.reads());
                 let key = leased.conn().map(|conn| Arc::clone(&conn.key));
                 let pid = key.as_ref().map_or(0, |key| key.pid());

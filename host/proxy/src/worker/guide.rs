@@ -19,7 +19,7 @@ use super::Ctx;
 use super::causal;
 use super::explain::Explaining;
 use super::failovers;
-use crate::figures::{Ran, micros};
+use crate::figures::{Figures, Ran, kept, micros};
 use crate::monitor::{Arming, Schema};
 
 /// Statements of one database that a worker keeps, by text. When full it is emptied.
@@ -31,6 +31,10 @@ const MAX_TEXT: usize = 4_096;
 pub(crate) struct Database {
     pub(crate) cluster: ClusterId,
     pub(crate) name: String,
+    /// Among those of its worker.
+    pub(crate) number: u32,
+    /// What became of its statements.
+    pub(crate) figures: RefCell<Figures>,
     schema: Arc<Schema>,
     hasher: DefaultHashBuilder,
     known: RefCell<Known>,
@@ -44,11 +48,13 @@ struct Known {
 }
 
 impl Database {
-    pub(crate) fn new(ctx: &Ctx, cluster: ClusterId, name: &str) -> Rc<Database> {
+    pub(crate) fn new(ctx: &Ctx, cluster: ClusterId, name: &str, number: u32) -> Rc<Database> {
         let schema = ctx.shared.monitor.schema(cluster, name);
         Rc::new(Database {
             cluster,
             name: name.to_owned(),
+            number,
+            figures: RefCell::default(),
             schema,
             hasher: DefaultHashBuilder::default(),
             known: RefCell::default(),
@@ -129,6 +135,10 @@ pub(crate) struct SessionGuide {
     /// The batch under way: when it had arrived, and how long it has waited for servers.
     pub(crate) began: Option<Instant>,
     pub(crate) waited: Duration,
+    /// Whether its server is a standby.
+    pub(crate) on_standby: bool,
+    /// What is kept of its text, if nothing is known of it yet.
+    pub(crate) text: Option<Box<[u8]>>,
     /// What `howdah.explain` needs.
     pub(crate) explaining: Explaining,
     /// What the session has just been told to follow.
@@ -348,6 +358,12 @@ impl Guide for SessionGuide {
     fn begun(&mut self) {
         self.began = Some(Instant::now());
         self.waited = Duration::ZERO;
+        self.text = None;
+    }
+
+    fn runs(&mut self, statement: &Statement, text: &[u8]) {
+        let key = (self.database.number, statement.digest);
+        self.text = self.ctx.statements.borrow().lacks(key).then(|| kept(text));
     }
 
     fn ended(&mut self, seen: &Seen<Answer>) {
@@ -361,12 +377,19 @@ impl Guide for SessionGuide {
         };
         let ran = Ran {
             latency: micros(began.elapsed()),
+            waited: micros(self.waited),
             rows: seen.rows,
             bytes: seen.bytes,
             sqlstate: seen.sqlstate,
+            on_standby: self.node.map(|_| self.on_standby),
         };
         let at = self.node.ok_or(self.database.cluster);
         self.ctx.counters().ran(at, seen.kind.into(), source.into(), &ran);
+        self.database.figures.borrow_mut().add(&ran);
+        if seen.digest != 0 {
+            let key = (self.database.number, seen.digest);
+            self.ctx.statements.borrow_mut().ran(key, seen.kind, self.text.take(), &ran);
+        }
         if !self.chain.observes(self.interest) {
             return;
         }
@@ -378,7 +401,7 @@ impl Guide for SessionGuide {
             node: self.node.and_then(|node| self.ctx.names.get(usize::from(node.0)).cloned()),
             source,
             latency_us: ran.latency,
-            waited_us: micros(self.waited),
+            waited_us: ran.waited,
             rows: ran.rows,
             bytes: ran.bytes,
             sqlstate: ran.sqlstate,

@@ -25,14 +25,14 @@ mod shared;
 mod witness;
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use howdah_cluster::{Balancer, NodeId};
+use howdah_cluster::{Balancer, ClusterId, NodeId};
 use slab::Slab;
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::{LocalSet, spawn_local};
@@ -42,10 +42,10 @@ pub(crate) use shared::Doors;
 pub use shared::Shared;
 pub(crate) use shared::{PoolKey, ServerPool, configured};
 
-use crate::figures::{Counters, ServerEnd};
+use crate::figures::{Counters, Figures, Row, ServerEnd, Statement, Statements, Words};
 use crate::upstream::{Detached, Stream};
 use seat::Seat;
-pub(crate) use seat::{Order, Sight};
+pub(crate) use seat::{Order, SessionState, Sight};
 
 /// Most worker threads: their number has seven bits in a cancel key.
 pub const MAX_WORKERS: usize = 128;
@@ -94,6 +94,8 @@ pub(crate) struct Ctx {
     pub(crate) proving: Semaphore,
     /// Sessions, to be woken when the worker drains, nodes are lost, or they take too long.
     pub(crate) seats: RefCell<Slab<Rc<Seat>>>,
+    /// What is known of statements.
+    pub(crate) statements: RefCell<Statements>,
     /// Sweeps so far.
     pub(crate) sweeps: Cell<u64>,
 }
@@ -142,6 +144,45 @@ impl Ctx {
         }
     }
 
+    /// All statements that are kept.
+    pub(crate) fn statements(&self) -> Vec<Statement> {
+        let databases = self.databases.borrow();
+        let by_number: HashMap<u32, &Rc<guide::Database>> =
+            databases.values().map(|database| (database.number, database)).collect();
+        let statements = self.statements.borrow();
+        let named = |((number, digest), row): ((u32, u64), &Row)| {
+            let database = by_number.get(&number)?;
+            let (cluster, name) = (database.cluster, database.name.clone());
+            Some(Statement { cluster, database: name, digest, row: row.clone() })
+        };
+        statements.rows().filter_map(named).collect()
+    }
+
+    /// What became of the statements of each database.
+    pub(crate) fn traffic(&self) -> Vec<(ClusterId, String, Figures)> {
+        let databases = self.databases.borrow();
+        let of = |database: &Rc<guide::Database>| {
+            (database.cluster, database.name.clone(), database.figures.borrow().clone())
+        };
+        databases.values().map(of).collect()
+    }
+
+    /// How many sessions do what, and what else there is to be counted at the moment.
+    pub(crate) fn census(&self) -> Census {
+        let mut census = Census::default();
+        for (_, seat) in self.seats.borrow().iter() {
+            census.states[seat.state().index()] += 1;
+            if let Some(reason) = seat.pinned() {
+                *census.pins.entry(reason).or_default() += 1;
+            }
+        }
+        let statements = self.statements.borrow();
+        census.statements = statements.rows().count() as u64;
+        census.forgotten = statements.forgotten();
+        census.spare_bytes = self.spare.kept().1 as u64;
+        census
+    }
+
     /// All sessions, as they are now.
     pub(crate) fn sights(&self) -> Vec<Sight> {
         let (seats, sweeps) = (self.seats.borrow(), self.sweeps.get());
@@ -164,6 +205,20 @@ impl Ctx {
     pub(crate) fn leased(&self, node: NodeId) -> usize {
         self.in_use.get(usize::from(node.0)).map_or(0, Cell::get)
     }
+}
+
+/// What there is at a moment.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Census {
+    /// Sessions by what they do.
+    pub(crate) states: [u64; SessionState::ALL.len()],
+    /// Those that stay on their servers, by reason.
+    pub(crate) pins: BTreeMap<&'static str, u64>,
+    /// Statements that are kept, and that had to go.
+    pub(crate) statements: u64,
+    pub(crate) forgotten: u64,
+    /// Buffers that nobody uses.
+    pub(crate) spare_bytes: u64,
 }
 
 /// How much a worker holds of what.
@@ -209,6 +264,7 @@ pub fn run(index: usize, shared: Arc<Shared>, inbox: mpsc::UnboundedReceiver<Mes
         proving: Semaphore::new(prove::MAX_AT_ONCE),
         seats: RefCell::default(),
         sweeps: Cell::default(),
+        statements: RefCell::new(Statements::new(shared.config.load().statements.keep)),
         shared,
     });
     let local = LocalSet::new();
@@ -252,6 +308,7 @@ async fn sweep(ctx: Rc<Ctx>) {
         let sweeps = ctx.sweeps.get() + 1;
         ctx.sweeps.set(sweeps);
         let config = ctx.shared.config.load();
+        ctx.statements.borrow_mut().resize(config.statements.keep);
         ctx.seats.borrow().iter().for_each(|(_, seat)| seat.look(sweeps, &config.limits));
     }
 }

@@ -16,6 +16,7 @@ use howdah_session::{Doing, Pin};
 
 use super::{Ctx, SWEEP};
 use crate::config::Limits;
+use crate::figures::words;
 
 /// Who came, from where, and how.
 #[derive(Clone, Debug)]
@@ -44,6 +45,22 @@ pub(crate) struct Link {
     pub(crate) node: NodeId,
     /// As the server told it, PostgreSQL's process.
     pub(crate) pid: u32,
+}
+
+words! {
+    /// What a session does.
+    pub(crate) enum SessionState {
+        /// It has not been greeted yet.
+        Login = "login",
+        /// It waits for its client.
+        Idle = "idle",
+        /// It waits for an answer of its server, or replicates.
+        Active = "active",
+        /// It waits for its client, within a transaction.
+        InTransaction = "idle in transaction",
+        /// It waits for a server.
+        Waiting = "waiting",
+    }
 }
 
 /// A session, as its worker sees it.
@@ -112,8 +129,7 @@ impl Drop for Seated {
 pub(crate) struct Sight {
     pub(crate) visitor: Visitor,
     pub(crate) who: Arc<Who>,
-    /// None until it has been greeted.
-    pub(crate) doing: Option<Doing>,
+    pub(crate) state: SessionState,
     /// Batches that have been answered.
     pub(crate) batches: u32,
     /// For how long it has done that, to the second.
@@ -127,19 +143,36 @@ pub(crate) struct Sight {
 impl Seat {
     /// As it is now, after so many sweeps of the worker.
     pub(super) fn sight(&self, sweeps: u64) -> Sight {
-        let (doing, batches) = self.doing.get().unzip();
+        let batches = self.doing.get().map(|(_, batches)| batches);
         let wants = self.wants.borrow();
         let lasts = self.since.get().map_or(0, |since| sweeps.saturating_sub(since));
         Sight {
             visitor: self.visitor.clone(),
             who: Arc::clone(&self.who.borrow()),
-            doing,
+            state: self.state(),
             batches: batches.unwrap_or_default(),
             since: SWEEP.saturating_mul(u32::try_from(lasts).unwrap_or(u32::MAX)),
             link: self.link.get(),
             pin: self.pin.borrow().clone(),
             wants: wants.as_ref().map(|(decision, since)| (decision.clone(), since.elapsed())),
         }
+    }
+
+    /// What the session does.
+    pub(super) fn state(&self) -> SessionState {
+        match self.doing.get() {
+            _ if self.wants.borrow().is_some() => SessionState::Waiting,
+            _ if self.visitor.replicates => SessionState::Active,
+            None => SessionState::Login,
+            Some((Doing::Nothing, _)) => SessionState::Idle,
+            Some((Doing::Transaction, _)) => SessionState::InTransaction,
+            Some((Doing::Batch, _)) => SessionState::Active,
+        }
+    }
+
+    /// Why it stays on its server, in one of few words.
+    pub(super) fn pinned(&self) -> Option<&'static str> {
+        self.pin.borrow().as_ref().map(Pin::word)
     }
 
     pub(super) fn id(&self) -> u64 {

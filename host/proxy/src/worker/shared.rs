@@ -21,7 +21,7 @@ use super::{Asked, Ctx, Message};
 use crate::access::{Access, Memory};
 use crate::admin::Door;
 use crate::config::{Cluster, Config, Node, Pool as PoolConfig};
-use crate::figures::{Count, Counters, Place, Servers};
+use crate::figures::{Count, Counters, Distribution, Place, Servers, Statement, merged};
 use crate::monitor::Monitor;
 use crate::pace::Gate;
 use crate::peers::Peers;
@@ -185,6 +185,24 @@ impl Shared {
             }
         }
         told
+    }
+
+    /// What is known of statements, those first that have taken most time.
+    pub(crate) async fn statements(&self) -> Vec<Statement> {
+        merged(self.ask(|ctx| ctx.statements()).await.into_iter().flatten())
+    }
+
+    /// Forgets what is known of statements.
+    pub(crate) async fn forget_statements(&self) {
+        self.ask(|ctx| ctx.statements.borrow_mut().clear()).await;
+    }
+
+    /// How long the batches that a node has run took.
+    pub(crate) fn latencies(&self, node: NodeId) -> Distribution {
+        let mut all = Distribution::default();
+        let places = self.counters.iter().filter_map(|counters| counters.place(Ok(node)));
+        places.flat_map(Place::latencies).for_each(|histogram| all += &histogram.read());
+        all
     }
 
     /// Gives a connection to the worker with the fewest.

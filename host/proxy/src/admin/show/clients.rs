@@ -1,10 +1,11 @@
 //! Sessions of clients.
 
 use howdah_decision::Decision;
-use howdah_session::{Doing, Pin};
+use howdah_session::Pin;
 
 use super::super::table::{Row, Value, float, int, row, text, truth};
 use super::{Operated, Show};
+use crate::figures::Words as _;
 use crate::policies::show;
 use crate::worker::Sight;
 
@@ -62,22 +63,10 @@ pub(super) async fn sights(operated: &Operated) -> Vec<Sight> {
     sights
 }
 
-/// What a session does.
-fn state(sight: &Sight) -> &'static str {
-    match sight.doing {
-        _ if sight.wants.is_some() => "waiting",
-        _ if sight.visitor.replicates => "active",
-        None => "login",
-        Some(Doing::Nothing) => "idle",
-        Some(Doing::Transaction) => "idle in transaction",
-        Some(Doing::Batch) => "active",
-    }
-}
-
 async fn clients(operated: &Operated) -> Vec<Row> {
     let snapshot = operated.shared.monitor.snapshot();
     let row = |sight: Sight| {
-        let state = state(&sight);
+        let state = sight.state.word();
         let Sight { visitor, who, batches, since, link, pin, wants, .. } = sight;
         let wait = wants.as_ref().map(|(_, wait)| wait.as_secs_f64());
         let wants = wants.map(|(decision, _)| match decision {
@@ -111,7 +100,7 @@ async fn clients(operated: &Operated) -> Vec<Row> {
 async fn pins(operated: &Operated) -> Vec<Row> {
     let snapshot = operated.shared.monitor.snapshot();
     let row = |sight: Sight| {
-        let state = state(&sight);
+        let state = sight.state.word();
         let Sight { visitor, who, since, link, pin, .. } = sight;
         let pin = pin?;
         let by = match &pin {

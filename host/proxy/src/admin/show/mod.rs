@@ -6,6 +6,7 @@ mod nodes;
 mod policies;
 mod pools;
 mod process;
+mod statements;
 
 use std::pin::Pin;
 
@@ -48,6 +49,8 @@ pub(crate) const ALL: &[Show] = &[
     nodes::CLUSTERS,
     nodes::NODES,
     nodes::FAILOVERS,
+    statements::STATS,
+    statements::STATEMENTS,
     policies::POLICIES,
     policies::DISAGREEMENTS,
     policies::VERDICTS,

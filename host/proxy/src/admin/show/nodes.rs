@@ -45,6 +45,11 @@ pub(super) const NODES: Show = Show {
         int("waiting", "Sessions that wait for one."),
         int("reads", "Batches that only read, so far."),
         int("others", "All other batches."),
+        float(
+            "mean_ms",
+            "Milliseconds that its statements took so far, on average, waits included.",
+        ),
+        float("p95_ms", "What 95 of 100 did not exceed, about."),
     ],
     rows: |operated| Box::pin(async { nodes(operated) }),
 };
@@ -103,6 +108,7 @@ fn nodes(operated: &Operated) -> Vec<Row> {
     )| {
         let pools = shared.pools_of(id);
         let (reads, others) = shared.batches(id);
+        let took = shared.latencies(id);
         let mut notes = Vec::new();
         notes.extend((!state.up).then_some("down"));
         notes.extend(state.refused);
@@ -123,6 +129,8 @@ fn nodes(operated: &Operated) -> Vec<Row> {
             pools.waiting,
             reads,
             others,
+            (took.count() > 0).then(|| took.sum as f64 / took.count() as f64 / 1e3),
+            (took.count() > 0).then(|| took.quantile(0.95, u64::MAX) as f64 / 1e3),
         ]
     };
     all.map(row).collect()

@@ -72,6 +72,7 @@ pub(super) fn meaning(
         pool: written.pool,
         databases: databases(written.databases),
         limits: written.limits,
+        statements: written.statements,
         admin: Admin { operators: written.admin.operators, viewers: written.admin.viewers },
         shown: Vec::new(),
         metrics: written.metrics.listen.and_then(|listen| step.metrics(listen)),
