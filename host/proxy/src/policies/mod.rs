@@ -106,6 +106,16 @@ pub fn component(source: &PolicySource) -> std::io::Result<Arc<[u8]>> {
     Ok(bytes.into())
 }
 
+/// Compares a component with the SHA-256 that it is to have. One that cannot be read is not looked at.
+///
+/// # Errors
+/// They differ: both, and what to do, for people.
+pub(crate) fn pinned(wanted: &str, source: &PolicySource) -> Result<(), String> {
+    let Ok(component) = component(source) else { return Ok(()) };
+    howdah_policy::pinned(Some(wanted), &component)
+        .map_err(|message| format!("{source}: {message}"))
+}
+
 /// The chain of a configuration.
 pub fn files(config: &Config) -> Vec<PolicyFile> {
     config.policies.iter().map(file).collect()

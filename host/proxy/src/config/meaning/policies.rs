@@ -69,11 +69,8 @@ impl Step<'_> {
             self.mistakes.add(pin.at, message);
             return None;
         }
-        // A file that cannot be read has been complained about.
-        if let Ok(component) = policies::component(source)
-            && let Err(message) = howdah_policy::pinned(Some(&wanted), &component)
-        {
-            self.mistakes.add(pin.at, format!("{source}: {message}"));
+        if let Err(message) = policies::pinned(&wanted, source) {
+            self.mistakes.add(pin.at, message);
         }
         Some(wanted)
     }
