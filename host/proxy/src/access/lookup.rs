@@ -214,6 +214,8 @@ fn found(rows: Rows, user: &str) -> Result<Found, String> {
     };
     let (name, password) = match row.as_slice() {
         [Some(name), password] | [Some(name), password, _] => (name, password),
+        // What a function that returns one record says of a user that it does not find.
+        [None, None] | [None, None, None] => return Ok(Found::default()),
         _ => return Err("auth.query must answer with two or three columns".to_owned()),
     };
     if name != user {
@@ -268,6 +270,7 @@ mod tests {
         assert_eq!(valid(&[Some("me"), Some(HASH), Some("-Infinity")]), Ok(false));
         assert_eq!(valid(&[Some("me"), None]), Ok(false));
         assert_eq!(valid(&[Some("me"), Some("")]), Ok(false));
+        assert_eq!(valid(&[None, None]), Ok(false));
         assert!(found(Vec::new(), "me").unwrap().valid().is_none());
     }
 

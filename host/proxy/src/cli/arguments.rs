@@ -2,6 +2,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::import::ImportArguments;
 use super::nodes::RestArguments;
 use super::policy::PolicyCommand;
 use super::policy::control::ControlArguments;
@@ -41,6 +42,9 @@ pub enum Command {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
+    /// Write a configuration that does what PgBouncer's says
+    #[command(after_help = IMPORT_HELP)]
+    Import(ImportArguments),
     /// Write, check, test and measure policies; look after those of a running proxy
     Policy {
         /// What to do
@@ -117,6 +121,9 @@ pub enum Command {
         /// Folder of the policy interface
         wit: PathBuf,
     },
+    /// Print docs/pgbouncer.md
+    #[command(hide = true)]
+    ImportReference,
     /// Print docs/config.md
     #[command(hide = true)]
     ConfigReference,
@@ -127,6 +134,13 @@ pub enum Command {
     #[command(hide = true)]
     MetricsReference,
 }
+
+const IMPORT_HELP: &str = "\
+All files that it names are read, too. What has no equivalent is told on standard error and at the top of the file, with
+what to do about it; that is no failure. Passwords of the list of users are written as they are.
+
+Example:
+  howdah import /etc/pgbouncer/pgbouncer.ini --output howdah.toml && howdah check --config howdah.toml";
 
 const PAUSE_HELP: &str = "\
 Clients stay connected, and what they send waits, for pool.wait_timeout at most. Transactions under way go on. When they

@@ -3,6 +3,7 @@
 mod arguments;
 mod check;
 mod failovers;
+mod import;
 mod nodes;
 mod policy;
 #[cfg(test)]
@@ -79,6 +80,7 @@ fn execute(
         Command::Undrain { node, proxy } => {
             nodes::go_on("undrain", Some(&node), &proxy.socket()?, out)?;
         }
+        Command::Import(arguments) => return import::execute(&arguments, out),
         Command::Policy { command } => return policy::execute(command, out),
         Command::Demo { check } => return (actions.demo)(check),
         Command::Version => writeln!(out, "howdah {}", env!("CARGO_PKG_VERSION"))?,
@@ -86,6 +88,7 @@ fn execute(
             out.write_all(policy::hooks_reference(&wit)?.as_bytes())?;
         }
         Command::ConsoleReference => out.write_all(admin::reference().as_bytes())?,
+        Command::ImportReference => out.write_all(import::reference().as_bytes())?,
         Command::ConfigReference => out.write_all(config::reference().as_bytes())?,
         Command::MetricsReference => out.write_all(metrics::reference().as_bytes())?,
     }

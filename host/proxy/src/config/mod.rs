@@ -40,14 +40,16 @@ pub use parts::{
     Kv, Limits, Log, LogFormat, LogLevel, Mode, Monitor, Node, OnFailure, Others, Policies, Policy,
     PolicyLimits, PolicySource, Pool, PoolChanges, Reset, Rule, RuleTls, Statements, User,
 };
+pub(crate) use parts::{MAX_CLIENTS, MAX_POOL_SIZE};
 use passwords::Passwords;
 pub use reader::Shown;
 pub use reference::reference;
 pub use settings::SettingValue;
 pub use source::{Origin, Source};
+pub(crate) use surroundings::{MAX_FILE, read as read_text};
 pub use tls::{CertName, ChannelBinding, ServerTls, ServerTlsMode, Tls, TlsMode, TlsVersion};
 pub use units::Size;
-pub(crate) use units::{parse_duration, parse_size};
+pub(crate) use units::{parse_duration, parse_size, show_duration};
 pub(crate) use written::BUILT_IN;
 
 /// A configuration that has been found sound.

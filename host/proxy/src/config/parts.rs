@@ -472,10 +472,10 @@ const DAY: Duration = Duration::from_secs(86_400);
 
 /// More connections of one pool than any PostgreSQL server takes by default from everybody together (100),
 /// by far; `max_connections` ends at 262,143 (guc_tables.c, `MAX_BACKENDS`).
-pub(super) const MAX_POOL_SIZE: usize = 262_143;
+pub(crate) const MAX_POOL_SIZE: usize = 262_143;
 
 /// More clients than one process has descriptors for on any system that we know of.
-pub(super) const MAX_CLIENTS: usize = 1_000_000;
+pub(crate) const MAX_CLIENTS: usize = 1_000_000;
 
 section! {
     /// Pools of server connections: there is one for each combination of node, user and database.

@@ -78,8 +78,13 @@ impl Config {
     /// Every mistake that is found.
     pub fn load(path: &Path) -> Result<Config, Vec<Mistake>> {
         let text = read(path, MAX_FILE).map_err(|why| vec![Mistake::general(path, why)])?;
+        Config::of_text(&text, path)
+    }
+
+    /// Reads what is in a file, or will be.
+    pub(crate) fn of_text(text: &str, path: &Path) -> Result<Config, Vec<Mistake>> {
         let directory = path.parent().unwrap_or(Path::new(""));
-        Config::parse(&text, path, &Surroundings { directory, variable: &environment })
+        Config::parse(text, path, &Surroundings { directory, variable: &environment })
     }
 
     /// A configuration of one cluster with these nodes, and defaults for all the rest. Clients of this machine

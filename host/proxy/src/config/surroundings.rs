@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::upstream::Secret;
 
 /// Largest configuration file, in bytes: the largest sensible one has some thousand users.
-pub(super) const MAX_FILE: u64 = 4 << 20;
+pub(crate) const MAX_FILE: u64 = 4 << 20;
 /// Largest file with a password, in bytes; PostgreSQL's own limit of a password message is near.
 const MAX_PASSWORD_FILE: u64 = 16 << 10;
 
@@ -54,7 +54,7 @@ pub(super) fn secret(text: String) -> Result<Secret, &'static str> {
 }
 
 /// The text of a file that is not too large. The error says what is wrong.
-pub(super) fn read(path: &Path, most: u64) -> Result<String, String> {
+pub(crate) fn read(path: &Path, most: u64) -> Result<String, String> {
     let wrong = |why: &dyn std::fmt::Display| format!("cannot read {}: {why}", path.display());
     let mut bytes = Vec::new();
     std::fs::File::open(path)

@@ -41,7 +41,7 @@ pub(crate) fn parse_size(text: &str) -> Result<Size, String> {
 }
 
 /// Writes what [`parse_duration`] reads.
-pub(super) fn show_duration(duration: Duration) -> String {
+pub(crate) fn show_duration(duration: Duration) -> String {
     show(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX), &TIME_UNITS, "0s")
 }
 

@@ -84,8 +84,9 @@ section! {
         password_env: Option<At<String>> = None;
         /// Database in which it asks.
         database: String = "postgres".to_owned();
-        /// What it asks: `$1` is the user's name. It answers with no row, or with one of the user's name; the password as
-        /// in `pg_authid`; and, if there is a third column, until when that is valid, in seconds since 1970, NULL for ever.
+        /// What it asks: `$1` is the user's name. It answers with no row, or one of NULLs, or with one of the user's name; the
+        /// password as in `pg_authid`; and, if there is a third column, until when that is valid, in seconds since 1970,
+        /// NULL for ever.
         sql: String = AUTH_QUERY.to_owned();
         /// How long an answer is kept, also that there is no such user. When a client's password does not fit what is kept,
         /// the next one is looked up again.
