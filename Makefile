@@ -1,14 +1,14 @@
 # The build's output stays outside of the checkout, so that checkouts share it.
 export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/howdah/target
 
-.PHONY: demo test lint audit unit drivers regress fuzz chaos bench languages setup
+.PHONY: demo test lint audit unit drivers packages package regress fuzz chaos bench languages setup
 
 ## Show the main job working: a primary, two replicas, the proxy, a policy swapped under load.
 demo: setup
 	cargo run --quiet --package howdah -- demo
 
-## Everything that must hold: format, lints, unit and end-to-end tests, drivers, PostgreSQL's own tests, a short fuzz.
-test: setup lint audit unit drivers regress
+## Everything that must hold: format, lints, unit and end-to-end tests, drivers, packages, PostgreSQL's own tests, a short fuzz.
+test: setup lint audit unit drivers packages regress
 	cargo run --quiet --package howdah -- demo --check
 	tests/fuzz/run 5
 
@@ -31,6 +31,17 @@ unit: setup
 drivers: setup
 	cargo build --quiet --locked --package howdah
 	tests/drivers/run
+
+## The Debian package of a debug build, installed and removed in a root of its own; units, manifests, configurations.
+packages: setup
+	cargo build --quiet --locked --package howdah
+	tests/package/run $(CARGO_TARGET_DIR)/debug/howdah
+
+## A Debian package; prints where it is.
+package: setup
+	.ci/setup package
+	cargo build --release --quiet --locked --package howdah
+	.ci/package/deb $(CARGO_TARGET_DIR)/release/howdah $$(.ci/package/policies) $(CARGO_TARGET_DIR)
 
 ## PostgreSQL's own regression suite, directly and through transaction pooling.
 regress: setup

@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, ToSocketAddrs, UdpSocket};
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 
 use crate::upstream::Target;
 
@@ -29,13 +29,15 @@ impl Peers {
         }
         let mut own = Vec::new();
         for (index, address) in addresses.iter().enumerate() {
-            if listen.contains(address) || (is_covered(listen, address) && is_here(address)?) {
+            if listen.contains(address) || (is_covered(listen, address) && is_here(address)) {
                 own.push(index);
             }
         }
         match *own {
             [own] => Ok(Peers { own, addresses: addresses.to_vec() }),
-            [] => bail!("peers: this process listens at none of these addresses"),
+            [] => bail!(
+                "peers: this process listens at none of these addresses, as far as their names are known"
+            ),
             _ => bail!("peers: this process listens at several of these addresses"),
         }
     }
@@ -60,12 +62,11 @@ fn is_covered(listen: &[Target], address: &Target) -> bool {
     listen.iter().any(every)
 }
 
-/// Whether it is an address of this machine: then a socket can be bound to it.
-fn is_here(address: &Target) -> anyhow::Result<bool> {
-    let addresses = (address.host.as_str(), 0)
-        .to_socket_addrs()
-        .with_context(|| format!("peers: {} cannot be resolved", address.host))?;
-    Ok(addresses.into_iter().any(|address| UdpSocket::bind(address).is_ok()))
+/// Whether it is an address of this machine: then a socket can be bound to it. The name of a process that is not there
+/// may be unknown at the moment.
+fn is_here(address: &Target) -> bool {
+    let addresses = (address.host.as_str(), 0).to_socket_addrs();
+    addresses.is_ok_and(|mut all| all.any(|address| UdpSocket::bind(address).is_ok()))
 }
 
 #[cfg(test)]
@@ -87,6 +88,9 @@ mod tests {
         assert_eq!((second.own(), second.other(1), second.other(9)), (1, None, None));
         assert_eq!(second.other(0), peers.first());
         assert!(find(&[("127.0.0.1", 1)]).is_err());
+        // One that is away is nobody's name at the moment.
+        let peers = targets(&[("nowhere.invalid", 6432), ("127.0.0.1", 6432)]);
+        assert_eq!(Peers::find(&targets(&[("0.0.0.0", 6432)]), &peers).unwrap().own(), 1);
         assert!(find(&[("127.0.0.1", 6432), ("127.0.0.1", 6433)]).is_err());
         assert_eq!(Peers::find(&targets(&[("127.0.0.1", 1)]), &[]).unwrap().own(), 0);
     }

@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
 
 use super::import::ImportArguments;
 use super::nodes::RestArguments;
@@ -113,6 +114,13 @@ pub enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// Print what completes commands in a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print the manual page
+    Man,
     /// Print the version
     Version,
     /// Print docs/hooks.md

@@ -6,6 +6,7 @@ mod failovers;
 mod import;
 mod nodes;
 mod policy;
+mod shell;
 #[cfg(test)]
 mod tests;
 
@@ -83,6 +84,8 @@ fn execute(
         Command::Import(arguments) => return import::execute(&arguments, out),
         Command::Policy { command } => return policy::execute(command, out),
         Command::Demo { check } => return (actions.demo)(check),
+        Command::Completions { shell } => out.write_all(&shell::completions(shell))?,
+        Command::Man => out.write_all(&shell::manual()?)?,
         Command::Version => writeln!(out, "howdah {}", env!("CARGO_PKG_VERSION"))?,
         Command::HooksReference { wit } => {
             out.write_all(policy::hooks_reference(&wit)?.as_bytes())?;
