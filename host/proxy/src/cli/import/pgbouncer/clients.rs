@@ -116,6 +116,23 @@ impl Import<'_> {
         }
     }
 
+    /// `[admin]`.
+    pub(super) fn console(&mut self) {
+        let mut somebody = false;
+        for (setting, key) in [("admin_users", "operators"), ("stats_users", "viewers")] {
+            let names = self.text(setting).split(',').map(str::trim);
+            let names: Vec<&str> = names.filter(|name| !name.is_empty()).collect();
+            if !names.is_empty() {
+                self.document.table("[admin]").set(key, names, setting);
+                somebody = true;
+            }
+        }
+        if somebody {
+            self.notes
+                .push("[admin]: the console is the database howdah, not pgbouncer".to_owned());
+        }
+    }
+
     /// The oldest version of TLS in a list, if it is not the default.
     pub(super) fn oldest_tls(&mut self, setting: &str) -> Option<&'static str> {
         let list = self.text(setting);

@@ -69,6 +69,7 @@ pub(super) fn import(file: &Path, userlist: Option<&Path>) -> Result<Imported, V
     import.client_tls();
     import.clusters(&accounts);
     import.pools();
+    import.console();
     if import.mistakes.is_empty() {
         Ok(Imported { document: import.document, notes: import.notes })
     } else {

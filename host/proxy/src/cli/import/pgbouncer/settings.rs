@@ -29,11 +29,7 @@ const ROLE: &str = "say it by ALTER DATABASE … SET or ALTER ROLE … SET";
 
 /// `[pgbouncer]`.
 pub(super) const SETTINGS: &[Setting] = &[
-    (
-        "admin_users",
-        "",
-        Missing("operators use the control socket: see control, and howdah --help"),
-    ),
+    ("admin_users", "", Key("admin.operators")),
     ("application_name_add_host", "0", Key("pool.show_client_address")),
     ("auth_dbname", "", Key("auth.query.database")),
     ("auth_file", "", Key("user.NAME")),
@@ -135,7 +131,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     ("service_name", "pgbouncer", Needless("it is for Windows")),
     ("so_reuseport", "0", Needless("one process uses all cores")),
     ("stats_period", "60", Needless("[metrics] has counters, of which others make averages")),
-    ("stats_users", "", Missing("[metrics] has the figures, for whoever can connect there")),
+    ("stats_users", "", Key("admin.viewers")),
     ("suspend_timeout", "10", Needless("a restart is a drain, within limits.shutdown_timeout")),
     ("syslog", "0", Needless(LOG)),
     ("syslog_facility", "daemon", Needless(LOG)),
@@ -234,6 +230,7 @@ What is otherwise than with PgBouncer:
 says otherwise. Databases that share a host are one cluster.
 - Servers are watched by a role that logs in, `cluster.NAME.monitor`. The import takes one whose password it knows.
 - `user=` of a connection string becomes `server_user` of all users, if it is the same in all databases.
+- The console is the database `howdah` instead of `pgbouncer`, with `SHOW` and its columns as there ([console.md](console.md)).
 - PgBouncer's defaults are written where they differ: session pooling, 100 clients, two minutes of waiting.
 
 Below is every setting, up to PgBouncer 1.25.
