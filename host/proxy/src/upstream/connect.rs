@@ -274,3 +274,31 @@ impl Handshake<'_> {
 fn malformed(_: BodyError) -> ConnectError {
     ConnectError::Protocol("malformed message")
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use tokio::net::UnixStream;
+
+    use super::*;
+    use crate::upstream::Fault;
+    use crate::upstream::tests::login;
+
+    /// It may go before it is spoken to: it has no room, or does not want our certificate.
+    #[tokio::test]
+    async fn what_a_server_says_before_it_goes_is_heard() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let mut out = BytesMut::new();
+        ErrorReport::fatal(b"53300", "sorry, too many clients already").write(&mut out);
+        theirs.write_all(&out).await.unwrap();
+        drop(theirs);
+        let (login, keys, stream) = (login(None), KeyCache::default(), ours.into());
+        let input = BytesMut::new();
+        let (login, keys) = (&login, &keys);
+        let handshake =
+            Handshake { stream, input, taken: 0, login, keys, must_bind: false, bound: false };
+        let peer = Endpoint::from(Target { host: "nowhere".to_owned(), port: 5432 });
+        assert_eq!(handshake.run(peer).await.unwrap_err().fault(), Fault::TooManyClients);
+    }
+}

@@ -36,7 +36,7 @@ async fn against<T>(client: impl AsyncFnOnce(Endpoint) -> T, server: impl AsyncF
     tokio::join!(client(target), server).0
 }
 
-fn login(password: Option<&str>) -> Login {
+pub(crate) fn login(password: Option<&str>) -> Login {
     Login {
         user: "me".into(),
         database: "db".into(),
