@@ -1,6 +1,8 @@
 //! Whatever the program prints, no secret is in it.
 #![allow(clippy::unwrap_used)]
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -26,11 +28,48 @@ fn howdah() -> Command {
 }
 
 fn psql(port: &str, user: &str, password: &str, sql: &str) -> Output {
+    psql_in("postgres", port, user, password, sql)
+}
+
+fn psql_in(database: &str, port: &str, user: &str, password: &str, sql: &str) -> Output {
     Command::new(Installation::find().unwrap().bin.join("psql"))
-        .args(["-X", "-h", "127.0.0.1", "-p", port, "-U", user, "-d", "postgres", "-c", sql])
+        .args(["-XAt", "-h", "127.0.0.1", "-p", port, "-U", user, "-d", database, "-c", sql])
         .env("PGPASSWORD", password)
         .output()
         .unwrap()
+}
+
+/// All that the console shows.
+fn shown(port: &str) -> String {
+    let show = |sql: &str| {
+        let output = psql_in("howdah", port, "app", "sesame-of-the-user", sql);
+        assert!(output.status.success(), "{sql}: {}", text(&output));
+        text(&output)
+    };
+    let help = show("SHOW HELP");
+    let commands = help.lines().filter_map(|line| line.split('|').next());
+    let commands = commands.filter(|line| line.starts_with("SHOW ") && !line.contains('…'));
+    let tables: Vec<String> = commands.map(show).collect();
+    assert!(tables.len() > 15, "{help}");
+    tables.concat()
+}
+
+/// What Prometheus is told.
+fn metrics(port: &str) -> String {
+    let mut stream = TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let request = "GET /metrics HTTP/1.1\r\nHost: howdah\r\nConnection: close\r\n\r\n";
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.ends_with("# EOF\n"), "{answer}");
+    answer
+}
+
+/// The port behind these words of a log.
+fn port_in<'a>(log: &'a str, words: &str) -> Option<&'a str> {
+    let line = log.lines().find(|line| line.contains(words))?;
+    line.split_once("address=\"127.0.0.1:")?.1.split('"').next()
 }
 
 fn text(output: &Output) -> String {
@@ -56,6 +95,7 @@ fn no_secret_is_printed() {
     std::fs::write(path("filed.password"), "sesame-of-the-file\n").unwrap();
     let config = format!(
         "listen = [\"127.0.0.1:0\"]\ncontrol = \"control\"\n[log]\nlevel = \"trace\"\n\
+         [metrics]\nlisten = \"127.0.0.1:0\"\n[admin]\noperators = [\"app\"]\n\
          [auth.query]\nuser = \"asks\"\npassword = \"sesame-of-the-asker\"\n\
          [user.app]\npassword = \"sesame-of-the-user\"\nserver_user = \"rw\"\nserver_password = \"sesame-of-the-server\"\n\
          [user.filed]\npassword_file = \"filed.password\"\n\
@@ -76,10 +116,11 @@ fn no_secret_is_printed() {
         .spawn()
         .unwrap();
     let give_up = Instant::now() + PATIENCE;
-    let port = loop {
+    let (port, metrics_port) = loop {
         let log = std::fs::read_to_string(path("log")).unwrap();
-        if let Some((_, rest)) = log.split_once("address=\"127.0.0.1:") {
-            break rest.split('"').next().unwrap().to_owned();
+        let ports = port_in(&log, " listening ").zip(port_in(&log, "metrics are to be had"));
+        if let Some((port, metrics)) = ports {
+            break (port.to_owned(), metrics.to_owned());
         }
         assert!(Instant::now() < give_up, "{log}");
         std::thread::sleep(Duration::from_millis(20));
@@ -97,6 +138,8 @@ fn no_secret_is_printed() {
         assert_eq!(output.status.success(), lets_in, "{user}: {}", text(&output));
         printed += &text(&output);
     }
+    printed += &shown(&port);
+    printed += &metrics(&metrics_port);
     // Errors of the server's, whose texts are not the proxy's, may quote a statement; the proxy itself never does.
     printed += &text(&psql(
         &port,
