@@ -85,15 +85,15 @@ fn row(body: &[u8]) -> Option<BytesMut> {
     again(DataRow::read(body), |view, out| DataRow::write(view.values(), out))
 }
 
-/// Only columns as we write them ourselves come back: text of no table.
+/// Only columns as we write them ourselves come back: those of no table.
 fn columns(body: &[u8]) -> Option<BytesMut> {
     let view = RowDescription::read(body).ok()?;
-    let ours = |c: &howdah_wire::backend::Column<'_>| {
-        (c.table, c.number, c.modifier, c.format) == (0, 0, -1, 0)
-    };
+    let ours = |c: &howdah_wire::backend::Column<'_>| (c.table, c.number, c.modifier) == (0, 0, -1);
     let columns: Option<Vec<_>> = view
         .columns()
-        .map(|c| ours(&c).then_some((str::from_utf8(c.name).ok()?, c.type_oid, c.type_len)))
+        .map(|c| {
+            ours(&c).then_some((str::from_utf8(c.name).ok()?, c.type_oid, c.type_len, c.format))
+        })
         .collect();
     let columns = columns?;
     again(Ok(view), |_, out| RowDescription::write(&columns, out))
