@@ -165,6 +165,7 @@ fn take(proxy: &Proxy, source: &Source) -> Result<(), Vec<String>> {
     new.control.clone_from(&old.control);
     new.compiled_policies.clone_from(&old.compiled_policies);
     new.workers = old.workers;
+    new.traces.clone_from(&old.traces);
     new.kv.clone_from(&old.kv);
     proxy.shared.reconfigure(new);
     tracing::info!("configuration reloaded");

@@ -15,7 +15,7 @@ use tokio::task::{LocalSet, spawn_local};
 
 use crate::access::{Lookup, Memory, Questions, answer};
 use crate::admin::{self, Visit};
-use crate::config::{Config, Source};
+use crate::config::{Config, Source, Traces};
 use crate::control::{Control, Operated};
 use crate::kv::{self, Exchange};
 use crate::metrics;
@@ -24,6 +24,7 @@ use crate::peers::Peers;
 use crate::policies::record::{Recordings, Wanted};
 use crate::policies::{self, Swapper};
 use crate::reload::{Change, Files, change, reload};
+use crate::traces::{self, Outbox, Tracer};
 use crate::upstream::{KeyCache, Stream, Target};
 use crate::worker::{self, Doors, Message, Shared};
 
@@ -89,7 +90,9 @@ impl Proxy {
         let memory = Memory { lookup, keys, crowd: Arc::default() };
         let (change, changes) = mpsc::unbounded_channel();
         let (door, visits) = mpsc::unbounded_channel();
-        let doors = Doors { workers, changes: change, door };
+        let traced = config.traces.as_ref().map(|traces| (Tracer::new(traces), traces.clone()));
+        let (tracer, outbox) = traced.map(|((tracer, outbox), to)| (tracer, (to, outbox))).unzip();
+        let doors = Doors { workers, changes: change, door, tracer };
         let shared = Shared::new(config, peers, registry, monitor, memory, doors);
         tell_policies(&shared);
         if let Some(wanted) = wanted {
@@ -115,7 +118,7 @@ impl Proxy {
         let control = std::thread::Builder::new().name("howdah-control".into()).spawn({
             let (shared, operated) = (Arc::clone(&shared), operated.clone());
             move || {
-                let brought = Brought { questions, visits, operated };
+                let brought = Brought { questions, visits, operated, outbox };
                 control(shared, threads, exchange, recordings, brought, &bound, stopped);
             }
         })?;
@@ -123,19 +126,19 @@ impl Proxy {
         Ok(Proxy { addresses, shared, swapper, kv, operated, changes, stop, control })
     }
 
-    /// What `/metrics` says, whether or not it is to be had by HTTP.
-    pub fn metrics(&self) -> String {
-        // Writing to a string does not fail.
-        metrics::text(&self.shared).unwrap_or_default()
-    }
-
-    /// All tables that operators see, by name, a line for each row. For threads without a runtime.
+    /// All that operators are told: the tables by name, a line for each row, and what `/metrics` says, whether or not that is
+    /// to be had by HTTP. For threads without a runtime.
     ///
     /// # Errors
     /// The system gives no means to wait.
-    pub fn tables(&self) -> std::io::Result<Vec<(&'static str, String)>> {
+    pub fn told(&self) -> std::io::Result<Vec<(&'static str, String)>> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-        Ok(runtime.block_on(admin::tables(&self.operated)))
+        runtime.block_on(async {
+            let mut told = admin::tables(&self.operated).await;
+            let metrics = metrics::text(&self.shared).await;
+            told.push(("/metrics", metrics.map_err(std::io::Error::other)?));
+            Ok(told)
+        })
     }
 
     /// Lets transactions end, sends clients away, and ends. Blocks for as long as `limits.shutdown_timeout` allows.
@@ -173,6 +176,7 @@ struct Brought {
     questions: Questions,
     visits: mpsc::UnboundedReceiver<Visit>,
     operated: Operated,
+    outbox: Option<(Traces, Outbox)>,
 }
 
 /// The control thread: listeners, probes, shared values, drain.
@@ -181,7 +185,7 @@ fn control(
     threads: Vec<JoinHandle<()>>,
     exchange: Option<Exchange>,
     recordings: Arc<Recordings>,
-    Brought { questions, visits, operated }: Brought,
+    Brought { questions, visits, operated, outbox }: Brought,
     bound: &std::sync::mpsc::Sender<anyhow::Result<Vec<String>>>,
     stopped: oneshot::Receiver<()>,
 ) {
@@ -202,6 +206,7 @@ fn control(
             }
         };
         spawn_local(admin::serve(visits, operated.clone()));
+        outbox.map(|(to, outbox)| spawn_local(traces::run(to, outbox)));
         match config.control.as_deref().map(Control::bind).transpose() {
             Ok(socket) => {
                 socket.map(|socket| spawn_local(socket.serve(operated)));

@@ -55,9 +55,8 @@ fn is_secret(text: &str) -> bool {
 /// What a proxy tells those who operate it: where, and what.
 pub(crate) fn told(proxy: &Proxy, directory: &Path) -> Vec<(&'static str, String)> {
     // Tests may run on a runtime, where nobody may wait.
-    let tables = std::thread::scope(|scope| scope.spawn(|| proxy.tables()).join());
-    let mut told = tables.unwrap().unwrap();
-    told.push(("/metrics", proxy.metrics()));
+    let told = std::thread::scope(|scope| scope.spawn(|| proxy.told()).join());
+    let mut told = told.unwrap().unwrap();
     for order in ["status", "failovers", "nodes", "record status"] {
         // A test may have another socket, or have taken it away.
         if let Ok(answer) = ask(&directory.join("control"), order) {

@@ -26,6 +26,8 @@ pub(super) struct Server(pub(super) Target);
 const REDIS_PORT: u16 = 6379;
 /// Where Patroni's REST API listens in most installations.
 const PATRONI_PORT: u16 = 8008;
+/// Where collectors take OTLP by HTTP unless a URL says otherwise (the OTLP specification, "OTLP/HTTP default port").
+const OTLP_PORT: u16 = 4318;
 /// Databases of a Redis server are numbered from 0; few have more than 16.
 const MAX_DATABASE: u32 = 1 << 20;
 
@@ -36,6 +38,21 @@ pub(super) struct RedisUrl(pub(super) Target, pub(super) u32);
 /// Where Patroni's REST API is.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct PatroniUrl(pub(super) Target);
+
+/// Where a collector of spans is, and what it is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Collector {
+    /// Where it listens.
+    pub target: Target,
+    /// The path of its URL.
+    pub path: String,
+}
+
+impl std::fmt::Display for Collector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "http://{}{}", show(&self.target), self.path)
+    }
+}
 
 /// Reads `host:port`, `[::1]:port`, `/directory:port`, or any of them without a port. The error says what is
 /// wrong.
@@ -118,6 +135,31 @@ pub(super) fn parse_redis(text: &str) -> Result<RedisUrl, String> {
             .ok_or_else(|| wrong("after the / comes the number of a database"))?,
     };
     Ok(RedisUrl(target, database))
+}
+
+/// Reads `http://host:port/path`; without a path, as OTLP has it.
+pub(super) fn parse_collector(text: &str) -> Result<Collector, String> {
+    let wrong =
+        |why: &str| format!("\"{text}\" is not a URL such as \"http://127.0.0.1:4318\": {why}");
+    if text.contains('@') {
+        return Err("leave user and password out of the URL".to_owned());
+    }
+    if text.starts_with("https://") {
+        return Err(wrong(
+            "TLS is not supported; let a collector on this machine pass the spans on",
+        ));
+    }
+    let rest = text.strip_prefix("http://").ok_or_else(|| wrong("it must begin with http://"))?;
+    let (server, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let path = if path.is_empty() { "v1/traces" } else { path };
+    if path.contains(|c: char| !c.is_ascii_graphic() || "?#".contains(c)) {
+        return Err(wrong("a path has no blanks, no ? and no #"));
+    }
+    let target = parse(server, OTLP_PORT)?;
+    if target.port == 0 || target.socket().is_some() {
+        return Err(wrong("there must be a host, and its port must not be 0"));
+    }
+    Ok(Collector { target, path: format!("/{path}") })
 }
 
 /// Reads `http://host:port`. The text is not in what is said of it when there may be a password in it.
@@ -243,6 +285,20 @@ impl Value for RedisUrl {
 
     fn show(&self) -> String {
         format!("\"redis://{}/{}\"", show(&self.0), self.1)
+    }
+}
+
+impl Value for Collector {
+    fn read(item: &Item<'_>) -> Option<Collector> {
+        parsed(item, "a URL such as \"http://127.0.0.1:4318\"", parse_collector)
+    }
+
+    fn kind() -> String {
+        "URL".to_owned()
+    }
+
+    fn show(&self) -> String {
+        format!("\"{self}\"")
     }
 }
 

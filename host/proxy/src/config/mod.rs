@@ -31,6 +31,7 @@ use howdah_decision::PoolMode;
 
 pub use crate::upstream::Secret;
 use crate::upstream::{Endpoint, Login, Target};
+pub use address::Collector;
 pub(crate) use address::show as show_address;
 pub(crate) use changed::MAX_SET;
 pub use mistake::Mistake;
@@ -38,7 +39,7 @@ pub(crate) use mistake::suggestion;
 pub use parts::{
     Addresses, Admin, Auth, AuthMethod, AuthQuery, Canary, ClientCert, Cluster, Database, Grant,
     Kv, Limits, Log, LogFormat, LogLevel, Mode, Monitor, Node, OnFailure, Others, Policies, Policy,
-    PolicyLimits, PolicySource, Pool, PoolChanges, Reset, Rule, RuleTls, Statements, User,
+    PolicyLimits, PolicySource, Pool, PoolChanges, Reset, Rule, RuleTls, Statements, Traces, User,
 };
 pub(crate) use parts::{MAX_CLIENTS, MAX_POOL_SIZE};
 use passwords::Passwords;
@@ -92,6 +93,8 @@ pub struct Config {
     pub statements: Statements,
     /// Where figures are to be had by HTTP.
     pub metrics: Option<Target>,
+    /// Where spans of batches are sent, if they are.
+    pub traces: Option<Traces>,
     /// Where policies' shared values are exchanged with other proxies, if they are.
     pub kv: Option<Kv>,
     /// What holds for all policies together.
@@ -185,6 +188,7 @@ impl Config {
             ("compiled_policies", old.compiled_policies != new.compiled_policies),
             ("workers", old.workers != new.workers),
             ("metrics", old.metrics != new.metrics),
+            ("traces", old.traces != new.traces),
             ("kv", old.kv != new.kv),
             ("policies", old.together != new.together),
             ("log.format", old.log.format != new.log.format),

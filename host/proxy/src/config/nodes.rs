@@ -54,6 +54,7 @@ pub(super) fn config(
         admin: Admin::default(),
         shown: Vec::new(),
         metrics: None,
+        traces: None,
         kv: None,
         limits: Limits::default(),
         statements: Statements::default(),

@@ -8,6 +8,7 @@ use howdah_decision::PoolMode;
 use ipnet::IpNet;
 use rustls::pki_types::ServerName;
 
+use super::address::Collector;
 use super::reader::section;
 use super::settings::SettingValue;
 use super::tls::{CertName, ServerTls};
@@ -281,6 +282,17 @@ pub struct Monitor {
     pub interval: Duration,
     /// A node that has not answered for so long is down.
     pub timeout: Duration,
+}
+
+/// Where spans of batches are sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Traces {
+    /// Who collects them.
+    pub endpoint: Collector,
+    /// One batch in so many is traced; none but those whose applications ask for it.
+    pub sample_one_in: Option<u32>,
+    /// What this proxy is called there.
+    pub service_name: String,
 }
 
 /// Where proxies exchange the values that their policies share.

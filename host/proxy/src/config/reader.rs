@@ -37,7 +37,7 @@ impl Shown {
     pub fn needs_restart(&self) -> bool {
         const KEYS: &[&str] =
             &["listen", "peers", "control", "compiled_policies", "workers", "log.format"];
-        const TABLES: &[&str] = &["metrics", "kv", "policies", "cluster"];
+        const TABLES: &[&str] = &["metrics", "traces", "kv", "policies", "cluster"];
         let (table, rest) = self.key.split_once('.').unwrap_or((&self.key, ""));
         KEYS.contains(&self.key.as_str()) || TABLES.contains(&table) && !rest.contains(".tls.")
     }

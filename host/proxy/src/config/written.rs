@@ -8,7 +8,7 @@ use std::time::Duration;
 use howdah_decision::PoolMode;
 use toml::de::{DeTable, DeValue};
 
-use super::address::{Listen, PROXY_PORT, PatroniUrl, RedisUrl, Server};
+use super::address::{Collector, Listen, PROXY_PORT, PatroniUrl, RedisUrl, Server};
 use super::parts::{
     Addresses, AuthMethod, Canary, ClientCert, Grant, Limits, Log, MAX_CLIENTS, MAX_POOL_SIZE,
     Mode, OnFailure, Policies, PolicyLimits, Pool, RuleTls, Statements,
@@ -292,6 +292,25 @@ section! {
 }
 
 section! {
+    /// Spans of batches for a collector of OpenTelemetry, by OTLP over HTTP in JSON: one for the batch with its kind, digest,
+    /// node, policy, rows and SQLSTATE, and within it what policies took, the wait for a server, and the server. The text of
+    /// a statement is never sent. Without `endpoint` nothing is traced, and nothing is paid for it.
+    ///
+    /// A statement with `traceparent` in a comment, as sqlcommenter writes it, is traced as its application says: as part of
+    /// its trace, or not at all.
+    pub(super) struct Traces {
+        /// `http://HOST:PORT/PATH` of the collector; port 4318 and `/v1/traces` unless given. A change of the table needs a
+        /// restart.
+        endpoint: Option<Collector> = None;
+        /// One batch in so many is traced of those that say nothing about it. By default only those are traced whose
+        /// applications ask for it.
+        sample_one_in: Option<u32> = None, in Some(1)..=Some(1_000_000_000);
+        /// `service.name` of the spans.
+        service_name: String = "howdah".to_owned();
+    }
+}
+
+section! {
     /// The values that policies share (`kv` must be granted) can be shared with the policies of other proxies, by way of
     /// Redis or Valkey: those with the same `url` and `prefix`. Without `url` they stay in this process.
     ///
@@ -401,6 +420,7 @@ pub(super) struct Written {
     pub(super) admin: Admin,
     pub(super) statements: Statements,
     pub(super) metrics: Metrics,
+    pub(super) traces: Traces,
     pub(super) kv: At<Kv>,
     pub(super) together: Policies,
     pub(super) policies: Vec<At<WholePolicy>>,
@@ -427,6 +447,7 @@ impl Written {
             admin: only(&mut root, "admin", Admin::ABOUT, Admin::read),
             statements: only(&mut root, "statements", Statements::ABOUT, Statements::read),
             metrics: only(&mut root, "metrics", Metrics::ABOUT, Metrics::read),
+            traces: only(&mut root, "traces", Traces::ABOUT, Traces::read),
             kv: placed(&mut root, "kv", Kv::ABOUT, Kv::read),
             together: only(&mut root, "policies", Policies::ABOUT, Policies::read),
             policies: policies(&mut root),

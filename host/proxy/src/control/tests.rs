@@ -53,6 +53,7 @@ fn shared(registry: &Arc<Registry>) -> Arc<Shared> {
         workers: Vec::new(),
         changes: tokio::sync::mpsc::unbounded_channel().0,
         door: tokio::sync::mpsc::unbounded_channel().0,
+        tracer: None,
     };
     Shared::new(config, peers, Arc::clone(registry), monitor, memory, doors)
 }

@@ -6,16 +6,14 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use howdah_cluster::{ClusterId, Evidence, NodeId};
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::Full;
 use hyper::Request;
-use hyper::client::conn::http1;
 use hyper::header::HOST;
-use hyper_util::rt::TokioIo;
 use serde::Deserialize;
-use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
 use super::{Monitor, Watch};
+use crate::fetch::fetch;
 use crate::pace::jittered;
 use crate::upstream::Target;
 
@@ -155,25 +153,7 @@ async fn ask(member: &Target, patience: Duration) -> Result<Answer, String> {
 }
 
 async fn get(member: &Target) -> Result<Bytes, String> {
-    let text = |error: &dyn std::error::Error| error.to_string();
-    let stream = TcpStream::connect((member.host.as_str(), member.port));
-    let stream = TokioIo::new(stream.await.map_err(|error| text(&error))?);
-    let (mut sender, connection) = http1::handshake(stream).await.map_err(|error| text(&error))?;
     let request =
-        Request::get("/cluster").header(HOST, member.to_string()).body(Empty::<Bytes>::new());
-    let request = request.map_err(|error| text(&error))?;
-    let mut answer = std::pin::pin!(async {
-        let response = sender.send_request(request).await.map_err(|error| text(&error))?;
-        if !response.status().is_success() {
-            return Err(format!("it says {}", response.status()));
-        }
-        let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
-        Ok(body.map_err(|error| text(&*error))?.to_bytes())
-    });
-    tokio::select! {
-        biased;
-        answer = &mut answer => answer,
-        // What has come before the end may still be read.
-        _ = connection => answer.await,
-    }
+        Request::get("/cluster").header(HOST, member.to_string()).body(Full::new(Bytes::new()));
+    fetch(member, request.map_err(|error| error.to_string())?, MAX_ANSWER).await
 }

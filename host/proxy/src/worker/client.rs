@@ -319,6 +319,7 @@ async fn admit(ctx: &Rc<Ctx>, visitor: Visitor, hello: &ClientHello) -> Result<A
         waited: Duration::ZERO,
         on_standby: false,
         text: None,
+        traced: None,
         explaining: Explaining::default(),
         follows: None,
     };
@@ -591,6 +592,7 @@ impl Guest {
         // What has been answered so far must not wait for a server.
         let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
         let _ = client.poll_write_buf(&mut cx, &mut self.io.client_out);
+        let since = self.guide.traced.as_ref().map(|_| std::time::Instant::now());
         let leasing = self.lessee.lease(&decision, self.io.client_in.len());
         let leased = tokio::select! {
             biased;
@@ -599,6 +601,7 @@ impl Guest {
             () = self.seat.end_ordered() => return false,
         };
         self.guide.waited += self.lessee.waited;
+        self.guide.trace_wait(since);
         match leased {
             Ok(mut leased) => {
                 self.guide.node = Some(leased.node());

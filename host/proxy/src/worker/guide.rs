@@ -19,6 +19,7 @@ use super::Ctx;
 use super::causal;
 use super::explain::Explaining;
 use super::failovers;
+use super::traced::Traced;
 use crate::figures::{Figures, Ran, kept, micros};
 use crate::monitor::{Arming, Schema};
 
@@ -139,6 +140,8 @@ pub(crate) struct SessionGuide {
     pub(crate) on_standby: bool,
     /// What is kept of its text, if nothing is known of it yet.
     pub(crate) text: Option<Box<[u8]>>,
+    /// What is noted of it, if it is traced.
+    pub(super) traced: Option<Box<Traced>>,
     /// What `howdah.explain` needs.
     pub(crate) explaining: Explaining,
     /// What the session has just been told to follow.
@@ -220,6 +223,7 @@ impl Guide for SessionGuide {
 
     fn refresh(&mut self, told: &Parameters) {
         self.explaining.forget();
+        self.begin_trace();
         self.heed(told);
         let chain = self.ctx.policies.chain(self.id);
         if !Rc::ptr_eq(&chain, &self.chain) {
@@ -247,7 +251,10 @@ impl Guide for SessionGuide {
         let asked = Asked { database: &self.database, bind };
         let question = self.question(&text, statement, extra, &asked);
         if !self.explaining.on() {
-            return self.ctx.policies.route(&self.chain, &question);
+            let since = self.traced.as_ref().map(|_| Instant::now());
+            let answer = self.ctx.policies.route(&self.chain, &question);
+            self.trace_policy(since);
+            return answer;
         }
         let known = self.ctx.policies.remembers(&self.chain, &question);
         let answer = self.ctx.policies.route(&self.chain, &question);
@@ -359,9 +366,11 @@ impl Guide for SessionGuide {
         self.began = Some(Instant::now());
         self.waited = Duration::ZERO;
         self.text = None;
+        self.sample_trace();
     }
 
     fn runs(&mut self, statement: &Statement, text: &[u8]) {
+        self.heed_wish(text);
         let key = (self.database.number, statement.digest);
         self.text = self.ctx.statements.borrow().lacks(key).then(|| kept(text));
     }
@@ -383,6 +392,7 @@ impl Guide for SessionGuide {
             sqlstate: seen.sqlstate,
             on_standby: self.node.map(|_| self.on_standby),
         };
+        self.end_trace(seen, source);
         let at = self.node.ok_or(self.database.cluster);
         self.ctx.counters().ran(at, seen.kind.into(), source.into(), &ran);
         self.database.figures.borrow_mut().add(&ran);

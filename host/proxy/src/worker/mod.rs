@@ -22,6 +22,7 @@ mod replication;
 mod seat;
 mod server;
 mod shared;
+mod traced;
 mod witness;
 
 use std::cell::{Cell, RefCell};
@@ -98,6 +99,8 @@ pub(crate) struct Ctx {
     pub(crate) statements: RefCell<Statements>,
     /// Sweeps so far.
     pub(crate) sweeps: Cell<u64>,
+    /// Batches until the next one that is traced.
+    pub(crate) untraced: Cell<u32>,
 }
 
 impl Ctx {
@@ -264,6 +267,7 @@ pub fn run(index: usize, shared: Arc<Shared>, inbox: mpsc::UnboundedReceiver<Mes
         proving: Semaphore::new(prove::MAX_AT_ONCE),
         seats: RefCell::default(),
         sweeps: Cell::default(),
+        untraced: Cell::default(),
         statements: RefCell::new(Statements::new(shared.config.load().statements.keep)),
         shared,
     });

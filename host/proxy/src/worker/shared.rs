@@ -26,6 +26,7 @@ use crate::monitor::Monitor;
 use crate::pace::Gate;
 use crate::peers::Peers;
 use crate::reload::Change;
+use crate::traces::Tracer;
 use crate::upstream::Detached;
 
 /// How long a worker may take to answer an operator: it does so between queries.
@@ -63,6 +64,8 @@ pub struct Shared {
     pub(crate) servers: Vec<Arc<Servers>>,
     pub(crate) next_client: AtomicU64,
     pub(crate) workers: Vec<UnboundedSender<Message>>,
+    /// Where spans go, if they go anywhere.
+    pub(crate) tracer: Option<Tracer>,
     /// Where operators bring changes of the configuration.
     pub(crate) changes: UnboundedSender<Change>,
     /// Where workers bring operators.
@@ -80,6 +83,7 @@ pub(crate) struct Doors {
     pub(crate) workers: Vec<UnboundedSender<Message>>,
     pub(crate) changes: UnboundedSender<Change>,
     pub(crate) door: Door,
+    pub(crate) tracer: Option<Tracer>,
 }
 
 impl Shared {
@@ -92,7 +96,7 @@ impl Shared {
         memory: Memory,
         doors: Doors,
     ) -> Arc<Shared> {
-        let Doors { workers, changes, door } = doors;
+        let Doors { workers, changes, door, tracer } = doors;
         let config = Arc::new(config);
         let access = Access::new(Arc::clone(&config), memory.clone());
         let snapshot = monitor.snapshot();
@@ -108,6 +112,7 @@ impl Shared {
             servers: (0..nodes).map(|_| Arc::default()).collect(),
             next_client: AtomicU64::new(1),
             workers,
+            tracer,
             changes,
             door,
             pools: Mutex::default(),

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 use super::address::Listen;
 use super::mistake::Mistakes;
-use super::parts::{Admin, AuthMethod, Database, Others, Policies, PoolChanges, User};
+use super::parts::{Admin, AuthMethod, Database, Others, Policies, PoolChanges, Traces, User};
 use super::passwords::Passwords;
 use super::surroundings::Surroundings;
 use super::value::At;
@@ -76,6 +76,11 @@ pub(super) fn meaning(
         admin: Admin { operators: written.admin.operators, viewers: written.admin.viewers },
         shown: Vec::new(),
         metrics: written.metrics.listen.and_then(|listen| step.metrics(listen)),
+        traces: written.traces.endpoint.map(|endpoint| Traces {
+            endpoint,
+            sample_one_in: written.traces.sample_one_in,
+            service_name: written.traces.service_name,
+        }),
         kv: step.kv(written.kv),
         together: Policies {
             record: written.together.record.as_ref().map(|path| surroundings.path(path)),
