@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::admin::table::{Row, float, int, row, text, truth};
 
@@ -129,4 +131,32 @@ fn patterns_take_no_more_than_a_look_at_each_pair() {
     assert!(like(&text, &['%']));
     assert!(!like(&[], &['_']));
     assert!(like(&[], &[]));
+}
+
+/// Pieces of commands, and what stands between.
+const PIECES: [&str; 40] = [
+    "SHOW", "CLIENTS", "KV", "SETS", "WHERE", "user", "state", "=", "<>", "!", "LIKE", "NOT",
+    "AND", "IS", "NULL", "IN", "ORDER", "BY", "DESC", "LIMIT", "1", "$1", "$64", "$0", "KILL",
+    "SET", "RESET", "EXPLAIN", "ROUTE", "USER", "'", "\"", "''", "'it''s'", "--", "/*", "*/", "\n",
+    ";", ",",
+];
+
+proptest! {
+    /// Whatever somebody types, or somebody's program sends.
+    #[test]
+    fn any_text_is_understood_or_refused(
+        pieces in prop::collection::vec(prop_oneof![
+            4 => prop::sample::select(&PIECES[..]).prop_map(str::to_owned),
+            1 => any::<String>(),
+        ], 0..16),
+        between in prop::sample::select(&["", " "][..]),
+    ) {
+        let text = pieces.join(between);
+        for command in split(&text).into_iter().flatten() {
+            prop_assert!(parameters(&command) <= MAX_PARAMETERS);
+            if let Err(report) = understand(&command) {
+                prop_assert!(report.sqlstate() != b"XX000" && !report.message().is_empty());
+            }
+        }
+    }
 }
