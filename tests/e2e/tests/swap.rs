@@ -86,6 +86,7 @@ async fn a_canary_comes_and_goes_under_pgbench_and_fails_nothing() {
         "listen = [\"127.0.0.1:0\"]\nworkers = 2\ncontrol = \"{place}/control\"\n\
          [[policy]]\nname = \"router\"\npath = \"{place}/router.wasm\"\nmode = \"canary\"\n\
          canary = {{ share = 50, promote_after = \"1s\", max_disagreement = 100, max_latency = \"1s\" }}\n\
+         limits.time = \"1s\"\n\
          [cluster.main]\nnodes = {:?}\n",
         cluster.nodes()
     );
