@@ -1,6 +1,7 @@
 //! The life of the process: set up, serve, reload, drain.
 
 use std::net::IpAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -28,6 +29,9 @@ use crate::traces::{self, Outbox, Tracer};
 use crate::upstream::{KeyCache, Stream, Target};
 use crate::worker::{self, Doors, Message, Shared};
 
+/// Everybody of the machine may connect, whatever the process's umask, as with PostgreSQL's `unix_socket_permissions`:
+/// rules say who comes in, and the directory may be closed to others.
+const SOCKET_MODE: u32 = 0o777;
 /// Connections that the system may hold before they are accepted.
 const BACKLOG: u32 = 1024;
 /// A pause of the accept loop when the system has no descriptors left.
@@ -309,8 +313,10 @@ async fn listen(targets: &[Target]) -> anyhow::Result<Vec<Listener>> {
             if std::os::unix::net::UnixStream::connect(&path).is_err() {
                 let _ = std::fs::remove_file(&path);
             }
-            let listener =
-                UnixListener::bind(&path).with_context(|| format!("cannot listen on {path}"))?;
+            let what = || format!("cannot listen on {path}");
+            let listener = UnixListener::bind(&path).with_context(what)?;
+            let open = PermissionsExt::from_mode(SOCKET_MODE);
+            std::fs::set_permissions(&path, open).with_context(what)?;
             listeners.push(Listener::Unix(listener, path));
             continue;
         }

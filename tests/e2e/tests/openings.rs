@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use bytes::BytesMut;
@@ -144,4 +145,22 @@ async fn hostile_openings_come_to_nothing_and_disturb_nobody() {
     };
     tokio::join!(witness, attack);
     assert!(served.load(Ordering::Relaxed) > 0, "nobody was served meanwhile");
+}
+
+/// The umask of most processes would leave a socket to its owner.
+#[tokio::test]
+async fn every_user_of_the_machine_may_connect_to_a_unix_socket() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().display().to_string();
+    let text = format!(
+        "listen = [\"127.0.0.1:0\", \"{path}:7000\"]\n[cluster.main]\nnodes = {:?}\n",
+        shared().nodes()
+    );
+    let proxy = Running::with_file(directory, &text);
+    proxy.wait_up(3);
+    let socket = proxy.directory.path().join(".s.PGSQL.7000");
+    let mode = std::fs::metadata(&socket).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o777);
+    let client = try_connect(&format!("host={path} port=7000 user=postgres")).await.unwrap();
+    assert_eq!(value(&client, "SELECT 42").await, "42");
 }

@@ -35,8 +35,8 @@ const MAX_REFRESH: Duration = Duration::from_secs(60);
 section! {
     /// Keys at the top of the file, before the first table.
     pub(super) struct Top {
-        /// Where clients connect: `host:port`, or `/directory:port` for a Unix socket. Port 0 lets the system
-        /// choose. A change needs a restart.
+        /// Where clients connect: `host:port`, or `/directory:port` for a Unix socket, to which everybody may connect who
+        /// may enter the directory. Port 0 lets the system choose. A change needs a restart.
         listen: Vec<Listen> = vec![default_listen()];
         /// Where the processes listen that share this file and that clients reach under one address, this one
         /// included: a cancel request may come to another one than its query, and is passed on. At most 64. A
