@@ -270,7 +270,7 @@ async fn statements_are_told_by_digest_until_they_are_forgotten() {
     let proxy = Running::start(&shared().nodes(), &format!("{ADMIN}[statements]\nkeep = 4\n"));
     proxy.wait_up(3).wait_split().await;
     let console = console(proxy.port, "dba").await;
-    ordered(&console, "RESET STATEMENTS").await;
+    ordered(&console, "FORGET STATEMENTS").await;
     assert_eq!(console.query("SHOW STATEMENTS", &[]).await.unwrap().len(), 0);
     let client = connect(proxy.port, "postgres").await;
     for n in 0..5 {
@@ -296,7 +296,10 @@ async fn statements_are_told_by_digest_until_they_are_forgotten() {
     }
     let kept = console.query("SHOW STATEMENTS WHERE calls > 0", &[]).await.unwrap();
     assert!(kept.len() <= 4, "{kept:?}");
-    ordered(&console, "SET statements.keep = 0").await;
+    let file = proxy.directory.path().join("howdah.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace("keep = 4", "keep = 0")).unwrap();
+    proxy.reload();
     until(&console, "SHOW STATEMENTS", 0).await;
     value(&client, "SELECT 1").await;
     assert_eq!(console.query("SHOW STATEMENTS", &[]).await.unwrap().len(), 0);

@@ -59,7 +59,7 @@ pub(super) const ALL: &[(&str, &str)] = &[
         "Changes a key of the configuration, such as pool.size, until the proxy ends or RESET.",
     ),
     ("RESET KEY", "Lets the configuration's file decide again."),
-    ("RESET STATEMENTS", "Forgets what SHOW STATEMENTS has counted."),
+    ("FORGET STATEMENTS", "Forgets what SHOW STATEMENTS has counted."),
     (
         "POLICY NAME ROLLBACK",
         "Takes a policy's version on trial back, or puts the version before in force.",
@@ -88,7 +88,10 @@ pub(super) fn read(verb: &str, reader: &mut Reader<'_>) -> Result<Order, ErrorRe
             }
             Order::Set(key, Some(reader.word("a value")?))
         }
-        "RESET" if reader.accept("STATEMENTS") => Order::Forget,
+        "FORGET" => {
+            reader.expect("STATEMENTS")?;
+            Order::Forget
+        }
         "RESET" => Order::Set(reader.word("a key")?, None),
         "POLICY" => {
             let name = reader.word("the name of a policy")?;
@@ -180,7 +183,7 @@ pub(super) async fn carry_out(
         }
         Order::Forget => {
             shared.forget_statements().await;
-            Ok("RESET")
+            Ok("FORGET")
         }
         Order::Policy(name, order) => {
             let (name, order) = (name.text(parameters)?.to_owned(), *order);

@@ -32,7 +32,7 @@ pub(super) const STATS: Show = Show {
 
 pub(super) const STATEMENTS: Show = Show {
     name: "STATEMENTS",
-    about: "Statements with the same digest, those first that have taken most time since RESET STATEMENTS. A batch counts as its most demanding one; see statements.keep.",
+    about: "Statements with the same digest, those first that have taken most time since FORGET STATEMENTS. A batch counts as its most demanding one; see statements.keep.",
     columns: &[
         text("digest", "As policies know it."),
         text("text", "One of the texts that have it, without its literals."),
