@@ -78,6 +78,11 @@ impl Causality {
         self.written = Some(Written { at, token: None });
     }
 
+    /// Whether anything must be seen, and from which point on it certainly is, if that is known.
+    pub fn written(&self) -> Option<Option<Token>> {
+        self.written.as_ref().map(|written| written.token)
+    }
+
     /// Another session has come to this point, and what it saw shall be seen here too.
     pub fn follow(&mut self, token: Token, at: Instant) {
         let token = match self.written.as_ref().map(|written| written.token) {

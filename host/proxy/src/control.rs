@@ -3,10 +3,12 @@
 //! The lines are `status`, `promote NAME`, `rollback NAME` and `release NAME`, answered by `{"policies": […], "kv": {…}}`
 //! and `{"done": true}`; `failovers`, answered by `{"failovers": […]}`; `nodes`, `pause`, `pause CLUSTER`, `resume`,
 //! `resume CLUSTER`, `drain NODE` and `undrain NODE`, answered by `{"clusters": […]}`; and `record status`, `record stop`
-//! and `record start {"file": "…", "size": …, "seconds": …, "literals": …}`, answered by `{"recording": …}`. Or the
-//! answer is `{"error": "…"}`.
+//! and `record start {"file": "…", "size": …, "seconds": …, "literals": …}`, answered by `{"recording": …}`; and `upgrade`
+//! or `upgrade PROGRAM`, answered by `{"pid": …}` when that process has taken over. Or the answer is `{"error": "…"}`.
 
+use std::ffi::OsStr;
 use std::io::ErrorKind;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,12 +21,15 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::{spawn_blocking, spawn_local};
+use tokio::time::timeout;
 
 use crate::kv;
 use crate::monitor::Monitor;
 use crate::policies::record::{Recordings, Wanted};
+use crate::sockets::{PassedOn, SocketFile};
+use crate::upgrade::Order;
 use crate::worker::Shared;
 
 mod nodes;
@@ -46,7 +51,8 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// A socket that only the user of this process may use. It goes when it is dropped.
 pub(crate) struct Control {
     listener: UnixListener,
-    path: PathBuf,
+    _file: SocketFile,
+    places: Arc<Semaphore>,
 }
 
 /// What operators are told of, and give orders to.
@@ -57,13 +63,7 @@ pub(crate) struct Operated {
     pub(crate) kv: Option<Arc<kv::Status>>,
     pub(crate) recordings: Arc<Recordings>,
     pub(crate) shared: Arc<Shared>,
-}
-
-impl Drop for Control {
-    fn drop(&mut self) {
-        // Somebody may have removed it already.
-        let _ = std::fs::remove_file(&self.path);
-    }
+    pub(crate) upgrades: mpsc::UnboundedSender<Order>,
 }
 
 /// A recording that an operator wants.
@@ -76,38 +76,60 @@ struct Record {
     literals: bool,
 }
 
-impl Control {
-    /// Binds the socket. One that a killed process left behind is replaced; anything else is left alone.
-    pub(crate) fn bind(path: &Path) -> anyhow::Result<Control> {
-        let what = || format!("control: cannot listen on {}", path.display());
-        match std::fs::symlink_metadata(path) {
-            Ok(found) if !found.file_type().is_socket() => {
-                bail!("{}: there is something else than a socket", what());
-            }
-            Ok(_) if std::os::unix::net::UnixStream::connect(path).is_ok() => {
-                bail!("{}: another process does", what());
-            }
-            Ok(_) => std::fs::remove_file(path).with_context(what)?,
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => return Err(error).with_context(what),
+/// Binds the socket. One that a killed process left behind is replaced; anything else is left alone.
+pub(crate) fn bind(
+    path: &Path,
+    passed_on: &PassedOn,
+) -> anyhow::Result<(UnixListener, SocketFile)> {
+    let what = || format!("control: cannot listen on {}", path.display());
+    match std::fs::symlink_metadata(path) {
+        Ok(found) if !found.file_type().is_socket() => {
+            bail!("{}: there is something else than a socket", what());
         }
-        let listener = UnixListener::bind(path).with_context(what)?;
-        let control = Control { listener, path: path.to_owned() };
-        std::fs::set_permissions(path, PermissionsExt::from_mode(0o600)).with_context(what)?;
-        Ok(control)
+        Ok(_) if std::os::unix::net::UnixStream::connect(path).is_ok() => {
+            bail!("{}: another process does", what());
+        }
+        Ok(_) => std::fs::remove_file(path).with_context(what)?,
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(error).with_context(what),
+    }
+    let listener = UnixListener::bind(path).with_context(what)?;
+    let file = SocketFile::new(path, passed_on);
+    std::fs::set_permissions(path, PermissionsExt::from_mode(0o600)).with_context(what)?;
+    Ok((listener, file))
+}
+
+/// Operators who are being answered.
+pub(crate) struct Answering(Arc<Semaphore>);
+
+impl Answering {
+    /// Returns when all have been answered, or have not asked for long enough.
+    pub(crate) async fn done(self) {
+        // It is never closed.
+        let _ = self.0.acquire_many(MOST as u32).await;
+    }
+}
+
+impl Control {
+    pub(crate) fn new(listener: UnixListener, file: SocketFile) -> Control {
+        Control { listener, _file: file, places: Arc::new(Semaphore::new(MOST)) }
+    }
+
+    /// Who is being answered, to be waited for when nobody is any more.
+    pub(crate) fn answering(&self) -> Answering {
+        Answering(Arc::clone(&self.places))
     }
 
     /// Answers until it is dropped.
     pub(crate) async fn serve(self, operated: Operated) {
-        let places = Arc::new(Semaphore::new(MOST));
         loop {
-            let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+            let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { return };
             match self.listener.accept().await {
                 Ok((stream, _)) => {
                     let operated = operated.clone();
                     spawn_local(async move {
                         // Whoever asked has gone, or never asked.
-                        let _ = tokio::time::timeout(PATIENCE, answer(stream, operated)).await;
+                        let _ = answer(stream, operated).await;
                         drop(place);
                     });
                 }
@@ -126,16 +148,45 @@ async fn answer(mut stream: UnixStream, operated: Operated) -> std::io::Result<(
     if uid != 0 && uid != rustix::process::geteuid().as_raw() {
         return Ok(());
     }
+    let line = timeout(PATIENCE, line(&mut stream)).await??;
+    let document = match upgrade(&line) {
+        Some(program) => upgraded(&operated, program).await,
+        // Starting instances takes a while, and so does the disk.
+        None => spawn_blocking(move || obey(&operated, &line)).await?,
+    };
+    timeout(PATIENCE, stream.write_all(format!("{document}\n").as_bytes())).await?
+}
+
+async fn line(stream: &mut UnixStream) -> std::io::Result<Vec<u8>> {
     let mut line = Vec::new();
     while !line.ends_with(b"\n") {
         let room = MAX_LINE.saturating_sub(line.len() as u64);
-        if (&mut stream).take(room).read_buf(&mut line).await? == 0 {
+        if stream.take(room).read_buf(&mut line).await? == 0 {
             break;
         }
     }
-    // Starting instances takes a while, and so does the disk.
-    let document = spawn_blocking(move || obey(&operated, &line)).await?;
-    stream.write_all(format!("{document}\n").as_bytes()).await
+    Ok(line)
+}
+
+/// The program that a line wants to take over, none for the one that runs; unless it wants something else.
+fn upgrade(line: &[u8]) -> Option<Option<PathBuf>> {
+    match line.strip_suffix(b"\n")?.strip_prefix(b"upgrade")? {
+        [] => Some(None),
+        [b' ', program @ ..] => Some(Some(OsStr::from_bytes(program).into())),
+        _ => None,
+    }
+}
+
+/// Has another process take over.
+async fn upgraded(operated: &Operated, program: Option<PathBuf>) -> Value {
+    let (answer, answered) = oneshot::channel();
+    // A process that is about to end does not answer.
+    let _ = operated.upgrades.send(Order { program, answer });
+    match answered.await {
+        Ok(Ok(pid)) => json!({ "pid": pid }),
+        Ok(Err(why)) => json!({ "error": why }),
+        Err(_) => json!({ "error": "the proxy is shutting down" }),
+    }
 }
 
 /// Does what a line says.
@@ -161,7 +212,7 @@ fn obey(operated: &Operated, line: &[u8]) -> Value {
             return or_error(done.map(|()| operated.recordings.status()));
         }
         _ => {
-            let known = "status, failovers, nodes, record, pause, resume, or drain, undrain, promote, rollback or release NAME";
+            let known = "status, failovers, nodes, record, pause, resume, upgrade, or drain, undrain, promote, rollback or release NAME";
             return json!({ "error": format!("expected {known}") });
         }
     };

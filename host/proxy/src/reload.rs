@@ -161,6 +161,7 @@ fn take(proxy: &Proxy, source: &Source) -> Result<(), Vec<String>> {
         tracing::warn!(%error, "the level of the log was not changed");
     }
     new.listen.clone_from(&old.listen);
+    new.reuse_port = old.reuse_port;
     new.clusters = clusters;
     new.control.clone_from(&old.control);
     new.compiled_policies.clone_from(&old.compiled_policies);

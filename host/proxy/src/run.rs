@@ -1,23 +1,19 @@
 //! The life of the process: set up, serve, reload, drain.
 
-use std::net::IpAddr;
-use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use anyhow::{Context, bail};
 use howdah_cluster::{ClusterId, NodeSpec};
 use howdah_policy::{Options, Registry};
-use tokio::net::{TcpListener, TcpSocket, UnixListener};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::{LocalSet, spawn_local};
+use tokio::sync::{mpsc, oneshot};
 
-use crate::access::{Lookup, Memory, Questions, answer};
-use crate::admin::{self, Visit};
-use crate::config::{Config, Source, Traces};
-use crate::control::{Control, Operated};
+use crate::access::{Lookup, Memory};
+use crate::admin;
+use crate::config::{Config, Source};
+use crate::control::Operated;
+use crate::house::{House, control, tell_policies};
 use crate::kv::{self, Exchange};
 use crate::metrics;
 use crate::monitor::{Monitor, Watch};
@@ -25,19 +21,12 @@ use crate::peers::Peers;
 use crate::policies::record::{Recordings, Wanted};
 use crate::policies::{self, Swapper};
 use crate::reload::{Change, Files, change, reload};
-use crate::traces::{self, Outbox, Tracer};
-use crate::upstream::{KeyCache, Stream, Target};
-use crate::worker::{self, Doors, Message, Shared};
-
-/// Everybody of the machine may connect, whatever the process's umask, as with PostgreSQL's `unix_socket_permissions`:
-/// rules say who comes in, and the directory may be closed to others.
-const SOCKET_MODE: u32 = 0o777;
-/// Connections that the system may hold before they are accepted.
-const BACKLOG: u32 = 1024;
-/// A pause of the accept loop when the system has no descriptors left.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// Longest wait for the last exchange of shared values when the process ends.
-const LAST_EXCHANGE: Duration = Duration::from_secs(2);
+use crate::sockets::Sockets;
+use crate::systemd;
+use crate::traces::Tracer;
+use crate::upgrade::{Order, Predecessor};
+use crate::upstream::KeyCache;
+use crate::worker::{self, Doors, Shared};
 
 /// A proxy that runs on threads of its own.
 pub struct Proxy {
@@ -54,6 +43,8 @@ pub struct Proxy {
     /// What operators want changed.
     changes: mpsc::UnboundedReceiver<Change>,
     stop: oneshot::Sender<()>,
+    /// Has come to an end when the control thread has.
+    ended: oneshot::Receiver<()>,
     control: JoinHandle<()>,
 }
 
@@ -63,6 +54,15 @@ impl Proxy {
     /// # Errors
     /// A policy that cannot be used, an address that cannot be bound.
     pub fn start(config: Config) -> anyhow::Result<Proxy> {
+        Proxy::begin(config, Sockets::default(), None)
+    }
+
+    /// The same, with sockets that are open already, and in the place of a process that runs, if there is one.
+    fn begin(
+        config: Config,
+        sockets: Sockets,
+        predecessor: Option<Predecessor>,
+    ) -> anyhow::Result<Proxy> {
         let registry =
             Registry::new(Options { workers: config.workers }).map_err(anyhow::Error::msg)?;
         if let Some(directory) = &config.compiled_policies {
@@ -111,23 +111,36 @@ impl Proxy {
                 .spawn(move || worker::run(index, shared, inbox))?;
             threads.push(thread);
         }
+        let (upgrades, orders) = mpsc::unbounded_channel();
         let operated = Operated {
             registry: Arc::clone(&shared.registry),
             kv: kv.clone(),
             recordings: Arc::clone(&recordings),
             shared: Arc::clone(&shared),
+            upgrades,
         };
         let (stop, stopped) = oneshot::channel();
+        let (alive, ended) = oneshot::channel();
         let (bound, addresses) = std::sync::mpsc::channel();
-        let control = std::thread::Builder::new().name("howdah-control".into()).spawn({
-            let (shared, operated) = (Arc::clone(&shared), operated.clone());
-            move || {
-                let brought = Brought { questions, visits, operated, outbox };
-                control(shared, threads, exchange, recordings, brought, &bound, stopped);
-            }
-        })?;
+        let house = House {
+            operated: operated.clone(),
+            threads,
+            exchange,
+            questions,
+            visits,
+            outbox,
+            sockets,
+            predecessor,
+            orders,
+            stopped,
+        };
+        let control =
+            std::thread::Builder::new().name("howdah-control".into()).spawn(move || {
+                control(house, &bound);
+                drop(alive);
+            })?;
         let addresses = addresses.recv().context("the control thread has ended")??;
-        Ok(Proxy { addresses, shared, swapper, kv, operated, changes, stop, control })
+        Ok(Proxy { addresses, shared, swapper, kv, operated, changes, stop, ended, control })
     }
 
     /// All that operators are told: the tables by name, a line for each row, and what `/metrics` says, whether or not that is
@@ -143,6 +156,13 @@ impl Proxy {
             told.push(("/metrics", metrics.map_err(std::io::Error::other)?));
             Ok(told)
         })
+    }
+
+    /// Has another process take over, if it can; the log tells.
+    fn upgrade(&self) {
+        let (answer, _) = oneshot::channel();
+        // The thread has ended if nobody listens.
+        let _ = self.operated.upgrades.send(Order { program: None, answer });
     }
 
     /// Lets transactions end, sends clients away, and ends. Blocks for as long as `limits.shutdown_timeout` allows.
@@ -175,238 +195,34 @@ fn specs(config: &Config) -> Vec<NodeSpec> {
         .collect()
 }
 
-/// What workers bring to the control thread.
-struct Brought {
-    questions: Questions,
-    visits: mpsc::UnboundedReceiver<Visit>,
-    operated: Operated,
-    outbox: Option<(Traces, Outbox)>,
-}
-
-/// The control thread: listeners, probes, shared values, drain.
-fn control(
-    shared: Arc<Shared>,
-    threads: Vec<JoinHandle<()>>,
-    exchange: Option<Exchange>,
-    recordings: Arc<Recordings>,
-    Brought { questions, visits, operated, outbox }: Brought,
-    bound: &std::sync::mpsc::Sender<anyhow::Result<Vec<String>>>,
-    stopped: oneshot::Receiver<()>,
-) {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            let _ = bound.send(Err(error.into()));
-            return;
-        }
-    };
-    LocalSet::new().block_on(&runtime, async {
-        let config = shared.config.load_full();
-        let listeners = match listen(&config.listen).await {
-            Ok(listeners) => listeners,
-            Err(error) => {
-                let _ = bound.send(Err(error));
-                return;
-            }
-        };
-        spawn_local(admin::serve(visits, operated.clone()));
-        outbox.map(|(to, outbox)| spawn_local(traces::run(to, outbox)));
-        match config.control.as_deref().map(Control::bind).transpose() {
-            Ok(socket) => {
-                socket.map(|socket| spawn_local(socket.serve(operated)));
-            }
-            Err(error) => {
-                let _ = bound.send(Err(error));
-                return;
-            }
-        }
-        if let Some(target) = &config.metrics {
-            match metrics_listener(target).await {
-                Ok(listener) => {
-                    spawn_local(metrics::serve(listener, Arc::clone(&shared)));
-                }
-                Err(error) => {
-                    let _ = bound.send(Err(error));
-                    return;
-                }
-            }
-        }
-        spawn_local(Arc::clone(&shared.monitor).run());
-        spawn_local(keep_policies_told(Arc::clone(&shared)));
-        spawn_local(answer(Arc::clone(&shared), questions));
-        let (end_exchange, ended) = oneshot::channel();
-        let exchanging = exchange.map(|exchange| spawn_local(exchange.run(ended)));
-        let (close, closed) = watch::channel(false);
-        let mut addresses = Vec::new();
-        for listener in listeners {
-            let address = listener.address();
-            tracing::info!(address, "listening");
-            addresses.push(address);
-            spawn_local(accept(listener, Arc::clone(&shared), closed.clone()));
-        }
-        let _ = bound.send(Ok(addresses));
-        // Either the order to stop, or nobody is left to give it.
-        let _ = stopped.await;
-        let _ = close.send(true);
-        drain(&shared, &threads).await;
-        // Mostly there is nothing to stop.
-        let _ = recordings.stop();
-        let _ = end_exchange.send(());
-        if let Some(exchanging) = exchanging {
-            // What was counted last is lost if Redis does not take it by then.
-            let _ = tokio::time::timeout(LAST_EXCHANGE, exchanging).await;
-        }
-    });
-}
-
-async fn metrics_listener(target: &Target) -> anyhow::Result<TcpListener> {
-    let listener = TcpListener::bind((target.host.as_str(), target.port)).await;
-    let listener = listener.with_context(|| format!("metrics: cannot listen on {target}"))?;
-    let address = listener.local_addr()?.to_string();
-    tracing::info!(address, "metrics are to be had by HTTP");
-    Ok(listener)
-}
-
-/// A socket on which clients knock.
-enum Listener {
-    Tcp(TcpListener),
-    Unix(UnixListener, String),
-}
-
-impl Listener {
-    fn address(&self) -> String {
-        match self {
-            Listener::Tcp(listener) => {
-                listener.local_addr().map(|address| address.to_string()).unwrap_or_default()
-            }
-            Listener::Unix(_, path) => path.clone(),
-        }
-    }
-
-    async fn accept(&self) -> std::io::Result<(Stream, Option<IpAddr>)> {
-        match self {
-            Listener::Tcp(listener) => {
-                let (stream, peer) = listener.accept().await?;
-                stream.set_nodelay(true)?;
-                Ok((stream.into(), Some(peer.ip())))
-            }
-            Listener::Unix(listener, _) => Ok((listener.accept().await?.0.into(), None)),
-        }
-    }
-}
-
-impl Drop for Listener {
-    fn drop(&mut self) {
-        if let Listener::Unix(_, path) = self {
-            // Somebody may have removed it already.
-            let _ = std::fs::remove_file(path);
-        }
-    }
-}
-
-async fn listen(targets: &[Target]) -> anyhow::Result<Vec<Listener>> {
-    let mut listeners = Vec::new();
-    for target in targets {
-        if let Some(path) = target.socket() {
-            let path = path.display().to_string();
-            // Left behind by a process that was killed; a live one still holds its TCP port, and its own socket file.
-            if std::os::unix::net::UnixStream::connect(&path).is_err() {
-                let _ = std::fs::remove_file(&path);
-            }
-            let what = || format!("cannot listen on {path}");
-            let listener = UnixListener::bind(&path).with_context(what)?;
-            let open = PermissionsExt::from_mode(SOCKET_MODE);
-            std::fs::set_permissions(&path, open).with_context(what)?;
-            listeners.push(Listener::Unix(listener, path));
-            continue;
-        }
-        let found = tokio::net::lookup_host((target.host.as_str(), target.port)).await;
-        for address in found.with_context(|| format!("cannot listen on {target}"))? {
-            let socket =
-                if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-            socket.set_reuseaddr(true)?;
-            socket.bind(address).with_context(|| format!("cannot listen on {address}"))?;
-            listeners.push(Listener::Tcp(socket.listen(BACKLOG)?));
-        }
-    }
-    Ok(listeners)
-}
-
-/// Gives each new connection to the worker with the fewest clients.
-async fn accept(listener: Listener, shared: Arc<Shared>, mut closed: watch::Receiver<bool>) {
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            _ = closed.changed() => return,
-        };
-        match accepted {
-            Ok((stream, peer)) => {
-                // What cannot leave this thread's reactor is lost: its client will try again.
-                if let Ok(stream) = stream.detach() {
-                    shared.hand_out(stream, peer);
-                }
-            }
-            Err(error) => {
-                // Out of descriptors or memory, or the client has gone: the next one may do better.
-                tracing::warn!(%error, "a connection was not accepted");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
-}
-
-/// Pushes nodes to policies.
-fn tell_policies(shared: &Shared) {
-    let snapshot = shared.monitor.snapshot();
-    shared.registry.topology(snapshot.epoch, snapshot.for_policies().into());
-}
-
-/// The same whenever they have changed.
-async fn keep_policies_told(shared: Arc<Shared>) {
-    let mut epochs = shared.monitor.epochs();
-    epochs.mark_changed();
-    while epochs.changed().await.is_ok() {
-        tell_policies(&shared);
-    }
-}
-
-async fn drain(shared: &Shared, threads: &[JoinHandle<()>]) {
-    let deadline = tokio::time::Instant::now() + shared.config.load().limits.shutdown_timeout;
-    tracing::info!(clients = shared.clients(), "draining");
-    shared.drains();
-    for worker in &shared.workers {
-        let _ = worker.send(Message::Drain);
-    }
-    while threads.iter().any(|thread| !thread.is_finished()) {
-        if tokio::time::Instant::now() >= deadline {
-            tracing::warn!(
-                clients = shared.clients(),
-                "clients are cut off: limits.shutdown_timeout has passed"
-            );
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    tracing::info!("drained");
-}
-
-/// Runs the proxy until SIGTERM or SIGINT. SIGHUP, and a change of the configuration's files, reload it; SIGHUP reloads the
-/// catalogs of functions too.
+/// Runs the proxy until SIGTERM or SIGINT, or until another process has taken over, which SIGUSR2 starts. SIGHUP, and a
+/// change of the configuration's files, reload it; SIGHUP reloads the catalogs of functions too.
 ///
 /// # Errors
 /// The proxy cannot start.
 pub fn run(config: Config, source: Source) -> anyhow::Result<()> {
-    let (mut proxy, mut source) = (Proxy::start(config)?, source);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (predecessor, sockets) = match runtime.block_on(Predecessor::find())? {
+        Some((predecessor, sockets)) => (Some(predecessor), sockets),
+        None => (None, Sockets::activated()?),
+    };
+    let (mut proxy, mut source) = (Proxy::begin(config, sockets, predecessor)?, source);
+    systemd::ready();
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hangup = signal(SignalKind::hangup())?;
+        let mut upgrade = signal(SignalKind::user_defined2())?;
         let mut files = Files::watch(&source, &proxy.shared.config.load());
         loop {
             tokio::select! {
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
+                _ = &mut proxy.ended => break,
+                _ = upgrade.recv() => {
+                    proxy.upgrade();
+                    continue;
+                }
                 _ = hangup.recv() => proxy.shared.monitor.catalogs.refresh(),
                 Some(wanted) = proxy.changes.recv() => {
                     change(&proxy, &mut source, wanted);
@@ -415,7 +231,9 @@ pub fn run(config: Config, source: Source) -> anyhow::Result<()> {
                 }
                 () = files.changed() => {}
             }
+            systemd::reloading();
             reload(&proxy, &source);
+            systemd::ready();
             files.follow(&source, &proxy.shared.config.load());
         }
         anyhow::Ok(())

@@ -49,6 +49,17 @@ impl Carried {
         &self.current.wanted
     }
 
+    /// What the client asked for at start-up.
+    pub(crate) fn startup(&self) -> &Arc<Settings> {
+        &self.startup
+    }
+
+    /// What the client has come to want elsewhere.
+    pub(crate) fn resume(&mut self, wanted: Arc<Settings>) {
+        self.current = State { wanted: Arc::clone(&wanted), there: wanted };
+        self.committed = self.current.clone();
+    }
+
     /// Whether the server that has carried them so far has them all.
     pub(crate) fn is_there(&self) -> bool {
         Arc::ptr_eq(&self.current.wanted, &self.current.there)

@@ -43,6 +43,10 @@ pub const MAX_CLIENT_STATEMENTS: usize = 10_000;
 /// Prepared statements kept on one server connection; the least recently used one is closed first.
 pub const MAX_SERVER_STATEMENTS: usize = 500;
 
+/// Most bytes of prepared statements and settings with which a session goes to another process. Hardly any has as many: it
+/// stays.
+pub const MAX_MOVED: usize = 4 * MAX_STATEMENT;
+
 /// Settings that one client may carry from server to server.
 pub const MAX_SETTINGS: usize = 100;
 

@@ -1,10 +1,24 @@
 use std::sync::Arc;
 
 use howdah_wire::backend::ParameterStatus;
+use serde::{Deserialize, Serialize};
 
 /// Parameters that servers report, by name, in the order of their first report. Shared by all who have the same.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(from = "Vec<(Box<str>, Box<str>)>", into = "Vec<(Box<str>, Box<str>)>")]
 pub struct Parameters(Arc<Vec<(Box<str>, Box<str>)>>);
+
+impl From<Vec<(Box<str>, Box<str>)>> for Parameters {
+    fn from(parameters: Vec<(Box<str>, Box<str>)>) -> Parameters {
+        Parameters(Arc::new(parameters))
+    }
+}
+
+impl From<Parameters> for Vec<(Box<str>, Box<str>)> {
+    fn from(parameters: Parameters) -> Vec<(Box<str>, Box<str>)> {
+        Arc::unwrap_or_clone(parameters.0)
+    }
+}
 
 /// Whether a client learns of a parameter. Of `in_hot_standby` it does not: it reads from replicas too.
 fn is_told(name: &str) -> bool {
@@ -58,6 +72,6 @@ impl Parameters {
 
 impl FromIterator<(Box<str>, Box<str>)> for Parameters {
     fn from_iter<I: IntoIterator<Item = (Box<str>, Box<str>)>>(parameters: I) -> Parameters {
-        Parameters(Arc::new(parameters.into_iter().collect()))
+        parameters.into_iter().collect::<Vec<_>>().into()
     }
 }

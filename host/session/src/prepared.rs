@@ -40,9 +40,23 @@ impl StatementId {
     }
 }
 
+/// What makes this process' hashes unforeseeable.
+pub type HashKey = [u8; 16];
+
+static KEY: OnceLock<HashKey> = OnceLock::new();
+
+/// The key of this process, for one that goes on with its sessions.
+pub fn hash_key() -> HashKey {
+    *KEY.get_or_init(random_key)
+}
+
+/// Takes the key of the process whose sessions go on here. False: something has been hashed already with another one.
+pub fn take_hash_key(key: HashKey) -> bool {
+    *KEY.get_or_init(|| key) == key
+}
+
 /// A hash that nobody outside can foresee.
 pub(crate) fn hasher() -> SipHasher13 {
-    static KEY: OnceLock<[u8; 16]> = OnceLock::new();
     SipHasher13::new_with_key(KEY.get_or_init(random_key))
 }
 
@@ -56,7 +70,7 @@ pub(crate) fn own_meaning(session: u64, occasion: u64) -> u128 {
 }
 
 /// The standard library's hasher keys are random per process; two of them make our key.
-fn random_key() -> [u8; 16] {
+fn random_key() -> HashKey {
     use std::hash::{BuildHasher, RandomState};
     let mut key = [0; 16];
     key[..8].copy_from_slice(&RandomState::new().hash_one(0_u8).to_le_bytes());

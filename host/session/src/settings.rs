@@ -2,13 +2,14 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::hash::Hash;
 
+use serde::{Deserialize, Serialize};
 use siphasher::sip128::Hasher128;
 
 use crate::limits::{MAX_SETTING, MAX_SETTINGS};
 use crate::prepared::hasher;
 
 /// A setting's value.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize, Serialize)]
 pub enum Value {
     /// As a start-up parameter gives it: the plain text of the value.
     Plain(Box<str>),
@@ -31,10 +32,29 @@ pub enum SettingsError {
 }
 
 /// The settings that a client wants, or that a server connection has: names in lower case.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "BTreeMap<Box<str>, Value>", into = "BTreeMap<Box<str>, Value>")]
 pub struct Settings {
     map: BTreeMap<Box<str>, Value>,
     meaning: u128,
+}
+
+impl TryFrom<BTreeMap<Box<str>, Value>> for Settings {
+    type Error = SettingsError;
+
+    fn try_from(map: BTreeMap<Box<str>, Value>) -> Result<Settings, SettingsError> {
+        let mut settings = Settings::default();
+        for (name, value) in map {
+            settings.set(&name, value)?;
+        }
+        Ok(settings)
+    }
+}
+
+impl From<Settings> for BTreeMap<Box<str>, Value> {
+    fn from(settings: Settings) -> BTreeMap<Box<str>, Value> {
+        settings.map
+    }
 }
 
 impl Settings {
@@ -110,6 +130,15 @@ impl Settings {
     /// Names and values in alphabetical order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
         self.map.iter().map(|(n, v)| (&**n, v))
+    }
+
+    /// Bytes of their names and values.
+    pub(crate) fn size(&self) -> usize {
+        let size = |(name, value): (&str, &Value)| {
+            let (Value::Plain(text) | Value::Sql(text)) = value;
+            name.len() + text.len()
+        };
+        self.iter().map(size).sum()
     }
 
     /// Whether there are none.

@@ -23,6 +23,7 @@ use crate::{
 
 mod again;
 mod autocommit;
+mod moved;
 mod proof;
 mod replay;
 mod seen;

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
+use crate::program::program;
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
@@ -17,19 +19,6 @@ fn tools() -> &'static Path {
         let errors = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success(), "the languages' tools cannot be installed: {errors}");
         String::from_utf8(output.stdout).unwrap().trim_end().into()
-    })
-}
-
-/// The program, as people have it.
-fn howdah() -> &'static Path {
-    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| {
-        // The build's own target folder, where it is mostly built already.
-        let target = crate::cache().with_file_name("");
-        let mut cargo = crate::cargo();
-        cargo.args(["build", "--locked", "--quiet", "--package", "howdah"]);
-        assert!(cargo.arg("--target-dir").arg(&target).status().unwrap().success());
-        target.join("debug/howdah")
     })
 }
 
@@ -80,7 +69,7 @@ pub fn built(language: &str, name: &str, sources: &Path) -> PathBuf {
     }
     std::fs::create_dir_all(cache(language)).unwrap();
     let new = ["policy", "new", "--lang", language, name];
-    run(command(howdah(), language).args(new).current_dir(cache(language)));
+    run(command(program(), language).args(new).current_dir(cache(language)));
     let files = |folder: &Path| std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
     // The policy of the project gives way to that of the folder.
     let stem = |path: &Path| path.file_stem().is_some_and(|stem| stem == "policy");
@@ -92,7 +81,7 @@ pub fn built(language: &str, name: &str, sources: &Path) -> PathBuf {
         std::os::unix::fs::symlink(tools().join("node_modules"), folder.join("node_modules"))
             .unwrap();
     }
-    run(command(howdah(), language).args(["policy", "build"]).arg(&folder));
+    run(command(program(), language).args(["policy", "build"]).arg(&folder));
     folder.join(name).with_extension("wasm")
 }
 

@@ -3,19 +3,20 @@
 
 pub mod house;
 pub mod languages;
+pub mod program;
 mod raw;
 pub mod relay;
 pub mod secrets;
 pub mod tls;
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use howdah::config::{Config, Origin, Source};
 use howdah::run::Proxy;
-use howdah_pgcluster::{Auth, Cluster, Options};
+use howdah_pgcluster::{Auth, Cluster, Installation, Options};
 
 pub use raw::{RawClient, Transport, socket};
 
@@ -169,6 +170,28 @@ pub async fn try_value(
 /// Whether a read is answered by a replica.
 pub async fn on_replica(client: &tokio_postgres::Client) -> bool {
     value(client, "SELECT current_setting('transaction_read_only')").await == "on"
+}
+
+/// pgbench at a port, without vacuuming first.
+pub fn pgbench(port: u16, more: &[&str]) -> Child {
+    Command::new(Installation::find().unwrap().bin.join("pgbench"))
+        .args(["-h", "127.0.0.1", "-p", &port.to_string(), "-U", "postgres", "-n"])
+        .args(more)
+        .arg("postgres")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+/// What it has told, when it has ended without any error.
+pub fn finished(child: Child) -> String {
+    let output = child.wait_with_output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{text}\n{errors}");
+    assert!(!errors.contains("ERROR") && !errors.contains("FATAL"), "{errors}");
+    text
 }
 
 /// Builds a policy of this workspace and returns its component.

@@ -1,33 +1,11 @@
 //! Policies and configurations are replaced while queries run, and no query fails.
 #![allow(clippy::unwrap_used)]
 
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use howdah_e2e::{Running, cluster, connect, on_replica, policy, shared, wait};
-use howdah_pgcluster::{Auth, Installation};
+use howdah_e2e::{Running, cluster, connect, finished, on_replica, pgbench, policy, shared, wait};
+use howdah_pgcluster::Auth;
 use howdah_policy::sha256;
-
-/// pgbench's own script, reads and writes.
-fn pgbench(port: u16, more: &[&str]) -> Child {
-    Command::new(Installation::find().unwrap().bin.join("pgbench"))
-        .args(["-h", "127.0.0.1", "-p", &port.to_string(), "-U", "postgres", "-n"])
-        .args(more)
-        .arg("postgres")
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap()
-}
-
-fn finished(child: Child) -> String {
-    let output = child.wait_with_output().unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "{text}\n{errors}");
-    assert!(!errors.contains("ERROR") && !errors.contains("FATAL"), "{errors}");
-    text
-}
 
 #[tokio::test]
 async fn a_swap_under_pgbench_changes_routing_and_fails_nothing() {

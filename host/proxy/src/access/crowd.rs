@@ -61,12 +61,7 @@ impl Crowd {
         if addresses.len() > MAX_IDLE + limits.max_clients {
             addresses.retain(|_, known| known.clients > 0 || known.is_blamed(now));
         }
-        let known = addresses.entry(address).or_insert_with(|| Address {
-            clients: 0,
-            credit: f64::from(most.unwrap_or_default()),
-            at: now,
-            failures: None,
-        });
+        let known = addresses.entry(address).or_insert_with(Address::unknown);
         if let Some(most) = limits.max_clients_per_address
             && known.clients >= most
         {
@@ -84,6 +79,15 @@ impl Crowd {
         }
         known.clients += 1;
         Ok(Caller(Some((Arc::clone(self), address))))
+    }
+
+    /// A client of an address comes from another process, where it has been let in.
+    pub(crate) fn comes(self: &Arc<Crowd>, address: Option<IpAddr>) -> Caller {
+        let Some(address) = address.map(|address| address.to_canonical()) else {
+            return Caller(None);
+        };
+        self.addresses.lock().entry(address).or_insert_with(Address::unknown).clients += 1;
+        Caller(Some((Arc::clone(self), address)))
     }
 
     /// A client that has proven who it is comes in.
@@ -129,6 +133,11 @@ impl Crowd {
 }
 
 impl Address {
+    /// It has as much credit as there can be from the first payment on.
+    fn unknown() -> Address {
+        Address { clients: 0, credit: f64::INFINITY, at: Instant::now(), failures: None }
+    }
+
     fn is_blamed(&self, now: Instant) -> bool {
         self.failures.is_some_and(|(_, last)| now.duration_since(last) < FORGIVEN)
     }
@@ -213,6 +222,18 @@ mod tests {
         crowd.call(address(2), &config).unwrap();
         crowd.call(None, &config).unwrap();
         drop(both);
+        crowd.call(address(1), &config).unwrap();
+    }
+
+    #[test]
+    fn who_comes_from_another_process_counts_but_is_not_refused() {
+        let (crowd, config) = (
+            Arc::<Crowd>::default(),
+            config("[limits]\nmax_clients_per_address = 2\nconnections_per_second_per_address = 2"),
+        );
+        let three = [(); 3].map(|()| crowd.comes(address(1)));
+        assert!(crowd.call(address(1), &config).is_err());
+        drop(three);
         crowd.call(address(1), &config).unwrap();
     }
 

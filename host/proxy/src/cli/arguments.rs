@@ -108,6 +108,16 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Have another process take over from a running proxy, with its sockets and sessions
+    #[command(after_help = UPGRADE_HELP)]
+    Upgrade {
+        /// Program of the new process; without it, the one that runs, or what has replaced its file
+        #[arg(long, value_name = "PATH")]
+        program: Option<PathBuf>,
+        /// Where the proxy is
+        #[command(flatten)]
+        proxy: ControlArguments,
+    },
     /// Start a primary, two standbys, the proxy and some load, and show where queries go
     Demo {
         /// Show nothing live: check what should be true, print what was seen, and exit with 0 or 1
@@ -163,12 +173,21 @@ Reads go to other nodes. What is for a drained primary waits until another node 
 A planned switchover from a to b:
   howdah drain --config howdah.toml a && pg_ctl stop -D A && pg_ctl promote -D B";
 
+const UPGRADE_HELP: &str = "\
+The new process has the arguments of the one that runs, and reads the configuration anew. When it is ready, it has the sockets,
+and the sessions come to it as soon as they are at rest; see docs/upgrade.md for those that cannot. If it does not become
+ready, the proxy goes on, and the command says why, and ends with 1.
+
+A new version:
+  install howdah /usr/bin/howdah && howdah upgrade --config /etc/howdah/howdah.toml";
+
 const RUN_HELP: &str = "\
 With --node there is no file: clients of this machine come in under any name and log in to the nodes under the
 same name. Passwords for the nodes are taken from PGPASSWORD or ~/.pgpass, as psql does. Nodes are watched as
 PGUSER (or postgres) in PGDATABASE (or postgres).
 
-SIGHUP, or a change of the file, reloads the configuration; SIGTERM lets clients finish first.
+SIGHUP, or a change of the file, reloads the configuration; SIGUSR2 has a new process take over, as `howdah upgrade` does;
+SIGTERM lets clients finish first.
 The log goes to standard error; HOWDAH_LOG=debug shows more of it.
 
 Examples:

@@ -9,6 +9,7 @@ mod policy;
 mod shell;
 #[cfg(test)]
 mod tests;
+mod upgrade;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -24,6 +25,7 @@ use crate::config::{self, Config, Mistake, Source};
 use crate::logging;
 use crate::metrics;
 use crate::policies::{MOST_COMPILED, trial};
+use crate::upgrade::tell_failure;
 
 /// What the program does for the commands that do more than print.
 pub struct Actions {
@@ -81,6 +83,7 @@ fn execute(
         Command::Undrain { node, proxy } => {
             nodes::go_on("undrain", Some(&node), &proxy.socket()?, out)?;
         }
+        Command::Upgrade { program, proxy } => upgrade::execute(program, proxy, out)?,
         Command::Import(arguments) => return import::execute(&arguments, out),
         Command::Policy { command } => return policy::execute(command, out),
         Command::Demo { check } => return (actions.demo)(check),
@@ -127,5 +130,6 @@ fn finish(result: anyhow::Result<ExitCode>) -> ExitCode {
         None => format!("howdah: {error:#}"),
     };
     let _ = writeln!(io::stderr(), "{text}");
+    tell_failure(&text);
     ExitCode::FAILURE
 }

@@ -59,6 +59,8 @@ pub struct Config {
     /// Where clients connect, at least one address. A host that begins with a slash is the directory of a Unix
     /// socket; port 0 is for the system to choose.
     pub listen: Vec<Target>,
+    /// Whether other processes may listen at the same addresses.
+    pub reuse_port: bool,
     /// The processes that clients reach under one address, this one included; at most [`crate::peers::MAX_PEERS`].
     pub peers: Vec<Target>,
     /// Whose connections begin with a header of the PROXY protocol.
@@ -183,6 +185,7 @@ impl Config {
     pub fn restart_needed(old: &Config, new: &Config) -> Vec<&'static str> {
         let differ = [
             ("listen", old.listen != new.listen),
+            ("reuse_port", old.reuse_port != new.reuse_port),
             ("peers", old.peers != new.peers),
             ("control", old.control != new.control),
             ("compiled_policies", old.compiled_policies != new.compiled_policies),

@@ -38,6 +38,7 @@ pub(super) fn config(
     };
     Ok(Config {
         listen: vec![written::default_listen().0],
+        reuse_port: false,
         peers: Vec::new(),
         proxy_protocol_from: Vec::new(),
         control: None,

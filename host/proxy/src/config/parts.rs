@@ -549,6 +549,9 @@ section! {
         held_bytes: Size = Size(64 << 20), in Size(1 << 10)..=Size(1 << 40);
         /// How long clients may go on with what they are doing after a request to shut down.
         shutdown_timeout: Duration = 30 * SECOND, in MILLISECOND..=DAY;
+        /// How long sessions may stay with a process whose place another one has taken (`howdah upgrade`), when they cannot go
+        /// with the rest. Then it is as if that process were told to shut down.
+        upgrade_timeout: Duration = 10 * 60 * SECOND, in MILLISECOND..=7 * DAY;
     }
 }
 

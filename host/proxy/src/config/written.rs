@@ -36,8 +36,13 @@ section! {
     /// Keys at the top of the file, before the first table.
     pub(super) struct Top {
         /// Where clients connect: `host:port`, or `/directory:port` for a Unix socket, to which everybody may connect who
-        /// may enter the directory. Port 0 lets the system choose. A change needs a restart.
+        /// may enter the directory. Port 0 lets the system choose. Sockets that systemd has opened come instead (see
+        /// docs/upgrade.md). A change needs a restart, or an upgrade.
         listen: Vec<Listen> = vec![default_listen()];
+        /// True: other processes of the same user may listen at the same addresses, and the system gives each a share of the
+        /// new connections (SO_REUSEPORT). Each needs an address of its own too, for `peers`. See docs/upgrade.md. A change
+        /// needs a restart.
+        reuse_port: bool = false;
         /// Where the processes listen that share this file and that clients reach under one address, this one
         /// included: a cancel request may come to another one than its query, and is passed on. At most 64. A
         /// process knows itself by `listen`. A change needs a restart.

@@ -73,11 +73,13 @@ impl House {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let local = tokio::task::LocalSet::new();
             local.block_on(&runtime.unwrap(), async {
-                let control = Control::bind(&path).unwrap();
+                let (listener, file) = bind(&path, &PassedOn::default()).unwrap();
                 ready.send(()).unwrap();
                 let recordings = Recordings::new(Arc::clone(&served));
                 let shared = shared(&served);
-                control.serve(Operated { registry: served, kv, recordings, shared }).await;
+                let (upgrades, _) = mpsc::unbounded_channel();
+                let operated = Operated { registry: served, kv, recordings, shared, upgrades };
+                Control::new(listener, file).serve(operated).await;
             });
         });
         bound.recv().unwrap();
@@ -203,13 +205,14 @@ async fn what_is_no_socket_is_left_alone_and_a_left_over_one_is_replaced() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("control");
     std::fs::write(&path, "precious").unwrap();
-    let error = Control::bind(&path).err().unwrap();
+    let listens = PassedOn::default();
+    let error = bind(&path, &listens).err().unwrap();
     assert!(format!("{error:#}").contains("something else than a socket"), "{error:#}");
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
     std::fs::remove_file(&path).unwrap();
     drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
-    let control = Control::bind(&path).unwrap();
-    let error = Control::bind(&path).err().unwrap();
+    let control = bind(&path, &listens).unwrap();
+    let error = bind(&path, &listens).err().unwrap();
     assert!(format!("{error:#}").contains("another process does"), "{error:#}");
     drop(control);
     assert!(!path.exists());

@@ -29,6 +29,8 @@ words! {
         Ordered = "ended by an operator",
         /// The proxy was shut down.
         Drained = "drained",
+        /// It goes on in the process that has taken over (`howdah upgrade`).
+        Moved = "moved",
         /// It broke the protocol, or its server was lost in the middle of a row.
         Broken = "protocol",
         /// It replicated, and its server has gone.

@@ -134,6 +134,11 @@ impl Catalogs {
         schema
     }
 
+    /// Those that are kept.
+    pub(super) fn known(&self) -> Vec<(ClusterId, String)> {
+        self.entries.lock().keys().cloned().collect()
+    }
+
     /// Waits until this catalog has been loaded once, or could not be: until then every function is unknown.
     pub async fn ready(&self, cluster: ClusterId, database: &str) {
         let key = (cluster, database.to_owned());

@@ -191,6 +191,15 @@ impl Monitor {
         self.catalogs.get(cluster, database)
     }
 
+    /// Databases whose schema is known, with the names of their clusters.
+    pub(crate) fn databases(&self) -> Vec<(String, String)> {
+        let snapshot = self.snapshot();
+        let named = |(cluster, database): (ClusterId, String)| {
+            Some((snapshot.clusters.get(usize::from(cluster.0))?.clone(), database))
+        };
+        self.catalogs.known().into_iter().filter_map(named).collect()
+    }
+
     /// Nodes are reached like this from now on: their certificates have changed, or ours.
     pub(crate) fn reach(&self, logins: Vec<(Endpoint, Login)>) {
         self.logins.store(Arc::new(logins));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use howdah_wire::scram::{Challenge, ClientKeys};
 use lru::LruCache;
 use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
 
 use super::{Login, Secret};
 use crate::frontend::Proof;
@@ -31,6 +32,20 @@ enum Proven {
     Keys(Parameters, ClientKeys),
     /// The password, or its MD5 hash.
     Password(Secret),
+}
+
+/// What a client has shown, for another process.
+#[derive(Deserialize, Serialize)]
+pub(crate) struct Shown {
+    user: String,
+    database: String,
+    what: ShownAs,
+}
+
+#[derive(Deserialize, Serialize)]
+enum ShownAs {
+    Keys { salt: Vec<u8>, iterations: u32, client_key: [u8; 32], server_key: [u8; 32] },
+    Password(String),
 }
 
 /// Salt and iterations.
@@ -78,6 +93,37 @@ impl KeyCache {
             Proof::Password(password) => Proven::Password(password),
         };
         self.proven.lock().put((user.to_owned(), database.to_owned()), proven);
+    }
+
+    /// All that clients have shown, what was used last at the end.
+    pub(crate) fn all_shown(&self) -> Vec<Shown> {
+        let proven = self.proven.lock();
+        let shown = |((user, database), proven): (&(String, String), &Proven)| {
+            let what = match proven {
+                Proven::Keys((salt, iterations), keys) => {
+                    let (client_key, server_key) = keys.reveal();
+                    let salt = salt.clone();
+                    ShownAs::Keys { salt, iterations: *iterations, client_key, server_key }
+                }
+                Proven::Password(password) => ShownAs::Password(password.reveal().to_owned()),
+            };
+            Shown { user: user.clone(), database: database.clone(), what }
+        };
+        proven.iter().rev().map(shown).collect()
+    }
+
+    /// Takes that from another process.
+    pub(crate) fn learn(&self, all: Vec<Shown>) {
+        let mut known = self.proven.lock();
+        for Shown { user, database, what } in all {
+            let proven = match what {
+                ShownAs::Keys { salt, iterations, client_key, server_key } => {
+                    Proven::Keys((salt, iterations), ClientKeys::revealed(client_key, server_key))
+                }
+                ShownAs::Password(password) => Proven::Password(Secret::new(password)),
+            };
+            known.put((user, database), proven);
+        }
     }
 
     /// Whether a client has shown anything.
@@ -159,6 +205,28 @@ mod tests {
         cache.keep(&new, &asked, other);
         assert!(cache.kept(&old, &asked).is_none(), "a password has been changed");
         assert_eq!(format!("{cache:?}"), "KeyCache(1 kept)");
+    }
+
+    #[test]
+    fn another_process_knows_what_clients_have_shown() {
+        let (here, there) = (KeyCache::default(), KeyCache::default());
+        let keys = ClientKeys::derive(b"secret", b"salt", 2);
+        let verifier = howdah_wire::scram::Verifier::derive(b"secret", b"salt", 2);
+        here.pass_on("app", "shop", Proof::Scram(Arc::new(verifier), keys.clone()));
+        here.pass_on("bob", "shop", Proof::Password(Secret::new("in clear".into())));
+        let text = serde_json::to_string(&here.all_shown()).unwrap();
+        there.learn(serde_json::from_str(&text).unwrap());
+        let login = |user: &str| {
+            let (user, database) = (user.to_owned(), "shop".to_owned());
+            Login { user, database, password: None, parameters: Vec::new() }
+        };
+        assert!(there.shown(&login("app"), &challenge("c2FsdA==", 2)).unwrap() == keys);
+        assert_eq!(there.told(&login("bob")).unwrap().reveal(), "in clear");
+        assert_eq!(
+            there.all_shown().last().unwrap().user,
+            "bob",
+            "what was used last is kept longest"
+        );
     }
 
     #[test]

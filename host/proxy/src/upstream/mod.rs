@@ -23,6 +23,7 @@ pub use connect::{Connected, connect};
 pub use endpoint::{Encryption, Endpoint};
 pub use error::{ConnectError, Fault};
 pub use keys::KeyCache;
+pub(crate) use keys::Shown;
 pub(crate) use random::nonce;
 pub use random::random;
 pub use secret::Secret;

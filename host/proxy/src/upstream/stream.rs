@@ -1,5 +1,5 @@
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
@@ -7,6 +7,7 @@ use std::task::{Context, Poll, Waker, ready};
 use bytes::{Buf, BytesMut};
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, ProtocolVersion, ServerConfig, ServerConnection};
+use socket2::{Domain, SockRef};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
@@ -41,6 +42,20 @@ enum DetachedSocket {
     Unix(std::os::unix::net::UnixStream),
 }
 
+impl Detached {
+    /// A client's connection in the clear, which another process has had until now.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(crate) fn of_client(socket: OwnedFd) -> io::Result<Detached> {
+        let socket = match SockRef::from(&socket).domain()? == Domain::UNIX {
+            true => DetachedSocket::Unix(socket.into()),
+            false => DetachedSocket::Tcp(socket.into()),
+        };
+        Ok(Detached { socket, tls: None })
+    }
+}
+
 impl From<TcpStream> for Stream {
     fn from(stream: TcpStream) -> Stream {
         Stream { socket: Socket::Tcp(stream), tls: None }
@@ -60,6 +75,14 @@ impl Stream {
             Socket::Tcp(stream) => Some(stream),
             Socket::Unix(_) => None,
         }
+    }
+
+    /// A copy of the socket's descriptor.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(crate) fn socket(&self) -> io::Result<OwnedFd> {
+        self.socket.as_fd().try_clone_to_owned()
     }
 
     /// Whether what is read and written is encrypted on its way.
@@ -273,6 +296,15 @@ impl AsyncWrite for Stream {
         let this = self.get_mut();
         ready!(this.poll_close_tls(cx))?;
         Pin::new(&mut this.socket).poll_shutdown(cx)
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Socket::Tcp(stream) => stream.as_fd(),
+            Socket::Unix(stream) => stream.as_fd(),
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 //! the session, the secret proves who asks. So a request needs no table that workers or processes share.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -101,8 +102,8 @@ impl ServerKey {
 
 /// Who a cancel request is for.
 pub(crate) enum Recipient {
-    /// This worker of this process.
-    Worker(usize),
+    /// This process.
+    Here,
     /// The process of this number.
     Peer(usize),
 }
@@ -111,9 +112,14 @@ pub(crate) enum Recipient {
 pub(crate) fn recipient(pid: u32, own: usize) -> Recipient {
     let process = ((pid & !PASSED_ON) >> (SLOT_BITS + WORKER_BITS)) as usize;
     match process == own || pid & PASSED_ON != 0 {
-        true => Recipient::Worker((pid >> SLOT_BITS) as usize & ((1 << WORKER_BITS) - 1)),
+        true => Recipient::Here,
         false => Recipient::Peer(process),
     }
+}
+
+/// The worker in a process id. One of a session that has come from a process with more workers names none.
+pub(crate) fn worker(pid: u32) -> usize {
+    (pid >> SLOT_BITS) as usize & ((1 << WORKER_BITS) - 1)
 }
 
 /// Passes a request on to the process that it is for.
@@ -131,18 +137,24 @@ pub(crate) struct Slots {
     process: usize,
     worker: usize,
     slots: RefCell<Slab<Rc<Slot>>>,
+    /// Of sessions that have come from other processes, by their process ids, which sessions of this process may have too:
+    /// the secret tells them apart.
+    moved: RefCell<HashMap<u32, Vec<Rc<Slot>>>>,
 }
 
 /// A session's place among the slots; given up when dropped.
 pub(crate) struct Place {
     slots: Rc<Slots>,
-    index: usize,
+    pid: u32,
     slot: Rc<Slot>,
+    /// It has come from another process.
+    moved: bool,
 }
 
 impl Slots {
     pub(crate) fn new(process: usize, worker: usize) -> Rc<Slots> {
-        Rc::new(Slots { process, worker, slots: RefCell::default() })
+        let (slots, moved) = (RefCell::default(), RefCell::default());
+        Rc::new(Slots { process, worker, slots, moved })
     }
 
     /// A place with a fresh secret. None when the worker has [`MAX_SLOTS`] sessions.
@@ -153,23 +165,36 @@ impl Slots {
         }
         let secret: [u8; SECRET] = upstream::random();
         let secret = &secret[..if long_key { SECRET } else { SHORT_SECRET }];
-        let slot = Rc::new(Slot { secret: secret.into(), server: RefCell::default() });
-        let index = slots.insert(Rc::clone(&slot));
-        Some(Place { slots: Rc::clone(self), index, slot })
+        let slot = Slot::new(secret.into());
+        let index = slots.insert(Rc::clone(&slot)) as u32;
+        let process = (self.process as u32) << (SLOT_BITS + WORKER_BITS);
+        let pid = process | ((self.worker as u32) << SLOT_BITS) | index;
+        Some(Place { slots: Rc::clone(self), pid, slot, moved: false })
     }
 
-    /// Sends a request on to the server that the session uses at this moment, if any.
-    pub(crate) fn cancel(&self, pid: u32, secret: &[u8]) {
-        let index = pid as usize & (MAX_SLOTS - 1);
-        let Some(slot) = self.slots.borrow().get(index).map(Rc::clone) else { return };
-        if !same(&slot.secret, secret) {
-            return;
-        }
-        slot.cancel();
+    /// The place of a session that has come from another process, with its key.
+    pub(crate) fn admit(self: &Rc<Slots>, pid: u32, secret: Box<[u8]>) -> Place {
+        let slot = Slot::new(secret);
+        self.moved.borrow_mut().entry(pid).or_default().push(Rc::clone(&slot));
+        Place { slots: Rc::clone(self), pid, slot, moved: true }
+    }
+
+    /// Sends a request on to the server that the session uses at this moment, if any. False: there is no such session.
+    pub(crate) fn cancel(&self, pid: u32, secret: &[u8]) -> bool {
+        let pid = pid & !PASSED_ON;
+        let (slots, moved) = (self.slots.borrow(), self.moved.borrow());
+        let here = slots.get(pid as usize & (MAX_SLOTS - 1)).into_iter();
+        let mut all = here.chain(moved.get(&pid).into_iter().flatten());
+        let slot = all.find(|slot| same(&slot.secret, secret));
+        slot.inspect(|slot| slot.cancel()).is_some()
     }
 }
 
 impl Slot {
+    fn new(secret: Box<[u8]>) -> Rc<Slot> {
+        Rc::new(Slot { secret, server: RefCell::default() })
+    }
+
     fn cancel(&self) {
         if let Some(server) = self.server.borrow().clone() {
             tokio::task::spawn_local(server.cancel());
@@ -185,8 +210,7 @@ impl Place {
 
     /// The process id that the client gets.
     pub(crate) fn pid(&self) -> u32 {
-        let process = (self.slots.process as u32) << (SLOT_BITS + WORKER_BITS);
-        process | ((self.slots.worker as u32) << SLOT_BITS) | self.index as u32
+        self.pid
     }
 
     /// The secret that the client gets.
@@ -202,6 +226,43 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.slots.slots.borrow_mut().try_remove(self.index);
+        if !self.moved {
+            self.slots.slots.borrow_mut().try_remove(self.pid as usize & (MAX_SLOTS - 1));
+            return;
+        }
+        let mut moved = self.slots.moved.borrow_mut();
+        if let Some(slots) = moved.get_mut(&self.pid) {
+            slots.retain(|slot| !Rc::ptr_eq(slot, &self.slot));
+            if slots.is_empty() {
+                moved.remove(&self.pid);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn sessions_from_another_process_keep_their_keys() {
+        let slots = Slots::new(1, 3);
+        let own = slots.occupy(true).unwrap();
+        // The first session of that process on that worker had the same number.
+        let moved = slots.admit(own.pid(), Box::from(*b"from before"));
+        let third = slots.admit(own.pid(), Box::from(*b"from long before"));
+        assert_eq!((moved.pid(), moved.secret()), (own.pid(), &b"from before"[..]));
+        let known = |secret: &[u8]| slots.cancel(own.pid() | PASSED_ON, secret);
+        assert!(known(own.secret()) && known(b"from before") && known(b"from long before"));
+        assert!(!known(b"from nowhere"));
+        drop(moved);
+        assert!(known(own.secret()) && !known(b"from before") && known(b"from long before"));
+        drop(third);
+        assert!(slots.moved.borrow().is_empty());
+        let (pid, secret) = (own.pid(), Box::<[u8]>::from(own.secret()));
+        drop(own);
+        assert!(!slots.cancel(pid, &secret));
     }
 }

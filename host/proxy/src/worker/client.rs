@@ -20,6 +20,7 @@ use howdah_wire::Version;
 use howdah_wire::backend::{BackendKeyData, ErrorReport, ReadyForQuery, TransactionStatus};
 use rustls::ProtocolVersion;
 use tokio::io::AsyncWriteExt;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::cancel::{MAX_SLOTS, Place, Recipient, pass_on, recipient};
@@ -121,12 +122,7 @@ async fn real(
 /// open meanwhile, as with PostgreSQL.
 async fn cancel(shared: &Shared, pid: u32, key: Box<[u8]>) {
     match recipient(pid, shared.peers.own()) {
-        Recipient::Worker(worker) => {
-            if let Some(worker) = shared.workers.get(worker) {
-                // A worker that has ended has no sessions.
-                let _ = worker.send(Message::Cancel(pid, key));
-            }
-        }
+        Recipient::Here => shared.cancel(pid, key, false),
         Recipient::Peer(number) => {
             if let Some(peer) = shared.peers.other(number) {
                 pass_on(peer, pid, &key).await;
@@ -136,24 +132,24 @@ async fn cancel(shared: &Shared, pid: u32, key: Box<[u8]>) {
 }
 
 /// Takes a connection, which was counted when it was handed out, off the count when it ends.
-struct Counted(Rc<Ctx>);
+pub(super) struct Counted(pub(super) Rc<Ctx>);
 
 impl Drop for Counted {
     fn drop(&mut self) {
         self.0.counters().clients.fetch_sub(1, Ordering::Relaxed);
-        if self.0.draining.get()
+        if self.0.is_ending()
             && let Some(worker) = self.0.shared.workers.get(self.0.index)
         {
             // The worker looks whether it was the last one.
-            let _ = worker.send(Message::Drain);
+            let _ = worker.send(Message::Gone);
         }
     }
 }
 
 /// Why a client that has authenticated is not served.
-struct Refused {
+pub(super) struct Refused {
     why: LoginFailure,
-    report: ErrorReport,
+    pub(super) report: ErrorReport,
 }
 
 impl From<ErrorReport> for Refused {
@@ -220,18 +216,29 @@ async fn served(
 }
 
 /// A client that is being served.
-struct Guest {
-    ctx: Rc<Ctx>,
-    session: Session<Answer>,
-    guide: SessionGuide,
-    lessee: Lessee,
-    leased: Option<Leased>,
-    io: Buffers,
-    place: Place,
+pub(super) struct Guest {
+    pub(super) ctx: Rc<Ctx>,
+    pub(super) session: Session<Answer>,
+    pub(super) guide: SessionGuide,
+    pub(super) lessee: Lessee,
+    pub(super) leased: Option<Leased>,
+    pub(super) io: Buffers,
+    pub(super) place: Place,
     /// Where it sits among the worker's.
-    seat: Seated,
+    pub(super) seat: Seated,
     /// The server that went away last.
     lost: Option<Loss>,
+    /// What it said when it came.
+    pub(super) opening: Box<Opening>,
+    /// It may go to another process, as far as is known, and it is its turn.
+    pub(super) leaves: bool,
+    pub(super) turn: Option<OwnedSemaphorePermit>,
+}
+
+/// How a client came in.
+pub(super) struct Opening {
+    pub(super) hello: ClientHello,
+    pub(super) mode: PoolMode,
 }
 
 /// A client whom the policies have let in.
@@ -244,7 +251,7 @@ pub(super) struct Admitted {
 }
 
 /// Whether there is room for one more client.
-fn may_come(ctx: &Ctx) -> Result<(), ErrorReport> {
+pub(super) fn may_come(ctx: &Ctx) -> Result<(), ErrorReport> {
     let config = ctx.shared.config.load();
     if ctx.shared.clients() > config.limits.max_clients {
         let most = config.limits.max_clients;
@@ -258,7 +265,11 @@ fn may_come(ctx: &Ctx) -> Result<(), ErrorReport> {
     Ok(())
 }
 
-async fn admit(ctx: &Rc<Ctx>, visitor: Visitor, hello: &ClientHello) -> Result<Admitted, Refused> {
+pub(super) async fn admit(
+    ctx: &Rc<Ctx>,
+    visitor: Visitor,
+    hello: &ClientHello,
+) -> Result<Admitted, Refused> {
     let id = visitor.id;
     let config = ctx.shared.config.load_full();
     let no_database = || {
@@ -402,7 +413,7 @@ impl Guest {
     async fn greet(
         ctx: &Rc<Ctx>,
         id: u64,
-        hello: ClientHello,
+        mut hello: ClientHello,
         admitted: Admitted,
     ) -> Result<Guest, ErrorReport> {
         let Admitted { guide, mut lessee, mode, settings, visitor } = admitted;
@@ -412,15 +423,30 @@ impl Guest {
         let greeting = greeting(ctx, &mut lessee, &settings);
         let greeting = seat.waiting(&Decision::NoOpinion, greeting).await.map_err(fatal)?;
         let place = ctx.slots.occupy(hello.version >= Version::V3_2).ok_or_else(too_many)?;
-        let mut io = Buffers { client_in: hello.input, ..Buffers::default() };
+        let client_in = std::mem::take(&mut hello.input);
+        let mut io = Buffers { client_in, ..Buffers::default() };
         let out = &mut io.client_out;
         out.extend_from_slice(&greeting.messages);
         BackendKeyData { pid: place.pid(), key: place.secret() }.write(out);
         ReadyForQuery { status: TransactionStatus::Idle }.write(out);
-        Ok(Guest {
-            ctx: Rc::clone(ctx),
-            session: Session::new(id, mode, settings, greeting.parameters.clone())
-                .discarding(discards),
+        let session = Session::new(id, mode, settings, greeting.parameters.clone());
+        let opening = Opening { hello, mode };
+        Ok(Guest::seated(seat, session.discarding(discards), guide, lessee, place, opening, io))
+    }
+
+    /// With a seat among those of its worker.
+    pub(super) fn seated(
+        seat: Seated,
+        session: Session<Answer>,
+        guide: SessionGuide,
+        lessee: Lessee,
+        place: Place,
+        opening: Opening,
+        io: Buffers,
+    ) -> Guest {
+        Guest {
+            ctx: Rc::clone(&lessee.ctx),
+            session,
             guide,
             lessee,
             leased: None,
@@ -428,11 +454,14 @@ impl Guest {
             place,
             seat,
             lost: None,
-        })
+            opening: Box::new(opening),
+            leaves: true,
+            turn: None,
+        }
     }
 
     /// Serves until the end, and says what that was.
-    async fn run(&mut self, client: &mut Stream) -> ClientEnd {
+    pub(super) async fn run(&mut self, client: &mut Stream) -> ClientEnd {
         loop {
             let server = self.leased.as_mut().and_then(Leased::conn).map(|conn| &mut conn.state);
             let step = self.session.advance(&mut self.io, server, &mut self.guide);
@@ -450,6 +479,11 @@ impl Guest {
                         if let Some(report) = self.too_long() {
                             self.farewell(client, &report).await;
                             return ClientEnd::TimedOut;
+                        }
+                    }
+                    News::Leave => {
+                        if self.leave(client).await {
+                            return ClientEnd::Moved;
                         }
                     }
                     News::Drain => {
@@ -552,6 +586,7 @@ impl Guest {
         let leased = self.leased.as_ref().filter(|_| self.session.awaits_server());
         let asked = leased.and_then(|leased| self.ctx.witness.asked(leased.node()));
         let heard = self.io.server_in.len();
+        let mut queue = None;
         let news = poll_fn(|cx| {
             if self.leased.as_ref().is_some_and(Leased::is_over) {
                 return Poll::Ready(News::ServerGone);
@@ -565,6 +600,17 @@ impl Guest {
                 }
                 if idle && self.ctx.draining.get() {
                     return Poll::Ready(News::Drain);
+                }
+                let leaves = idle && self.leaves && self.ctx.leaving.get();
+                if leaves && self.leased.is_none() && self.io.is_empty() && !client.is_encrypted() {
+                    queue =
+                        queue.take().or_else(|| self.ctx.shared.kin().and_then(|kin| kin.turn()));
+                    if let Some(queue) = &mut queue
+                        && let Poll::Ready(turn) = queue.poll_acquire(cx)
+                    {
+                        self.turn = turn;
+                        return Poll::Ready(News::Leave);
+                    }
                 }
                 if self.seat.is_over() {
                     return Poll::Ready(News::TooLong);

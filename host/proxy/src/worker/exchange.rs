@@ -28,6 +28,8 @@ pub(crate) enum News {
     ClientGone,
     /// The server has gone.
     ServerGone,
+    /// It is the session's turn to go to another process.
+    Leave,
     /// The worker drains, and the session is idle.
     Drain,
     /// The session takes longer than `limits` allow.

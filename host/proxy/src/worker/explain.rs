@@ -36,6 +36,11 @@ impl Explaining {
         self.on
     }
 
+    /// As it was in another process.
+    pub(crate) fn set(&mut self, on: bool) {
+        self.on = on;
+    }
+
     /// A routing question of this batch has been answered.
     pub(crate) fn answered(&mut self, answer: &Rc<Answer>, from_memory: bool) {
         if !from_memory {

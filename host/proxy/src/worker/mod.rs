@@ -17,6 +17,7 @@ mod greeting;
 mod guide;
 mod held;
 mod lease;
+mod moving;
 mod prove;
 mod replication;
 mod seat;
@@ -39,6 +40,8 @@ use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::{LocalSet, spawn_local};
 
 pub(crate) use explain::explain;
+pub use moving::Arrival;
+pub(crate) use moving::Departure;
 pub(crate) use shared::Doors;
 pub use shared::Shared;
 pub(crate) use shared::{PoolKey, ServerPool, configured};
@@ -58,8 +61,14 @@ const SWEEP: Duration = Duration::from_secs(1);
 pub enum Message {
     /// A client has connected.
     Client(Detached, Option<IpAddr>),
-    /// A cancel request for one of its sessions.
-    Cancel(u32, Box<[u8]>),
+    /// A session has come from another process.
+    Arrival(Arrival),
+    /// A cancel request for one of its sessions: process id and secret, and whether another process has passed it on.
+    Cancel(u32, Box<[u8]>, bool),
+    /// Sessions go to another process as soon as they can.
+    Leave,
+    /// A client has gone, and the worker is to end.
+    Gone,
     /// Somebody wants to know something of it, or wants something done.
     Ask(Asked),
     /// No more transactions: idle clients are sent away, the others when they are idle.
@@ -91,6 +100,8 @@ pub(crate) struct Ctx {
     pub(crate) databases: RefCell<HashMap<(u16, String), Rc<guide::Database>>>,
     pub(crate) greetings: RefCell<HashMap<greeting::Key, Rc<greeting::Greeting>>>,
     pub(crate) draining: Cell<bool>,
+    /// Sessions go to another process as soon as they can.
+    pub(crate) leaving: Cell<bool>,
     /// How many sessions may ask at once what became of their commits.
     pub(crate) proving: Semaphore,
     /// Sessions, to be woken when the worker drains, nodes are lost, or they take too long.
@@ -108,18 +119,28 @@ impl Ctx {
         &self.shared.counters[self.index]
     }
 
-    /// Closes idle connections that are of no use any more.
+    /// Whether this worker ends when its last client has gone.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.draining.get() || self.leaving.get()
+    }
+
+    /// Closes idle connections that are of no use any more. Servers may have no room for those of two processes: when
+    /// sessions go to another one, no more are kept than there are clients.
     fn close_idle(&self) {
+        let most = if self.leaving.get() { self.shared.clients() } else { usize::MAX };
         for pool in self.shared.pools() {
+            let mut surplus = pool.stats().open.saturating_sub(most);
             // An idle server says nothing; if it did, its state is not known any more.
             pool.sweep(self.index, |conn| {
                 let monitor = &self.shared.monitor;
                 let end = match monitor.is_drained(conn.node) {
                     true => Some(ServerEnd::Drained),
-                    false => {
-                        (conn.stream.has_news() || conn.is_over(monitor)).then_some(ServerEnd::Lost)
+                    false if conn.stream.has_news() || conn.is_over(monitor) => {
+                        Some(ServerEnd::Lost)
                     }
+                    false => (surplus > 0).then_some(ServerEnd::Replaced),
                 };
+                surplus = surplus.saturating_sub(usize::from(end.is_some()));
                 end.inspect(|end| conn.ends(*end)).is_none()
             });
         }
@@ -264,6 +285,7 @@ pub fn run(index: usize, shared: Arc<Shared>, inbox: mpsc::UnboundedReceiver<Mes
         databases: RefCell::default(),
         greetings: RefCell::default(),
         draining: Cell::new(false),
+        leaving: Cell::new(false),
         proving: Semaphore::new(prove::MAX_AT_ONCE),
         seats: RefCell::default(),
         sweeps: Cell::default(),
@@ -291,14 +313,30 @@ async fn work(ctx: Rc<Ctx>, mut inbox: mpsc::UnboundedReceiver<Message>) {
                     tracing::warn!(%error, "a client's connection was lost at once");
                 }
             },
-            Message::Cancel(pid, key) => ctx.slots.cancel(pid, &key),
             Message::Ask(Asked(what)) => what(&ctx),
+            Message::Arrival(arrival) => {
+                spawn_local(moving::arrive(Rc::clone(&ctx), arrival));
+            }
+            Message::Cancel(pid, key, passed_on) => {
+                if !ctx.slots.cancel(pid, &key)
+                    && !passed_on
+                    && let Some(kin) = ctx.shared.kin()
+                {
+                    kin.cancel(pid, &key);
+                }
+            }
+            Message::Leave => {
+                ctx.leaving.set(true);
+                ctx.close_idle();
+                ctx.wake_sessions(|_| true);
+            }
+            Message::Gone => ctx.close_idle(),
             Message::Drain => {
                 ctx.draining.set(true);
                 ctx.wake_sessions(|_| true);
             }
         }
-        if ctx.draining.get() && ctx.counters().clients() == 0 {
+        if ctx.is_ending() && ctx.counters().clients() == 0 {
             break;
         }
     }

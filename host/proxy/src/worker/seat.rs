@@ -175,6 +175,11 @@ impl Seat {
         self.pin.borrow().as_ref().map(Pin::word)
     }
 
+    /// Whose it is.
+    pub(super) fn visitor(&self) -> &Visitor {
+        &self.visitor
+    }
+
     pub(super) fn id(&self) -> u64 {
         self.visitor.id
     }

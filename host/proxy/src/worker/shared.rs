@@ -1,11 +1,13 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use howdah_cluster::{ClusterId, NodeId};
 use howdah_decision::Outcome;
 use howdah_policy::Registry;
@@ -15,7 +17,9 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
+use super::cancel;
 use super::held::Held;
+use super::moving::{Arrival, Departure};
 use super::server::ServerConn;
 use super::{Asked, Ctx, Message};
 use crate::access::{Access, Memory};
@@ -27,6 +31,7 @@ use crate::pace::Gate;
 use crate::peers::Peers;
 use crate::reload::Change;
 use crate::traces::Tracer;
+use crate::upgrade::{Kin, own_program};
 use crate::upstream::Detached;
 
 /// How long a worker may take to answer an operator: it does so between queries.
@@ -54,6 +59,10 @@ pub struct Shared {
     pub(crate) memory: Memory,
     /// The other processes.
     pub peers: Peers,
+    /// The program that runs.
+    pub(crate) program: PathBuf,
+    /// The other process while one takes over from the other.
+    kin: ArcSwapOption<Kin>,
     /// Policies.
     pub registry: Arc<Registry>,
     /// Nodes.
@@ -106,6 +115,8 @@ impl Shared {
             config: ArcSwap::new(config),
             memory,
             peers,
+            program: own_program(),
+            kin: ArcSwapOption::empty(),
             registry,
             monitor,
             counters: workers.iter().map(|_| Counters::new(nodes, clusters)).collect(),
@@ -221,6 +232,49 @@ impl Shared {
             // The worker has drained, and takes no more.
             counters.clients.fetch_sub(1, Ordering::Relaxed);
         }
+    }
+
+    /// The other process while one takes over from the other.
+    pub(crate) fn kin(&self) -> Option<Arc<Kin>> {
+        self.kin.load_full()
+    }
+
+    /// This is it, or there is none any more.
+    pub(crate) fn is_kin_to(&self, kin: Option<Arc<Kin>>) {
+        self.kin.store(kin);
+    }
+
+    /// A cancel request for a session of this process, or of the other one if that has not passed it on.
+    pub(crate) fn cancel(&self, pid: u32, key: Box<[u8]>, passed_on: bool) {
+        if let Some(worker) = self.worker_of(pid) {
+            // A worker that has ended has no sessions.
+            let _ = self.workers[worker].send(Message::Cancel(pid, key, passed_on));
+        }
+    }
+
+    /// A session has come from another process: it goes to the worker that its key leads to.
+    ///
+    /// # Errors
+    /// It has not come far.
+    pub(crate) fn arrives(
+        &self,
+        number: u64,
+        departure: Box<Departure>,
+        socket: OwnedFd,
+    ) -> Result<(), String> {
+        let worker = self.worker_of(departure.pid).ok_or("there are no workers")?;
+        let socket = Detached::of_client(socket).map_err(|error| error.to_string())?;
+        self.counters[worker].clients.fetch_add(1, Ordering::Relaxed);
+        let message = Message::Arrival(Arrival { number, departure, socket });
+        self.workers[worker].send(message).map_err(|_| {
+            self.counters[worker].clients.fetch_sub(1, Ordering::Relaxed);
+            "the worker has ended".to_owned()
+        })
+    }
+
+    /// The worker whose sessions have such keys. The process that a session has come from may have had more workers.
+    fn worker_of(&self, pid: u32) -> Option<usize> {
+        cancel::worker(pid).checked_rem(self.workers.len())
     }
 
     /// Whether sessions of a cluster see their own writes in what they read from replicas.

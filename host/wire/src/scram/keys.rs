@@ -42,6 +42,16 @@ impl ClientKeys {
             server_key: hmac(&salted, &[b"Server Key"]),
         }
     }
+
+    /// ClientKey and ServerKey, as another process can keep them.
+    pub fn reveal(&self) -> ([u8; 32], [u8; 32]) {
+        (self.client_key, self.server_key)
+    }
+
+    /// The same the other way.
+    pub fn revealed(client_key: [u8; 32], server_key: [u8; 32]) -> ClientKeys {
+        ClientKeys { client_key, server_key }
+    }
 }
 
 impl Verifier {

@@ -214,12 +214,21 @@ fn recording(recording: &Value, out: &mut dyn Write) -> std::io::Result<()> {
 
 /// Sends a line and reads the answer; one that says `error` is an error.
 pub(in crate::cli) fn ask(socket: &Path, line: &str) -> anyhow::Result<Value> {
+    ask_for(socket, line, PATIENCE)
+}
+
+/// The same, for so long.
+pub(in crate::cli) fn ask_for(
+    socket: &Path,
+    line: &str,
+    patience: Duration,
+) -> anyhow::Result<Value> {
     if line.contains('\n') {
         bail!("a name has no line break");
     }
     let what = || format!("no proxy answers at {}", socket.display());
     let mut stream = UnixStream::connect(socket).with_context(what)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(patience))?;
     stream.write_all(format!("{line}\n").as_bytes()).with_context(what)?;
     let mut text = String::new();
     stream.take(MAX_ANSWER).read_to_string(&mut text).with_context(what)?;

@@ -55,6 +55,7 @@ pub(super) fn meaning(
     let policies = step.policies(written.policies, &users, &clusters);
     let mut config = Config {
         listen: written.top.listen.into_iter().map(|listen| listen.0).collect(),
+        reuse_port: written.top.reuse_port,
         peers: written.top.peers.iter().map(|peer| peer.value.0.clone()).collect(),
         proxy_protocol_from: written.top.proxy_protocol_from,
         control: written.top.control.and_then(|path| step.control(path)),
