@@ -187,7 +187,7 @@ async fn clients_and_servers_are_counted_as_they_come_and_go() {
     let client = try_connect(&dsn("sesame", "postgres")).await.unwrap();
     assert_eq!(figure(port, "howdah_logins_total{method=\"scram-sha-256\"}"), 1.0);
     assert_eq!((failures("wrong password"), failures("no database")), (0.0, 0.0));
-    assert!(try_connect(&dsn("other", "postgres")).await.is_err());
+    assert!(try_connect(&dsn("no-sesame", "postgres")).await.is_err());
     assert!(try_connect(&dsn("sesame", "nowhere")).await.is_err());
     RawClient::connect(proxy.port).send(b"\0\0\0\x09\0\x03\0\0x");
     drop(TcpStream::connect(("127.0.0.1", proxy.port)).unwrap());
@@ -207,6 +207,7 @@ async fn clients_and_servers_are_counted_as_they_come_and_go() {
     // While one has it, another one waits.
     let other = try_connect(&dsn("sesame", "postgres")).await.unwrap();
     client.batch_execute("BEGIN; SELECT txid_current()").await.unwrap();
+    let other = try_connect(&dsn("sesame", "postgres")).await.unwrap();
     let waits = tokio::spawn(async move {
         value(&other, "SELECT txid_current()").await;
     });
