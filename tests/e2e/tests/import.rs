@@ -20,7 +20,7 @@ fn pgbouncer(directory: &Path, node: &str) {
          auth_dbname = postgres\npool_mode = transaction\nserver_fast_close = 1\n"
     );
     std::fs::write(directory.join("pgbouncer.ini"), ini).unwrap();
-    let users = "\"app\" \"sesame\"\n\"asks\" \"asks-sesame\"\n\"report\" \"sesame\"\n";
+    let users = "\"app\" \"sesame app\"\n\"asks\" \"sesame why\"\n\"report\" \"sesame app\"\n";
     std::fs::write(directory.join("userlist.txt"), users).unwrap();
 }
 
@@ -44,7 +44,8 @@ fn imported(directory: &Path) -> String {
 }
 
 async fn user_of(port: u16, user: &str, database: &str) -> String {
-    let dsn = format!("host=127.0.0.1 port={port} user={user} password=sesame dbname={database}");
+    let dsn =
+        format!("host=127.0.0.1 port={port} user={user} password='sesame app' dbname={database}");
     let client = howdah_e2e::try_connect(&dsn).await.unwrap();
     value(&client, "SELECT session_user || '@' || current_database()").await
 }
@@ -54,8 +55,8 @@ async fn user_of(port: u16, user: &str, database: &str) -> String {
 async fn a_proxy_takes_the_place_of_pgbouncer() {
     let cluster = cluster(0, Auth::Scram);
     let roles = "SET password_encryption = 'scram-sha-256'; ALTER ROLE postgres PASSWORD 'sesame'; \
-         CREATE ROLE asks LOGIN PASSWORD 'asks-sesame'; CREATE ROLE app LOGIN PASSWORD 'sesame'; \
-         CREATE ROLE report LOGIN PASSWORD 'sesame'; CREATE ROLE looked LOGIN PASSWORD 'sesame'; \
+         CREATE ROLE asks LOGIN PASSWORD 'sesame why'; CREATE ROLE app LOGIN PASSWORD 'sesame app'; \
+         CREATE ROLE report LOGIN PASSWORD 'sesame app'; CREATE ROLE looked LOGIN PASSWORD 'sesame app'; \
          CREATE FUNCTION public.whose(of text, OUT name text, OUT verifier text) LANGUAGE plpgsql SECURITY DEFINER \
          SET search_path = pg_catalog, pg_temp AS $$ BEGIN SELECT rolname, rolpassword FROM pg_authid \
          WHERE rolname = of AND rolcanlogin INTO name, verifier; END $$";
@@ -71,7 +72,7 @@ async fn a_proxy_takes_the_place_of_pgbouncer() {
     assert_eq!(user_of(proxy.port, "report", "shop").await, "report@shop");
     assert_eq!(user_of(proxy.port, "looked", "shop").await, "looked@shop");
     let dsn =
-        format!("host=127.0.0.1 port={} user=none password=no-sesame dbname=shop", proxy.port);
+        format!("host=127.0.0.1 port={} user=none password='sesame or so' dbname=shop", proxy.port);
     let refused = howdah_e2e::try_connect(&dsn).await.err().unwrap();
     assert_eq!(refused.code().unwrap().code(), "28P01");
     let psql = Command::new(Installation::find().unwrap().bin.join("psql"))
@@ -87,7 +88,7 @@ async fn a_proxy_takes_the_place_of_pgbouncer() {
             "-Atc",
             "SELECT 42",
         ])
-        .env("PGPASSWORD", "sesame")
+        .env("PGPASSWORD", "sesame app")
         .output()
         .unwrap();
     assert_eq!(String::from_utf8(psql.stdout).unwrap(), "42\n");

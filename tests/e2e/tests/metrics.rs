@@ -207,7 +207,6 @@ async fn clients_and_servers_are_counted_as_they_come_and_go() {
     // While one has it, another one waits.
     let other = try_connect(&dsn("sesame", "postgres")).await.unwrap();
     client.batch_execute("BEGIN; SELECT txid_current()").await.unwrap();
-    let other = try_connect(&dsn("sesame", "postgres")).await.unwrap();
     let waits = tokio::spawn(async move {
         value(&other, "SELECT txid_current()").await;
     });

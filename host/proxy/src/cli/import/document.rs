@@ -73,18 +73,31 @@ impl Table {
     }
 }
 
-/// A part of a header as TOML wants it.
+/// A part of a header as TOML wants it: bare, or in quotes.
 pub(super) fn name(text: &str) -> String {
     let bare = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     if !text.is_empty() && text.chars().all(bare) {
-        text.to_owned()
-    } else {
-        Value::from(text).to_string()
+        return text.to_owned();
     }
+    let mut quoted = "\"".to_owned();
+    for character in text.chars() {
+        match character {
+            '"' | '\\' => quoted.extend(['\\', character]),
+            control if control.is_control() => {
+                // Writing to a String cannot fail.
+                let _ = write!(quoted, "\\u{:04X}", u32::from(control));
+            }
+            other => quoted.push(other),
+        }
+    }
+    quoted.push('"');
+    quoted
 }
 
 /// A comment of several lines; those behind the first one of a list's item are indented.
 fn wrapped(comment: &str) -> String {
+    // They are not allowed in comments.
+    let comment = comment.replace(|c: char| c.is_control() && !c.is_whitespace(), "\u{FFFD}");
     let indent = if comment.starts_with("- ") { "  " } else { "" };
     let mut text = "#".to_owned();
     let mut length = 1;

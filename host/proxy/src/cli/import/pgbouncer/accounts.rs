@@ -197,13 +197,21 @@ impl Import<'_> {
     fn method(&mut self, method: &str, listed: bool) {
         let remote = !is_local(self.text("listen_addr"));
         let from = self.from("auth_type");
-        let table = self.document.table("[auth]");
-        table.set("method", method, &from);
+        if method != "cert" && self.must_be_certified() {
+            let local = self.document.another("[[rule]]").set("method", method, &from);
+            local.set("addresses", vec!["local"], "");
+            let others = self.document.another("[[rule]]").set("method", method, &from);
+            others.set("tls", "require", "").set("client_cert", "verify-ca", "client_tls_sslmode");
+        } else {
+            let table = self.document.table("[auth]").set("method", method, &from);
+            if remote && method == "trust" {
+                table.set("trust_remote", true, "");
+            }
+        }
         if method != "trust" {
             return;
         }
         if remote {
-            table.set("trust_remote", true, "");
             self.note_of("auth_type", "clients of other machines are let in without a password");
         }
         if !listed {

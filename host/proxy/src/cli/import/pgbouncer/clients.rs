@@ -80,6 +80,11 @@ impl Import<'_> {
         matches!(self.word("client_tls_sslmode", &MODES), "require" | "verify-ca" | "verify-full")
     }
 
+    /// Whether each client of TLS must have a certificate.
+    pub(super) fn must_be_certified(&mut self) -> bool {
+        self.word("client_tls_sslmode", &MODES).starts_with("verify")
+    }
+
     /// `[tls]`.
     pub(super) fn client_tls(&mut self) {
         let mode = self.word("client_tls_sslmode", &MODES);
@@ -92,9 +97,9 @@ impl Import<'_> {
                 "client_tls_sslmode: client_tls_cert_file and client_tls_key_file are missing";
             return self.mistake_of("client_tls_sslmode", message.to_owned());
         };
-        let verifies = mode.starts_with("verify");
         let required = self.must_encrypt();
-        let authorities = self.path("client_tls_ca_file").filter(|_| verifies);
+        let certified = self.must_be_certified();
+        let authorities = self.path("client_tls_ca_file").filter(|_| certified);
         let oldest = self.oldest_tls("client_tls_protocols");
         let table = self.document.table("[tls]");
         table.set("cert_file", cert.display().to_string(), "client_tls_cert_file");
@@ -107,12 +112,6 @@ impl Import<'_> {
         }
         if let Some(oldest) = oldest {
             table.set("min_version", oldest, "client_tls_protocols");
-        }
-        if verifies && self.text("auth_type") != "cert" {
-            self.note_of(
-                "client_tls_sslmode",
-                "certificates of clients are checked if they send one; only the method cert insists on it",
-            );
         }
     }
 

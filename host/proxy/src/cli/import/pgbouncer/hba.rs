@@ -63,6 +63,9 @@ impl Import<'_> {
     }
 
     fn rule(&mut self, rule: &Rule) {
+        let others = rule.address.as_deref() != Some("local") && rule.tls != Some("disable");
+        let admits = !matches!(rule.method, "cert" | "reject");
+        let certified = others && admits && self.must_be_certified();
         let table = self.document.another("[[rule]]");
         table.set("method", rule.method, "");
         if !rule.databases.is_empty() {
@@ -74,7 +77,9 @@ impl Import<'_> {
         if let Some(address) = &rule.address {
             table.set("addresses", vec![Value::from(address.as_str())], "");
         }
-        if let Some(tls) = rule.tls {
+        if certified {
+            table.set("tls", "require", "").set("client_cert", "verify-ca", "client_tls_sslmode");
+        } else if let Some(tls) = rule.tls {
             table.set("tls", tls, "");
         }
     }

@@ -8,6 +8,8 @@ use crate::config::{MAX_FILE, Mistake, read_text, suggestion};
 
 /// Files within files: PgBouncer's own limit (libusual's cfparser.c, `MAX_INCLUDE`).
 const MAX_INCLUDE: usize = 10;
+/// Files in all: those that include each other several times would never come to an end.
+const MAX_FILES: usize = 1_000;
 /// What is wrong is not shown: there may be a password in it.
 const NO_PAIR: &str = "expected key=value, with quotes around values that have blanks";
 const INCLUDE: &str = "%include";
@@ -41,6 +43,7 @@ pub(super) struct Entry {
 pub(super) struct Ini {
     entries: Vec<Entry>,
     mistakes: Vec<Mistake>,
+    files: usize,
 }
 
 impl Ini {
@@ -75,6 +78,7 @@ impl Ini {
         depth: usize,
         mut section: Option<&'static str>,
     ) -> Option<&'static str> {
+        self.files += 1;
         let text = match read_text(path, MAX_FILE) {
             Ok(text) => text,
             Err(why) => {
@@ -108,6 +112,9 @@ impl Ini {
         {
             if depth == MAX_INCLUDE {
                 return Err(format!("more than {MAX_INCLUDE} files include each other"));
+            }
+            if self.files == MAX_FILES {
+                return Err(format!("there are more than {MAX_FILES} files"));
             }
             let path = located(&place.file, name.trim());
             return Ok(self.file(&path, depth + 1, section));
@@ -280,5 +287,7 @@ mod tests {
         assert!(mistakes[4].starts_with("none: cannot read"), "{mistakes:?}");
         let endless = read(&[("a", "%include a\n")]).unwrap_err();
         assert_eq!(endless, ["a:1:1: more than 10 files include each other"]);
+        let often = read(&[("a", "%include a\n%include a\n%include a\n")]).unwrap_err();
+        assert!(often.iter().any(|why| why.ends_with("more than 1000 files")), "{often:?}");
     }
 }
