@@ -7,10 +7,10 @@ export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/howdah/target
 demo: setup
 	cargo run --quiet --package howdah -- demo
 
-## Everything that must hold: format, lints, unit and end-to-end tests, drivers, packages, PostgreSQL's own tests, a short fuzz.
+## Everything that must hold: format, lints, unit and end-to-end tests, drivers, packages, PostgreSQL's own tests, a minute of each fuzzer.
 test: setup lint audit unit drivers packages regress
 	cargo run --quiet --package howdah -- demo --check
-	tests/fuzz/run 5
+	tests/fuzz/run 60
 
 setup:
 	.ci/setup

@@ -7,6 +7,8 @@
 mod certificate;
 #[path = "../../../host/proxy/src/config/mod.rs"]
 mod config;
+#[path = "../../../host/proxy/src/figures/words.rs"]
+mod figures;
 #[path = "../../../host/proxy/src/frontend/mod.rs"]
 mod frontend;
 #[path = "../../../host/proxy/src/peers.rs"]

@@ -15,7 +15,7 @@ use howdah_wire::backend::ErrorReport;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::spawn_local;
 
-use crate::config::Config;
+use crate::config::{Config, Role};
 pub(crate) use crate::control::Operated;
 use crate::frontend::ClientHello;
 use crate::upstream::{Detached, Stream};
@@ -25,15 +25,6 @@ pub(crate) use reference::reference;
 pub(crate) const DATABASE: &str = "howdah";
 /// Most operators at once.
 const MOST: usize = 64;
-
-/// What somebody may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Role {
-    /// Look.
-    View,
-    /// Give orders.
-    Operate,
-}
 
 /// An operator who has logged in.
 pub(crate) struct Visit {

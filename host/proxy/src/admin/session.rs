@@ -14,7 +14,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::grammar::{self, Command, MAX_COMMAND, MAX_PARAMETERS};
 use super::table::{self, Column, Row, Table, row};
-use super::{Operated, Role, explain, orders};
+use super::{Operated, explain, orders};
+use crate::config::Role;
 use crate::frontend::ClientHello;
 use crate::upstream::Stream;
 

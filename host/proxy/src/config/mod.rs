@@ -36,6 +36,7 @@ pub(crate) use address::show as show_address;
 pub(crate) use changed::MAX_SET;
 pub use mistake::Mistake;
 pub(crate) use mistake::suggestion;
+pub(crate) use parts::Role;
 pub use parts::{
     Addresses, Admin, Auth, AuthMethod, AuthQuery, Canary, ClientCert, Cluster, Database, Grant,
     Kv, Limits, Log, LogFormat, LogLevel, Mode, Monitor, Node, OnFailure, Others, Policies, Policy,

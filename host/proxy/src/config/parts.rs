@@ -14,7 +14,6 @@ use super::settings::SettingValue;
 use super::tls::{CertName, ServerTls};
 use super::units::Size;
 use super::value::Word;
-use crate::admin::Role;
 use crate::upstream::{Endpoint, Secret, Target};
 
 /// How clients prove who they are.
@@ -53,6 +52,15 @@ pub struct Admin {
     pub operators: Vec<String>,
     /// Those who may look.
     pub viewers: Vec<String>,
+}
+
+/// What an operator or viewer may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Role {
+    /// Look.
+    View,
+    /// Give orders.
+    Operate,
 }
 
 impl Admin {
