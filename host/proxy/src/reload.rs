@@ -77,45 +77,56 @@ pub(crate) struct Change {
 /// Makes a change of a configuration. Anything wrong: everything stays as it was.
 pub(crate) fn change(proxy: &Proxy, source: &mut Source, change: Change) {
     let Change { key, tell } = change;
-    let mut changed = source.clone();
-    let done = match key {
-        None => Ok(()),
-        Some((key, None)) => match changed.set.remove(&key) {
-            Some(_) => Ok(()),
-            None => Err(vec![format!("{key} has not been set")]),
-        },
-        Some(_) if changed.file().is_none() => {
-            Err(vec!["there is no configuration file whose keys could be changed".to_owned()])
+    let done = changed(source, key.as_ref()).and_then(|changed| {
+        let new = load(&changed)?;
+        if let Some((key, Some(_))) = key
+            && !later(&proxy.shared.config.load(), &new).is_empty()
+        {
+            return Err(vec![format!("{key} changes only with a restart")]);
         }
-        Some(_) if changed.set.len() >= MAX_SET => {
-            Err(vec!["too many keys have been set".to_owned()])
-        }
-        Some((key, Some(value))) => may_change(proxy, &mut changed, key, value),
-    };
-    let done = done.and_then(|()| take(proxy, &changed));
-    match &done {
-        Ok(()) => *source = changed,
-        Err(lines) => complain(lines),
+        put_in_force(proxy, new)?;
+        Ok(changed)
+    });
+    let done = done.map(|changed| *source = changed);
+    if let Err(lines) = &done {
+        complain(lines);
     }
     // The operator may have gone.
     let _ = tell.send(done);
 }
 
-/// Notes a key, if it is one that can change now.
-fn may_change(
-    proxy: &Proxy,
-    source: &mut Source,
-    key: String,
-    value: String,
-) -> Result<(), Vec<String>> {
-    source.set.insert(key.clone(), value);
-    let new = source.load().map_err(|mistakes| lines(&mistakes))?;
-    let old = proxy.shared.config.load_full();
-    let later = Config::restart_needed(&old, &new);
-    if !later.is_empty() || with_renewed_tls(&old.clusters, &new.clusters) != new.clusters {
-        return Err(vec![format!("{key} changes only with a restart")]);
+/// The source with a key set, or not any more.
+fn changed(source: &Source, key: Option<&(String, Option<String>)>) -> Result<Source, Vec<String>> {
+    let mut changed = source.clone();
+    match key {
+        None => {}
+        Some((key, None)) => {
+            let set = changed.set.remove(key);
+            set.ok_or_else(|| vec![format!("{key} has not been set")])?;
+        }
+        Some(_) if changed.file().is_none() => {
+            let why = "there is no configuration file whose keys could be changed";
+            return Err(vec![why.to_owned()]);
+        }
+        Some(_) if changed.set.len() >= MAX_SET => {
+            return Err(vec!["too many keys have been set".to_owned()]);
+        }
+        Some((key, Some(value))) => drop(changed.set.insert(key.clone(), value.clone())),
     }
-    Ok(())
+    Ok(changed)
+}
+
+fn load(source: &Source) -> Result<Config, Vec<String>> {
+    source.load().map_err(|mistakes| lines(&mistakes))
+}
+
+/// What differs, and waits for a restart.
+fn later(old: &Config, new: &Config) -> Vec<&'static str> {
+    let mut later = Config::restart_needed(old, new);
+    if with_renewed_tls(&old.clusters, &new.clusters) != new.clusters {
+        later.push("cluster");
+    }
+    later
 }
 
 fn lines<T: ToString>(mistakes: &[T]) -> Vec<String> {
@@ -131,23 +142,18 @@ fn complain(lines: &[String]) {
 
 /// Reads the configuration again. Anything wrong: the old one stays.
 pub fn reload(proxy: &Proxy, source: &Source) {
-    if let Err(lines) = take(proxy, source) {
+    if let Err(lines) = load(source).and_then(|new| put_in_force(proxy, new)) {
         complain(&lines);
     }
 }
 
-/// Reads the configuration again, and puts it in force.
-fn take(proxy: &Proxy, source: &Source) -> Result<(), Vec<String>> {
-    let mut new = source.load().map_err(|mistakes| lines(&mistakes))?;
+/// From now on this configuration holds, but for what waits for a restart.
+fn put_in_force(proxy: &Proxy, mut new: Config) -> Result<(), Vec<String>> {
     let old = proxy.shared.config.load_full();
     if *old == new {
         return Ok(());
     }
-    let mut later = Config::restart_needed(&old, &new);
-    let clusters = with_renewed_tls(&old.clusters, &new.clusters);
-    if clusters != new.clusters {
-        later.push("cluster");
-    }
+    let later = later(&old, &new);
     if !later.is_empty() {
         tracing::warn!(settings = later.join(", "), "these settings change only with a restart");
     }
@@ -162,7 +168,7 @@ fn take(proxy: &Proxy, source: &Source) -> Result<(), Vec<String>> {
     }
     new.listen.clone_from(&old.listen);
     new.reuse_port = old.reuse_port;
-    new.clusters = clusters;
+    new.clusters = with_renewed_tls(&old.clusters, &new.clusters);
     new.control.clone_from(&old.control);
     new.compiled_policies.clone_from(&old.compiled_policies);
     new.workers = old.workers;

@@ -184,20 +184,37 @@ impl Config {
 
     /// The keys that differ and cannot be changed while the program runs.
     pub fn restart_needed(old: &Config, new: &Config) -> Vec<&'static str> {
-        let differ = [
-            ("listen", old.listen != new.listen),
-            ("reuse_port", old.reuse_port != new.reuse_port),
-            ("peers", old.peers != new.peers),
-            ("control", old.control != new.control),
-            ("compiled_policies", old.compiled_policies != new.compiled_policies),
-            ("workers", old.workers != new.workers),
-            ("metrics", old.metrics != new.metrics),
-            ("traces", old.traces != new.traces),
-            ("kv", old.kv != new.kv),
-            ("policies", old.together != new.together),
-            ("log.format", old.log.format != new.log.format),
-        ];
-        differ.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
+        let differ = RESTART.iter().filter(|(_, differs)| differs(old, new));
+        differ.map(|(key, _)| *key).collect()
+    }
+}
+
+type Differs = fn(&Config, &Config) -> bool;
+
+/// Keys and tables that cannot be changed while the program runs, and whether they differ. Nor can clusters, but for how
+/// their connections are encrypted.
+const RESTART: &[(&str, Differs)] = &[
+    ("listen", |old, new| old.listen != new.listen),
+    ("reuse_port", |old, new| old.reuse_port != new.reuse_port),
+    ("peers", |old, new| old.peers != new.peers),
+    ("control", |old, new| old.control != new.control),
+    ("compiled_policies", |old, new| old.compiled_policies != new.compiled_policies),
+    ("workers", |old, new| old.workers != new.workers),
+    ("metrics", |old, new| old.metrics != new.metrics),
+    ("traces", |old, new| old.traces != new.traces),
+    ("kv", |old, new| old.kv != new.kv),
+    ("policies", |old, new| old.together != new.together),
+    ("log.format", |old, new| old.log.format != new.log.format),
+];
+
+impl Shown {
+    /// Whether a change takes a restart.
+    pub fn needs_restart(&self) -> bool {
+        let is_of = |key: &str| {
+            let rest = self.key.strip_prefix(key);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        RESTART.iter().any(|(key, _)| is_of(key)) || is_of("cluster") && !self.key.contains(".tls.")
     }
 }
 

@@ -32,17 +32,6 @@ pub struct Shown {
     pub default: String,
 }
 
-impl Shown {
-    /// Whether a change takes a restart.
-    pub fn needs_restart(&self) -> bool {
-        const KEYS: &[&str] =
-            &["listen", "peers", "control", "compiled_policies", "workers", "log.format"];
-        const TABLES: &[&str] = &["metrics", "traces", "kv", "policies", "cluster"];
-        let (table, rest) = self.key.split_once('.').unwrap_or((&self.key, ""));
-        KEYS.contains(&self.key.as_str()) || TABLES.contains(&table) && !rest.contains(".tls.")
-    }
-}
-
 /// A table or key, for the reference.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Note {
