@@ -10,6 +10,16 @@ pub enum PoolMode {
     Transaction,
 }
 
+impl PoolMode {
+    /// The word for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            PoolMode::Session => "session",
+            PoolMode::Transaction => "transaction",
+        }
+    }
+}
+
 /// A client that has authenticated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Client {

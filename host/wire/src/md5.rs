@@ -2,6 +2,8 @@
 
 use md5::{Digest, Md5};
 
+use crate::hex;
+
 /// What a server keeps of a password: `md5`, and the hash of password and user. It suffices to log in.
 pub fn hash(user: &str, password: &[u8]) -> String {
     format!("md5{}", hex(&Md5::new().chain_update(password).chain_update(user).finalize()))
@@ -17,8 +19,4 @@ pub fn is_hash(text: &str) -> bool {
 pub fn answer(hash: &str, salt: [u8; 4]) -> String {
     let inner = hash.strip_prefix("md5").unwrap_or(hash);
     format!("md5{}", hex(&Md5::new().chain_update(inner).chain_update(salt).finalize()))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use howdah_cluster::{ClusterId, NodeId};
 use howdah_policy::Registry;
 use howdah_wire::backend::ErrorReport;
 
@@ -203,17 +204,17 @@ pub(super) async fn carry_out(
 async fn rest(operated: &Operated, cluster: &str) {
     const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_millis(5);
     let shared = &operated.shared;
+    let snapshot = shared.monitor.snapshot();
+    let clusters = snapshot.clusters.iter().enumerate();
+    let paused = clusters.filter(|(_, name)| cluster.is_empty() || *name == cluster);
+    let nodes = paused.flat_map(|(index, _)| snapshot.nodes(ClusterId(index as u16)));
+    let nodes: Vec<NodeId> = nodes.map(|(node, ..)| node).collect();
+    let busy = |node: &NodeId| {
+        let pools = shared.pools_of(*node);
+        pools.open > pools.idle
+    };
     loop {
-        let snapshot = shared.monitor.snapshot();
-        let busy = |key: &crate::worker::PoolKey| {
-            let of = snapshot
-                .spec(key.node)
-                .map(|spec| snapshot.clusters.get(usize::from(spec.cluster.0)));
-            cluster.is_empty() || of.flatten().is_some_and(|name| name == cluster)
-        };
-        let pools = shared.keyed_pools();
-        let stats = pools.iter().filter(|(key, _)| busy(key)).map(|(_, pool)| pool.stats());
-        if stats.map(|stats| stats.open.saturating_sub(stats.idle)).sum::<usize>() == 0 {
+        if !nodes.iter().any(busy) {
             return;
         }
         tokio::time::sleep(LOOK_AGAIN).await;

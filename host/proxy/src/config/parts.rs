@@ -447,8 +447,10 @@ impl Word for RuleTls {
 }
 
 impl Word for PoolMode {
-    const WORDS: &'static [(&'static str, PoolMode)] =
-        &[("session", PoolMode::Session), ("transaction", PoolMode::Transaction)];
+    const WORDS: &'static [(&'static str, PoolMode)] = &[
+        (PoolMode::Session.name(), PoolMode::Session),
+        (PoolMode::Transaction.name(), PoolMode::Transaction),
+    ];
 }
 
 impl Word for Reset {

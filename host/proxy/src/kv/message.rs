@@ -33,8 +33,7 @@ pub(super) struct Answer {
 
 impl Sender {
     pub(super) fn new(prefix: &str) -> Sender {
-        let name: String =
-            crate::upstream::random::<8>().iter().map(|byte| format!("{byte:02x}")).collect();
+        let name = howdah_wire::hex(&crate::upstream::random::<8>());
         Sender {
             script: Script::new(include_str!("exchange.lua")),
             prefix: prefix.to_owned(),

@@ -22,6 +22,7 @@ use prometheus_client::registry::Registry;
 use crate::worker::Shared;
 use family::Family;
 pub(crate) use http::serve;
+pub(crate) use process::resident_memory;
 pub(crate) use reference::reference;
 
 /// All figures, gathered.

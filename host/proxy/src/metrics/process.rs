@@ -25,8 +25,8 @@ pub(super) fn families(census: &[Census]) -> Vec<Family> {
     if let (Some(user), Some(system)) = (field(&stat, USER_TIME), field(&stat, SYSTEM_TIME)) {
         cpu.add(&[], (user + system) as f64 / TICKS);
     }
-    if let Some(kilobytes) = line("/proc/self/status", "VmRSS:") {
-        memory.add(&[], kilobytes << 10);
+    if let Some(bytes) = resident_memory() {
+        memory.add(&[], bytes);
     }
     if let (Some(since_boot), Some(boot)) = (field(&stat, START), line("/proc/stat", "btime")) {
         start.add(&[], boot as f64 + since_boot as f64 / TICKS);
@@ -40,6 +40,11 @@ pub(super) fn families(census: &[Census]) -> Vec<Family> {
     let spare: u64 = census.iter().map(|one| one.spare_bytes).sum();
     let spare = Family::alone(&metrics::SPARE_BUFFERS, spare);
     vec![info, spare, memory, cpu, descriptors, most, start]
+}
+
+/// Bytes of it that are in memory.
+pub(crate) fn resident_memory() -> Option<u64> {
+    line("/proc/self/status", "VmRSS:").map(|kilobytes| kilobytes << 10)
 }
 
 fn field(stat: &str, number: usize) -> Option<u64> {

@@ -1,7 +1,7 @@
 //! Answers of policies in words, the same everywhere: tools, NOTICEs, cases.
 
 use howdah_decision::{
-    Admission, Again, Decision, Demands, Otherwise, PoolMode, Refusal, Remember, Retry, Rewrite,
+    Admission, Again, Decision, Demands, Otherwise, Refusal, Remember, Retry, Rewrite,
     RewriteVerdict, SessionDecision, Target, Verdict,
 };
 use howdah_policy::{Said, Source};
@@ -93,11 +93,7 @@ pub fn admitted(admission: &Admission) -> String {
             words.push(format!("{what} {name}"));
         }
     }
-    match admission.pool_mode {
-        Some(PoolMode::Session) => words.push("session pooling".to_owned()),
-        Some(PoolMode::Transaction) => words.push("transaction pooling".to_owned()),
-        None => {}
-    }
+    words.extend(admission.pool_mode.map(|mode| format!("{} pooling", mode.name())));
     for (name, value) in &admission.settings {
         words.push(format!("{name} = {value}"));
     }

@@ -1,6 +1,7 @@
 //! Spans as OTLP has them in JSON (<https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding>), named after the semantic
 //! conventions for databases.
 
+use howdah_wire::hex;
 use serde_json::{Value, json};
 
 use super::{Batch, Lap};
@@ -34,10 +35,6 @@ fn text(key: &str, value: &str) -> Value {
 /// 64-bit numbers are texts.
 fn number(key: &str, value: u64) -> Value {
     json!({ "key": key, "value": { "intValue": value.to_string() } })
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The span of a batch, and those within it.

@@ -3,7 +3,7 @@
 use howdah_decision::Decision;
 use howdah_session::Pin;
 
-use super::super::table::{Row, Value, float, int, row, text, truth};
+use super::super::table::{Row, float, int, row, text, truth};
 use super::{Operated, Show};
 use crate::figures::Words as _;
 use crate::policies::show;
@@ -122,5 +122,5 @@ async fn pins(operated: &Operated) -> Vec<Row> {
             since.as_secs(),
         ])
     };
-    sights(operated).await.into_iter().filter_map(row).collect::<Vec<Vec<Value>>>()
+    sights(operated).await.into_iter().filter_map(row).collect()
 }

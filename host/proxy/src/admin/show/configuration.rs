@@ -1,5 +1,7 @@
 //! What the configuration says.
 
+use std::collections::HashMap;
+
 use howdah_decision::PoolMode;
 
 use super::super::table::{Row, int, row, text};
@@ -79,12 +81,11 @@ fn rules(operated: &Operated) -> Vec<Row> {
 
 async fn users(operated: &Operated) -> Vec<Row> {
     let config = operated.shared.config.load_full();
-    let sights = sights(operated).await;
+    let mut sessions = HashMap::<String, u64>::new();
+    for sight in sights(operated).await {
+        *sessions.entry(sight.who.user.clone()).or_default() += 1;
+    }
     let row = |(name, user): (&String, &crate::config::User)| {
-        let mode = user.pool.mode.map(|mode| match mode {
-            PoolMode::Session => "session",
-            PoolMode::Transaction => "transaction",
-        });
         let role = config.admin.role(name).map(|role| match role {
             admin::Role::View => "view",
             admin::Role::Operate => "operate",
@@ -92,10 +93,10 @@ async fn users(operated: &Operated) -> Vec<Row> {
         row![
             name.as_str(),
             user.server_user.as_str(),
-            mode,
+            user.pool.mode.map(PoolMode::name),
             user.pool.size,
             user.max_clients.unwrap_or_default(),
-            sights.iter().filter(|sight| sight.who.user == *name).count(),
+            sessions.get(name).copied().unwrap_or_default(),
             role,
         ]
     };

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use howdah_cluster::NodeId;
-use howdah_decision::PoolMode;
 
 use super::super::table::{Row, int, row, text, truth};
 use super::clients::sights;
@@ -70,13 +69,6 @@ pub(super) const DATABASES: Show = Show {
     rows: |operated| Box::pin(async { databases(operated) }),
 };
 
-fn mode(mode: PoolMode) -> &'static str {
-    match mode {
-        PoolMode::Session => "session",
-        PoolMode::Transaction => "transaction",
-    }
-}
-
 /// A node's cluster and name.
 fn names(operated: &Operated, node: NodeId) -> (String, String) {
     let snapshot = operated.shared.monitor.snapshot();
@@ -87,14 +79,14 @@ fn names(operated: &Operated, node: NodeId) -> (String, String) {
 
 async fn servers(operated: &Operated) -> Vec<Row> {
     let mut rows = Vec::new();
+    let config = operated.shared.config.load_full();
     for sight in sights(operated).await {
         let Some(link) = sight.link else { continue };
         let (cluster, node) = names(operated, link.node);
-        let config = operated.shared.config.load();
-        let login = configured(&config, link.node)
-            .and_then(|(_, node)| config.login(&sight.who.user, &sight.who.database, node));
-        let encrypted =
-            configured(&config, link.node).is_some_and(|(cluster, _)| cluster.tls.is_some());
+        let found = configured(&config, link.node);
+        let login =
+            found.and_then(|(_, node)| config.login(&sight.who.user, &sight.who.database, node));
+        let encrypted = found.is_some_and(|(cluster, _)| cluster.tls.is_some());
         rows.push(row![
             "S",
             login.map(|login| login.user),
@@ -147,7 +139,7 @@ fn pools(operated: &Operated) -> Vec<Row> {
             stats.idle,
             stats.max_wait.as_secs(),
             u64::from(stats.max_wait.subsec_micros()),
-            mode(settings.mode),
+            settings.mode.name(),
             settings.size,
         ]
     };
@@ -184,7 +176,7 @@ fn databases(operated: &Operated) -> Vec<Row> {
             name.as_str(),
             pool.size,
             0_u64,
-            mode(pool.mode),
+            pool.mode.name(),
             most.unwrap_or_default(),
             open,
             u32::from(snapshot.is_paused(id)),

@@ -4,6 +4,7 @@ use super::super::table::{Row, int, row, text};
 use super::clients::sights;
 use super::{Operated, Show};
 use crate::config::show_address;
+use crate::metrics::resident_memory;
 
 pub(super) const LISTENERS: Show = Show {
     name: "LISTENERS",
@@ -86,7 +87,7 @@ async fn memory(operated: &Operated) -> Vec<Row> {
     let sum = |pick: fn(&crate::worker::Holds) -> usize| told.iter().map(pick).sum::<usize>();
     let kv: usize = operated.registry.spaces().iter().map(|space| space.bytes).sum();
     vec![
-        row!["process (resident)", 1_u64, resident()],
+        row!["process (resident)", 1_u64, resident_memory()],
         row!["sessions", sum(|holds| holds.sessions), None::<u64>],
         row![
             "statements that were scanned",
@@ -97,11 +98,4 @@ async fn memory(operated: &Operated) -> Vec<Row> {
         row!["spare buffers", sum(|holds| holds.buffers), sum(|holds| holds.buffer_bytes)],
         row!["values that policies share", operated.registry.spaces().len(), kv],
     ]
-}
-
-/// Bytes of the process in memory (proc_pid_statm(5): the second field, in pages).
-fn resident() -> Option<u64> {
-    let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
-    let pages: u64 = statm.split_ascii_whitespace().nth(1)?.parse().ok()?;
-    Some(pages.saturating_mul(rustix::param::page_size() as u64))
 }
