@@ -4,14 +4,15 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use howdah_cluster::{ClusterId, NodeId};
-use howdah_decision::{Decision, Facts, Parameter, Refusal, Rewrite, Table};
-use howdah_policy::{Answer, Background, Heard, Question, Source, Who};
+use howdah_decision::{Decision, Facts, Refusal, Rewrite, Table};
+use howdah_policy::{Answer, Heard, Question, Source, Who};
 use howdah_session::{Explained, Told, unknown};
-use howdah_sql::{Catalog, Own, OwnVerb, ScanOptions};
+use howdah_sql::{Own, OwnVerb, ScanOptions};
 use howdah_wire::backend::ErrorReport;
 
 use super::Ctx;
-use super::client::database_of;
+use super::admission::database_of;
+use super::guide::Asked;
 use super::lease::Lessee;
 use crate::policies::show;
 use crate::policies::visible::Visible;
@@ -187,7 +188,7 @@ pub(crate) fn explain(
         class: 0,
         who,
         interest: chain.interest(&who.user, &who.database, &who.cluster),
-        background: &Visibly(catalog.clone()),
+        background: &Asked { database: &database, bind: None },
     };
     let known = ctx.policies.remembers(&chain, &question);
     let (answer, heard) = ctx.policies.listen(|| ctx.policies.ask_route(&chain, &question));
@@ -214,24 +215,6 @@ pub(crate) fn explain(
     let mut lessee = Lessee::new(ctx, cluster, who.user.clone(), who.database.clone());
     step("node", lessee.prospect(&answer.verdict.decision));
     steps
-}
-
-/// What policies may ask of a statement that nobody has sent.
-struct Visibly(Arc<howdah_cluster::Catalog>);
-
-impl Background for Visibly {
-    fn parameters(&self) -> Option<Vec<Parameter>> {
-        None
-    }
-
-    fn catalog(&self) -> Option<Arc<dyn Catalog + Send + Sync>> {
-        let catalog: Arc<dyn Catalog + Send + Sync> = Arc::clone(&self.0) as _;
-        Some(catalog)
-    }
-
-    fn catalog_epoch(&self) -> u64 {
-        self.0.epoch
-    }
 }
 
 /// A value as PostgreSQL reads booleans (bool.c, `parse_bool_with_len`), but for abbreviations of true and false.

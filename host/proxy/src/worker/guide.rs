@@ -192,9 +192,9 @@ impl SessionGuide {
 }
 
 /// What policies may ask about a statement.
-struct Asked<'a> {
-    database: &'a Database,
-    bind: Option<&'a Bind<'a>>,
+pub(super) struct Asked<'a> {
+    pub(super) database: &'a Database,
+    pub(super) bind: Option<&'a Bind<'a>>,
 }
 
 impl Background for Asked<'_> {

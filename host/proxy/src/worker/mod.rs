@@ -3,6 +3,7 @@
 //! Each worker is a thread with a runtime of its own. A client stays on its worker; whatever its session needs on
 //! the hot path (policies, idle servers, buffers, caches) belongs to that worker.
 
+mod admission;
 mod beside;
 mod budget;
 mod buffers;

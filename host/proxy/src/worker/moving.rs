@@ -15,7 +15,10 @@ use howdah_wire::backend::ErrorReport;
 use serde::{Deserialize, Serialize};
 
 use super::Ctx;
-use super::client::{Admitted, Counted, Guest, Opening, admit, may_come};
+use super::admission::{Admitted, admit, may_come};
+use super::client::{Counted, Guest, Opening};
+use super::guide::SessionGuide;
+use super::lease::Lessee;
 use super::seat::{Seated, Visitor};
 use crate::figures::Words as _;
 use crate::frontend::{ClientHello, LoginMethod};
@@ -58,12 +61,12 @@ struct Home {
 }
 
 impl Home {
-    fn of(admitted: &Admitted) -> Home {
+    fn of(guide: &SessionGuide, lessee: &Lessee, mode: PoolMode) -> Home {
         Home {
-            cluster: admitted.guide.who.cluster.clone(),
-            user: admitted.lessee.user.clone(),
-            database: admitted.lessee.database.clone(),
-            whole: admitted.mode == PoolMode::Session,
+            cluster: guide.who.cluster.clone(),
+            user: lessee.user.clone(),
+            database: lessee.database.clone(),
+            whole: mode == PoolMode::Session,
         }
     }
 }
@@ -105,12 +108,7 @@ impl Guest {
             database: hello.database.clone(),
             parameters: hello.parameters.clone(),
             version: hello.version.code(),
-            home: Home {
-                cluster: self.guide.who.cluster.clone(),
-                user: self.lessee.user.clone(),
-                database: self.lessee.database.clone(),
-                whole: *mode == PoolMode::Session,
-            },
+            home: Home::of(&self.guide, &self.lessee, *mode),
             application_name: self.guide.who.application_name.clone(),
             explains: self.guide.explaining.on(),
             wrote: written.is_some(),
@@ -168,7 +166,7 @@ async fn resume(ctx: &Rc<Ctx>, departure: Departure) -> Result<Guest, ErrorRepor
         ClientHello { user, database, parameters, replication: None, version, method, input };
     let visitor = Visitor { id, address, encrypted: false, replicates: false, came };
     let admitted = admit(ctx, visitor, &hello).await.map_err(|refused| refused.report)?;
-    if Home::of(&admitted) != home {
+    if Home::of(&admitted.guide, &admitted.lessee, admitted.mode) != home {
         let message = "policies or the configuration would have it elsewhere, or pooled otherwise";
         return Err(ErrorReport::fatal(b"0A000", message));
     }

@@ -13,8 +13,9 @@ use howdah_wire::backend::{BackendKeyData, ErrorReport, ReadyForQuery, Transacti
 use tokio::io::{AsyncWriteExt, copy, split};
 
 use super::Ctx;
+use super::admission::Admitted;
 use super::cancel::ServerKey;
-use super::client::{Admitted, too_many};
+use super::client::too_many;
 use super::seat::{Link, Seat, Seated};
 use crate::figures::ClientEnd;
 use crate::frontend::ClientHello;
