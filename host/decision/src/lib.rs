@@ -9,6 +9,7 @@ mod parameter;
 mod retry;
 mod session;
 mod topology;
+pub mod words;
 
 pub use answer::{
     Decision, Demands, Otherwise, Refusal, Remember, Rewrite, RewriteVerdict, Table, Verdict,

@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use howdah_decision::{Client, Decision, Facts, Parameter, Rewrite, SessionDecision};
+use howdah_decision::{Client, Decision, Facts, Parameter, Rewrite, SessionDecision, words};
 use howdah_sql::{Catalog, NoCatalog, ScanOptions, Statement};
 use parking_lot::Mutex;
 
@@ -251,14 +251,15 @@ impl Bench {
             Case::Closed(id) => return worker.closed(chain, *id),
             Case::Route(asked, obeyed) => {
                 let said = worker.ask_route(chain, &asked.question(chain)).verdict.decision;
-                differ("route", asked.statement.digest, obeyed, &said)
+                differ("route", asked.statement.digest, (obeyed, &said), words::decision)
             }
             Case::Rewrite(asked, obeyed) => {
                 let said = worker.ask_rewrite(chain, &asked.question(chain), &scan).rewrite;
-                differ("rewrite", asked.statement.digest, obeyed, &said)
+                differ("rewrite", asked.statement.digest, (obeyed, &said), words::rewrite)
             }
             Case::Open(client, cluster, obeyed) => {
-                differ("session", 0, obeyed, &worker.open(chain, client, cluster))
+                let said = worker.open(chain, client, cluster);
+                differ("session", 0, (obeyed, &said), words::session)
             }
         };
         // A failure is counted by itself, and is no opinion.
@@ -331,17 +332,13 @@ impl Bench {
 }
 
 /// What is different, if anything: the obeyed verdict as the live one's.
-fn differ<T: PartialEq + std::fmt::Debug>(
+fn differ<T: PartialEq>(
     hook: &'static str,
     digest: u64,
-    obeyed: &T,
-    said: &T,
+    (obeyed, said): (&T, &T),
+    words: impl Fn(&T) -> String,
 ) -> Option<Disagreement> {
-    let show = |verdict: &T| {
-        let mut text = format!("{verdict:?}");
-        text.truncate(text.floor_char_boundary(MAX_VERDICT));
-        text
-    };
+    let show = |verdict| words::cut(&words(verdict), MAX_VERDICT);
     (obeyed != said).then(|| Disagreement {
         hook,
         digest,

@@ -159,7 +159,7 @@ fn a_shadow_is_compared_and_not_obeyed() {
     wait("the shadow to differ", || house.trial().disagreed == 1);
     let one = house.trial().disagreements.remove(0);
     assert_eq!((one.hook, one.digest), ("route", scan("SELECT 1").digest));
-    assert_eq!((one.live.as_str(), one.candidate.as_str()), ("NoOpinion", "Primary"));
+    assert_eq!((one.live.as_str(), one.candidate.as_str()), ("no opinion", "primary"));
     // The policy in force gives a session a class, the new one has no such hook.
     assert!(matches!(house.open(), SessionDecision::Accept(a) if a.class == 7));
     wait("the shadow to differ again", || house.trial().disagreed == 2);
@@ -176,8 +176,8 @@ fn a_hook_that_only_the_shadow_has_is_compared() {
     assert_eq!(house.rewrite("SELECT 1"), Rewrite::Unchanged);
     wait("the shadow to differ", || house.trial().disagreed == 1);
     let one = house.trial().disagreements.remove(0);
-    assert_eq!((one.hook, one.live.as_str()), ("rewrite", "Unchanged"));
-    assert_eq!(one.candidate, "Text(\"SELECT 1 /* seen */\")");
+    assert_eq!((one.hook, one.live.as_str()), ("rewrite", "unchanged"));
+    assert_eq!(one.candidate, "SELECT 1 /* seen */");
 }
 
 #[test]
@@ -220,7 +220,7 @@ fn a_share_of_the_sessions_obeys_a_canary_and_always_the_same() {
     assert_eq!((0..1_000).map(chosen).collect::<Vec<_>>(), first);
     wait("comparisons", || house.trial().disagreed > 0);
     let one = house.trial().disagreements.remove(0);
-    assert_eq!((one.live.as_str(), one.candidate.as_str()), ("NoOpinion", "Primary"));
+    assert_eq!((one.live.as_str(), one.candidate.as_str()), ("no opinion", "primary"));
 }
 
 #[test]
