@@ -26,7 +26,7 @@ use tokio::task::{spawn_blocking, spawn_local};
 use tokio::time::timeout;
 
 use crate::kv;
-use crate::monitor::Monitor;
+
 use crate::policies::record::{Recordings, Wanted};
 use crate::sockets::{PassedOn, SocketFile};
 use crate::upgrade::Order;
@@ -198,7 +198,7 @@ fn obey(operated: &Operated, line: &[u8]) -> Value {
     let (word, policy) = line.split_once(' ').unwrap_or((line, ""));
     let order: fn(&Registry, &str) -> Result<(), PolicyError> = match word {
         "status" if policy.is_empty() => return status(operated),
-        "failovers" if policy.is_empty() => return failovers(&operated.shared.monitor),
+        "failovers" if policy.is_empty() => return failovers(&operated.shared),
         "nodes" if policy.is_empty() => return nodes::nodes(&operated.shared),
         "pause" => return or_error(nodes::pause(&operated.shared, policy, true)),
         "resume" => return or_error(nodes::pause(&operated.shared, policy, false)),
@@ -255,9 +255,10 @@ fn status(Operated { registry, kv, .. }: &Operated) -> Value {
 }
 
 /// What became of primaries, by cluster, the oldest first; one that is under way has no `to`.
-fn failovers(monitor: &Monitor) -> Value {
+fn failovers(shared: &Shared) -> Value {
+    let monitor = &shared.monitor;
     let snapshot = monitor.snapshot();
-    let describe = |cluster: &str, failover: Failover| {
+    let describe = |id: ClusterId, cluster: &str, failover: Failover| {
         let name = |node| snapshot.spec(node).map(|spec| spec.name.as_str());
         let after = |at: Instant| at.saturating_duration_since(failover.doubted).as_millis() as u64;
         json!({
@@ -271,14 +272,16 @@ fn failovers(monitor: &Monitor) -> Value {
             "to": failover.to.and_then(|(node, ..)| name(node)),
             "timeline": failover.to.map(|(_, timeline, _)| timeline),
             "found_after_ms": failover.to.map(|(.., at)| after(at)),
+            "clients": shared.tolls.of(id, failover.doubted).map(|toll| toll.to_string()),
         })
     };
     let clusters = snapshot.clusters.iter().enumerate();
     let all = clusters.flat_map(|(index, cluster)| {
-        let failovers = monitor.failovers(ClusterId(index as u16));
-        failovers.into_iter().map(move |failover| (cluster, failover))
+        let id = ClusterId(index as u16);
+        monitor.failovers(id).into_iter().map(move |failover| (id, cluster, failover))
     });
-    let all: Vec<Value> = all.map(|(cluster, failover)| describe(cluster, failover)).collect();
+    let all: Vec<Value> =
+        all.map(|(id, cluster, failover)| describe(id, cluster, failover)).collect();
     json!({ "failovers": all })
 }
 

@@ -13,10 +13,11 @@ use crate::access::{Questions, answer};
 use crate::admin::{self, Visit};
 use crate::config::Traces;
 use crate::control::{Control, Operated};
+use crate::http;
 use crate::kv::Exchange;
-use crate::metrics;
 use crate::sockets::{Listener, Sockets};
 use crate::systemd;
+use crate::toll;
 use crate::traces::{self, Outbox};
 use crate::upgrade::{Kin, Order, Predecessor, Successor};
 use crate::worker::{Message, Shared};
@@ -46,7 +47,7 @@ pub(crate) struct House {
 struct Awaited {
     listeners: Vec<Listener>,
     control: Option<Control>,
-    metrics: Option<TcpListener>,
+    http: Option<TcpListener>,
 }
 
 /// Who is told at which addresses clients are let in, or why they are not.
@@ -82,6 +83,7 @@ impl House {
             spawn_local(linked.serve(Arc::clone(&shared)));
         }
         spawn_local(systemd::stay_alive());
+        spawn_local(toll::count(Arc::clone(&shared)));
         spawn_local(admin::serve(self.visits, self.operated.clone()));
         self.outbox.map(|(to, outbox)| spawn_local(traces::run(to, outbox)));
         let (end_exchange, ended) = oneshot::channel();
@@ -125,7 +127,7 @@ async fn awaited(sockets: &mut Sockets, shared: &Shared) -> anyhow::Result<Await
     let awaited = Awaited {
         listeners: sockets.listen(&config).await?,
         control: sockets.control(&config)?,
-        metrics: sockets.metrics(&config).await?,
+        http: sockets.http(&config).await?,
     };
     sockets.close_rest();
     Ok(awaited)
@@ -136,9 +138,8 @@ impl Awaited {
     fn let_in(self, operated: Operated) -> Vec<tokio::task::JoinHandle<()>> {
         let shared = Arc::clone(&operated.shared);
         let mut tasks = Vec::new();
+        tasks.extend(self.http.map(|socket| spawn_local(http::serve(socket, operated.clone()))));
         tasks.extend(self.control.map(|socket| spawn_local(socket.serve(operated))));
-        let metrics = self.metrics.map(|socket| metrics::serve(socket, Arc::clone(&shared)));
-        tasks.extend(metrics.map(spawn_local));
         for listener in self.listeners {
             tracing::info!(address = listener.address(), "listening");
             tasks.push(spawn_local(accept(listener, Arc::clone(&shared))));

@@ -23,10 +23,10 @@ use crate::upstream::{Stream, Target};
 const SOCKET_MODE: u32 = 0o777;
 /// Connections that the system may hold before they are accepted.
 const BACKLOG: u32 = 1024;
-/// What systemd calls the socket of operators, and that of whoever collects figures (systemd.socket(5),
+/// What systemd calls the socket of operators, and the one for HTTP (systemd.socket(5),
 /// `FileDescriptorName`).
 const CONTROL: &str = "control";
-const METRICS: &str = "metrics";
+const HTTP: &str = "http";
 
 /// What a socket is for.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -35,8 +35,8 @@ pub(crate) enum Purpose {
     Clients(String),
     /// Operators.
     Control(PathBuf),
-    /// Whoever collects figures.
-    Metrics(String),
+    /// HTTP.
+    Http(String),
     /// What the name says that systemd has given it; any other one: clients.
     Named(String),
 }
@@ -188,7 +188,7 @@ impl Sockets {
 
     /// Opens the sockets for clients: those that systemd has opened instead of those that the configuration names.
     pub(crate) async fn listen(&mut self, config: &Config) -> anyhow::Result<Vec<Listener>> {
-        let clients = |name: &str| ![CONTROL, METRICS].contains(&name);
+        let clients = |name: &str| ![CONTROL, HTTP].contains(&name);
         let named = self.take(|purpose| matches!(purpose, Purpose::Named(name) if clients(name)));
         let mut listeners = Vec::new();
         for (purpose, socket) in named {
@@ -265,22 +265,22 @@ impl Sockets {
         Ok(Some(Control::new(listener, file)))
     }
 
-    /// Opens the socket for whoever collects figures, if there is to be one.
-    pub(crate) async fn metrics(&mut self, config: &Config) -> anyhow::Result<Option<TcpListener>> {
-        let named = Purpose::Named(METRICS.to_owned());
-        let ours = config.metrics.as_ref().map(|target| Purpose::Metrics(target.to_string()));
+    /// Opens the socket for HTTP, if there is to be one.
+    pub(crate) async fn http(&mut self, config: &Config) -> anyhow::Result<Option<TcpListener>> {
+        let named = Purpose::Named(HTTP.to_owned());
+        let ours = config.http.as_ref().map(|http| Purpose::Http(http.listen.to_string()));
         let found = self.take(|one| *one == named || Some(one) == ours.as_ref()).pop();
-        let (purpose, listener) = match (found, &config.metrics) {
+        let (purpose, listener) = match (found, config.http.as_ref().map(|http| &http.listen)) {
             (None, None) => return Ok(None),
             (Some((purpose, socket)), _) => (purpose, tcp(socket)?),
             (None, Some(target)) => {
                 let listener = TcpListener::bind((target.host.as_str(), target.port)).await;
-                let what = || format!("metrics: cannot listen on {target}");
-                (Purpose::Metrics(target.to_string()), listener.with_context(what)?)
+                let what = || format!("http: cannot listen on {target}");
+                (Purpose::Http(target.to_string()), listener.with_context(what)?)
             }
         };
         let address = listener.local_addr()?.to_string();
-        tracing::info!(address, "metrics are to be had by HTTP");
+        tracing::info!(address, "the page and the metrics are to be had by HTTP");
         self.uses(purpose, &listener)?;
         Ok(Some(listener))
     }

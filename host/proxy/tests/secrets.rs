@@ -95,7 +95,7 @@ fn no_secret_is_printed() {
     std::fs::write(path("filed.password"), "sesame-of-the-file\n").unwrap();
     let config = format!(
         "listen = [\"127.0.0.1:0\"]\ncontrol = \"control\"\n[log]\nlevel = \"trace\"\n\
-         [metrics]\nlisten = \"127.0.0.1:0\"\n[admin]\noperators = [\"app\"]\n\
+         [http]\nlisten = \"127.0.0.1:0\"\n[admin]\noperators = [\"app\"]\n\
          [auth.query]\nuser = \"asks\"\npassword = \"sesame-of-the-asker\"\n\
          [user.app]\npassword = \"sesame-of-the-user\"\nserver_user = \"rw\"\nserver_password = \"sesame-of-the-server\"\n\
          [user.filed]\npassword_file = \"filed.password\"\n\
@@ -118,7 +118,7 @@ fn no_secret_is_printed() {
     let give_up = Instant::now() + PATIENCE;
     let (port, metrics_port) = loop {
         let log = std::fs::read_to_string(path("log")).unwrap();
-        let ports = port_in(&log, " listening ").zip(port_in(&log, "metrics are to be had"));
+        let ports = port_in(&log, " listening ").zip(port_in(&log, "the metrics are to be had"));
         if let Some((port, metrics)) = ports {
             break (port.to_owned(), metrics.to_owned());
         }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc)]
 
 pub mod house;
+pub mod http;
 pub mod languages;
 pub mod program;
 mod raw;

@@ -2,12 +2,12 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use howdah_e2e::http::{self, free_port};
 use howdah_e2e::{
     PATIENCE, RawClient, Running, cluster, connect, on_replica, shared, try_connect, try_value,
     value, wait,
@@ -16,14 +16,8 @@ use howdah_pgcluster::Auth;
 
 /// Status and body of an answer.
 fn get(port: u16, path: &str) -> (u16, String) {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nHost: howdah\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+    let answer = http::get(port, path, &[]);
+    (answer.status, answer.body)
 }
 
 /// What `/metrics` says.
@@ -52,15 +46,11 @@ fn sum(port: u16, name: &str, labels: &[(&str, &str)]) -> f64 {
     values.map(|value| value.parse::<f64>().unwrap()).sum()
 }
 
-fn free() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
 #[test]
 fn what_becomes_of_a_failover_is_counted() {
     let mut cluster = cluster(1, Auth::Trust);
-    let (port, nodes) = (free(), cluster.nodes());
-    let metrics = format!("[metrics]\nlisten = \"127.0.0.1:{port}\"\n");
+    let (port, nodes) = (free_port(), cluster.nodes());
+    let metrics = format!("[http]\nlisten = \"127.0.0.1:{port}\"\n");
     let proxy = Running::start(&nodes, &metrics);
     proxy.wait_up(2);
     let mut client = RawClient::login(proxy.port);
@@ -76,7 +66,7 @@ fn what_becomes_of_a_failover_is_counted() {
     assert_eq!(figure(port, "howdah_failovers_total{cluster=\"main\"}"), 0.0);
     assert_eq!(get(port, "/livez"), (200, "ok\n".into()));
     assert_eq!(get(port, "/readyz"), (200, "ok\n".into()));
-    assert_eq!(get(port, "/").0, 404);
+    assert_eq!(get(port, "/none").0, 404);
     cluster.wait_replayed().unwrap();
     cluster.primary_mut().kill();
     wait("the loss to be noticed", || figure(port, "howdah_writable{cluster=\"main\"}") == 0.0);
@@ -98,8 +88,8 @@ fn what_becomes_of_a_failover_is_counted() {
 
 #[test]
 fn a_proxy_without_servers_is_alive_and_not_ready() {
-    let port = free();
-    let metrics = format!("[metrics]\nlisten = \"127.0.0.1:{port}\"\n");
+    let port = free_port();
+    let metrics = format!("[http]\nlisten = \"127.0.0.1:{port}\"\n");
     let _proxy = Running::start(&["127.0.0.1:1".to_owned()], &metrics);
     assert_eq!(get(port, "/livez").0, 200);
     assert_eq!(get(port, "/readyz"), (503, "no node answers\n".into()));
@@ -108,8 +98,8 @@ fn a_proxy_without_servers_is_alive_and_not_ready() {
 
 /// A proxy in front of the shared cluster that tells its figures, and where.
 fn telling(more: &str) -> (Running, u16) {
-    let port = free();
-    let more = format!("[metrics]\nlisten = \"127.0.0.1:{port}\"\n{more}");
+    let port = free_port();
+    let more = format!("[http]\nlisten = \"127.0.0.1:{port}\"\n{more}");
     (Running::start(&shared().nodes(), &more), port)
 }
 

@@ -114,6 +114,12 @@ async fn a_promoted_replica_takes_the_writes_of_a_killed_primary() {
     assert!(told.contains(&format!("the primary was {before}, on timeline 1\n")), "{told}");
     assert!(told.contains(&format!(" ms  the primary is {after}, on timeline 2\n")), "{told}");
     assert!(told.contains("  0 ms  in doubt: ") && told.contains(" ms  lost: "), "{told}");
+    // And what clients noticed: the writer has waited, or was told that nobody knows.
+    wait("what clients noticed", || {
+        let told = failovers(&proxy);
+        told.contains("clients: statements that waited: ")
+            || told.contains("clients: errors told: ")
+    });
     // A session sees the same, from anywhere.
     writer.query("SHOW howdah.failovers");
     let rows = writer.until_ready().into_iter().filter(|(tag, _)| *tag == b'D');

@@ -58,10 +58,7 @@ impl Crowd {
         let limits = &config.limits;
         let (now, most) = (Instant::now(), limits.connections_per_second_per_address);
         let mut addresses = self.addresses.lock();
-        if addresses.len() > MAX_IDLE + limits.max_clients {
-            addresses.retain(|_, known| known.clients > 0 || known.is_blamed(now));
-        }
-        let known = addresses.entry(address).or_insert_with(Address::unknown);
+        let known = known(&mut addresses, address, config, now);
         if let Some(most) = limits.max_clients_per_address
             && known.clients >= most
         {
@@ -119,17 +116,31 @@ impl Crowd {
         Ok(Member(Arc::clone(self), user.to_owned(), database.to_owned()))
     }
 
-    /// A client of an address has sent a wrong password: how long it waits for the answer.
+    /// A wrong password has come from an address: how long it waits for the answer.
     pub(crate) fn failed(&self, address: Option<IpAddr>, config: &Config) -> Duration {
         let first = config.limits.failed_login_delay;
         let Some(address) = address.map(|address| address.to_canonical()) else { return first };
         let now = Instant::now();
         let mut addresses = self.addresses.lock();
-        let Some(known) = addresses.get_mut(&address) else { return first };
+        let known = known(&mut addresses, address, config, now);
         let before = known.failures.filter(|_| known.is_blamed(now)).map_or(0, |(count, _)| count);
         known.failures = Some((before.saturating_add(1), now));
         first * 2u32.pow(before.min(MAX_DOUBLINGS))
     }
+}
+
+/// What is known of an address; nothing, at first.
+fn known<'a>(
+    addresses: &'a mut HashMap<IpAddr, Address>,
+    address: IpAddr,
+    config: &Config,
+    now: Instant,
+) -> &'a mut Address {
+    let limits = &config.limits;
+    if addresses.len() > MAX_IDLE + limits.max_clients {
+        addresses.retain(|_, known| known.clients > 0 || known.is_blamed(now));
+    }
+    addresses.entry(address).or_insert_with(Address::unknown)
 }
 
 impl Address {
@@ -273,6 +284,8 @@ mod tests {
         let delays: Vec<u128> =
             (0..9).map(|_| crowd.failed(address(1), &config).as_millis()).collect();
         assert_eq!(delays, [50, 100, 200, 400, 800, 1600, 3200, 3200, 3200]);
+        // Operators are not counted, and yet told apart.
         assert_eq!(crowd.failed(address(2), &config).as_millis(), 50);
+        assert_eq!(crowd.failed(address(2), &config).as_millis(), 100);
     }
 }

@@ -5,6 +5,7 @@ mod lookup;
 mod rules;
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,20 +60,47 @@ impl Access {
         Access { users, memory, secret: crate::upstream::random(), config }
     }
 
-    /// What is known of a client's password; none of one who is unknown. The error is that nobody could be asked.
-    async fn stored(&self, client: &ClientHello) -> Result<Option<Arc<Stored>>, ErrorReport> {
-        if let Some(known) = self.users.get(&client.user) {
+    /// Whether this is the password of an operator who comes by HTTP; without one it is not.
+    ///
+    /// # Errors
+    /// It is not, or nobody could be asked: how long the answer has to wait.
+    pub(crate) async fn operator(
+        &self,
+        user: &str,
+        password: Option<Secret>,
+        address: IpAddr,
+    ) -> Result<(), Duration> {
+        if let Some(password) = password.filter(|password| !password.reveal().is_empty())
+            && let Ok(Some(stored)) = self.stored(user, admin::DATABASE).await
+            && stored.fits(user, &password).await
+        {
+            return Ok(());
+        }
+        Err(self.wrong(user, admin::DATABASE, Some(address)))
+    }
+
+    /// What is known of a user's password; none of one who is unknown. The error is that nobody could be asked.
+    async fn stored(&self, user: &str, database: &str) -> Result<Option<Arc<Stored>>, ErrorReport> {
+        if let Some(known) = self.users.get(user) {
             return Ok(Some(Arc::clone(&known.stored)));
         }
         if self.config.auth.query.is_none() {
             return Ok(None);
         }
-        self.memory.lookup.find(self.cluster(client), &client.user).await
+        self.memory.lookup.find(self.cluster(database), user).await
+    }
+
+    /// A password was not that of a user: how long the answer has to wait.
+    fn wrong(&self, user: &str, database: &str, address: Option<IpAddr>) -> Duration {
+        if !self.users.contains_key(user) {
+            self.memory.lookup.doubt(self.cluster(database), user);
+        }
+        self.memory.crowd.failed(address, &self.config)
     }
 
     /// Where a client's database is. One that does not exist is told so when it has proven who it is.
-    fn cluster(&self, client: &ClientHello) -> usize {
-        self.config.cluster_of(&client.database).unwrap_or_default()
+    fn cluster(&self, database: &str) -> usize {
+        self.config.cluster_of(database).unwrap_or_default()
     }
 
     async fn scram(&self, client: &ClientHello) -> Method {
@@ -80,7 +108,7 @@ impl Access {
         {
             return Method::Scram(verifier);
         }
-        match self.stored(client).await {
+        match self.stored(&client.user, &client.database).await {
             Ok(stored) => match stored.as_deref().and_then(Stored::verifier) {
                 Some(verifier) => Method::Scram(Arc::clone(verifier)),
                 None => self.mock(client),
@@ -92,7 +120,7 @@ impl Access {
     /// Where no MD5 hash is known of a password, SCRAM is used, for users that there are not, too (auth.c,
     /// `CheckPWChallengeAuth`).
     async fn md5(&self, client: &ClientHello) -> Method {
-        let stored = match self.stored(client).await {
+        let stored = match self.stored(&client.user, &client.database).await {
             Ok(stored) => stored,
             Err(report) => return Method::Reject(report),
         };
@@ -230,9 +258,10 @@ impl Authenticator for Access {
             AuthMethod::ScramSha256 => self.scram(client).await,
             AuthMethod::Cert => self.by_certificate(&client.user),
             AuthMethod::Md5 => self.md5(client).await,
-            AuthMethod::Password => {
-                self.stored(client).await.map_or_else(Method::Reject, Method::Password)
-            }
+            AuthMethod::Password => self
+                .stored(&client.user, &client.database)
+                .await
+                .map_or_else(Method::Reject, Method::Password),
         }
     }
 
@@ -241,9 +270,6 @@ impl Authenticator for Access {
     }
 
     fn failed(&self, client: &ClientHello, caller: Caller<'_>) -> Duration {
-        if !self.users.contains_key(&client.user) {
-            self.memory.lookup.doubt(self.cluster(client), &client.user);
-        }
-        self.memory.crowd.failed(caller.address, &self.config)
+        self.wrong(&client.user, &client.database, caller.address)
     }
 }

@@ -16,7 +16,7 @@ pub(super) const COLUMNS: &[Column] =
     &[text("step", "What is looked at."), text("what", "What was found.")];
 
 /// Explains a statement of a user in a database; by default `postgres` in the first cluster.
-pub(super) async fn route(
+pub(crate) async fn route(
     operated: &Operated,
     sql: &str,
     user: Option<String>,

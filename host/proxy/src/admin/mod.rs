@@ -19,6 +19,8 @@ use crate::config::{Config, Role};
 pub(crate) use crate::control::Operated;
 use crate::frontend::ClientHello;
 use crate::upstream::{Detached, Stream};
+pub(crate) use explain::route;
+use grammar::Command;
 pub(crate) use reference::reference;
 
 /// The database that is none.
@@ -65,6 +67,35 @@ pub(crate) async fn tables(operated: &Operated) -> Vec<(&'static str, String)> {
         tables.push((show.name, table.rows.iter().map(line).collect::<Vec<_>>().join("\n")));
     }
     tables
+}
+
+/// Whether somebody may give orders.
+///
+/// # Errors
+/// No.
+pub(crate) fn may_order(role: Role) -> Result<(), ErrorReport> {
+    match role {
+        Role::Operate => Ok(()),
+        Role::View => {
+            Err(ErrorReport::error(b"42501", "permission denied: only operators give orders")
+                .hint("See [admin] in the configuration."))
+        }
+    }
+}
+
+/// Carries out one order, written as at the console, and says which it was.
+///
+/// # Errors
+/// It is none, or cannot be carried out.
+pub(crate) async fn order(text: &str, operated: &Operated) -> Result<&'static str, ErrorReport> {
+    let one = || ErrorReport::error(b"42601", "expected one order").hint("Tables are not ordered.");
+    match grammar::split(text)?.as_slice() {
+        [pieces] => match grammar::understand(pieces)? {
+            Command::Order(order) => orders::carry_out(&order, operated, &[]).await,
+            _ => Err(one()),
+        },
+        _ => Err(one()),
+    }
 }
 
 /// Receives operators until nobody can bring any more.

@@ -376,11 +376,8 @@ impl<'o> Session<'o> {
                 let sql = sql.text(parameters)?;
                 explain::route(self.operated, sql, user, database).await.map(Outcome::Table)
             }
-            Command::Order(_) if self.role < Role::Operate => {
-                Err(ErrorReport::error(b"42501", "permission denied: only operators give orders")
-                    .hint("See [admin] in the configuration."))
-            }
             Command::Order(order) => {
+                super::may_order(self.role)?;
                 orders::carry_out(order, self.operated, parameters).await.map(Outcome::Done)
             }
             Command::One => Ok(Outcome::Table(Table { columns: ONE, rows: vec![row![1_i64]] })),

@@ -2,6 +2,7 @@
 
 use bytes::BytesMut;
 use howdah_wire::backend::{DataRow, RowDescription};
+use serde::Serialize;
 
 /// What a column holds, as the types of PostgreSQL that drivers get it in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,8 +67,9 @@ pub(crate) const fn truth(name: &'static str, about: &'static str) -> Column {
     Column { name, kind: Kind::Bool, about }
 }
 
-/// A value of a table.
-#[derive(Clone, Debug, PartialEq)]
+/// A value of a table. As JSON it is what it holds.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
 pub(crate) enum Value {
     Null,
     Text(String),

@@ -42,5 +42,9 @@ fn time_line(failover: &Value, out: &mut dyn Write) -> std::io::Result<()> {
             writeln!(out, "{:>8}     it may be well", "…")
         }
         None => writeln!(out, "{:>8}     there is none yet", "…"),
+    }?;
+    match failover["clients"].as_str() {
+        Some(toll) => writeln!(out, "{:>8}     {toll}", ""),
+        None => Ok(()),
     }
 }

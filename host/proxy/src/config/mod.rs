@@ -39,8 +39,9 @@ pub(crate) use mistake::suggestion;
 pub(crate) use parts::Role;
 pub use parts::{
     Addresses, Admin, Auth, AuthMethod, AuthQuery, Canary, ClientCert, Cluster, Database, Grant,
-    Kv, Limits, Log, LogFormat, LogLevel, Mode, Monitor, Node, OnFailure, Others, Policies, Policy,
-    PolicyLimits, PolicySource, Pool, PoolChanges, Reset, Rule, RuleTls, Statements, Traces, User,
+    Http, Kv, Limits, Log, LogFormat, LogLevel, Mode, Monitor, Node, OnFailure, Others, Policies,
+    Policy, PolicyLimits, PolicySource, Pool, PoolChanges, Reset, Rule, RuleTls, Statements,
+    Traces, User,
 };
 pub(crate) use parts::{MAX_CLIENTS, MAX_POOL_SIZE};
 use passwords::Passwords;
@@ -94,8 +95,8 @@ pub struct Config {
     pub admin: Admin,
     /// What is known of statements.
     pub statements: Statements,
-    /// Where figures are to be had by HTTP.
-    pub metrics: Option<Target>,
+    /// What is to be had by HTTP, if anything.
+    pub http: Option<Http>,
     /// Where spans of batches are sent, if they are.
     pub traces: Option<Traces>,
     /// Where policies' shared values are exchanged with other proxies, if they are.
@@ -200,7 +201,7 @@ const RESTART: &[(&str, Differs)] = &[
     ("control", |old, new| old.control != new.control),
     ("compiled_policies", |old, new| old.compiled_policies != new.compiled_policies),
     ("workers", |old, new| old.workers != new.workers),
-    ("metrics", |old, new| old.metrics != new.metrics),
+    ("http.listen", |old, new| Http::listens(old) != Http::listens(new)),
     ("traces", |old, new| old.traces != new.traces),
     ("kv", |old, new| old.kv != new.kv),
     ("policies", |old, new| old.together != new.together),

@@ -54,7 +54,7 @@ pub(super) fn config(
         databases: BTreeMap::new(),
         admin: Admin::default(),
         shown: Vec::new(),
-        metrics: None,
+        http: None,
         traces: None,
         kv: None,
         limits: Limits::default(),

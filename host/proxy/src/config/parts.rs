@@ -8,6 +8,7 @@ use howdah_decision::PoolMode;
 use ipnet::IpNet;
 use rustls::pki_types::ServerName;
 
+use super::Config;
 use super::address::Collector;
 use super::reader::section;
 use super::settings::SettingValue;
@@ -77,6 +78,24 @@ impl Admin {
             () if among(&self.viewers) => Some(Role::View),
             () => None,
         }
+    }
+}
+
+/// What is to be had by HTTP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Http {
+    /// Where it listens.
+    pub listen: Target,
+    /// Whether who wants to see the page must log in.
+    pub login: bool,
+    /// Whether Prometheus must.
+    pub metrics_login: bool,
+}
+
+impl Http {
+    /// Where a configuration has it listen.
+    pub(super) fn listens(config: &Config) -> Option<&Target> {
+        config.http.as_ref().map(|http| &http.listen)
     }
 }
 

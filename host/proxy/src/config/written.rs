@@ -287,12 +287,18 @@ section! {
 }
 
 section! {
-    /// Figures for Prometheus, by HTTP: `/metrics` (OpenMetrics), `/livez`, which answers as long as the process works, and
-    /// `/readyz`, which says 503 when the proxy shuts down or no node answers. Nobody is asked who they are: let it listen
-    /// where only those can connect who may see names of nodes and how busy they are.
-    pub(super) struct Metrics {
+    /// What is to be had by HTTP: a page that shows what happens (`/`), its tables as JSON (`/api`, see `docs/page.md`),
+    /// figures for Prometheus (`/metrics`), `/livez`, which answers as long as the process works, and `/readyz`, which says
+    /// 503 when the proxy shuts down or no node answers. Users of `[admin]` log in with their passwords. Nothing is
+    /// encrypted: let it listen on a loopback address, or have TLS put in front of it.
+    pub(super) struct Http {
         /// Where it listens, as `host:port`. By default nowhere. A change needs a restart.
         listen: Option<At<Listen>> = None;
+        /// Whether who wants to see the page must log in. By default not where it listens on a loopback address. Who has
+        /// not logged in gives no orders.
+        login: Option<At<bool>> = None;
+        /// Whether Prometheus must log in, too, to read `/metrics`. `/livez` and `/readyz` are for everybody.
+        metrics_login: At<bool> = At { at: 0, value: false };
     }
 }
 
@@ -424,7 +430,7 @@ pub(super) struct Written {
     pub(super) limits: Limits,
     pub(super) admin: Admin,
     pub(super) statements: Statements,
-    pub(super) metrics: Metrics,
+    pub(super) http: Http,
     pub(super) traces: Traces,
     pub(super) kv: At<Kv>,
     pub(super) together: Policies,
@@ -451,7 +457,7 @@ impl Written {
             limits: only(&mut root, "limits", Limits::ABOUT, Limits::read),
             admin: only(&mut root, "admin", Admin::ABOUT, Admin::read),
             statements: only(&mut root, "statements", Statements::ABOUT, Statements::read),
-            metrics: only(&mut root, "metrics", Metrics::ABOUT, Metrics::read),
+            http: only(&mut root, "http", Http::ABOUT, Http::read),
             traces: only(&mut root, "traces", Traces::ABOUT, Traces::read),
             kv: placed(&mut root, "kv", Kv::ABOUT, Kv::read),
             together: only(&mut root, "policies", Policies::ABOUT, Policies::read),

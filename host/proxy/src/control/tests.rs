@@ -46,7 +46,7 @@ fn shared(registry: &Arc<Registry>) -> Arc<Shared> {
         timeout: Duration::from_secs(1),
         patroni: Vec::new(),
     };
-    let monitor = Monitor::new(vec![watch], specs, Vec::new(), Arc::default());
+    let monitor = crate::monitor::Monitor::new(vec![watch], specs, Vec::new(), Arc::default());
     let peers = Peers::find(&[], &[]).unwrap();
     let memory = Memory { lookup: Lookup::new().0, keys: Arc::default(), crowd: Arc::default() };
     let doors = Doors {

@@ -15,7 +15,7 @@ use anyhow::{Context, bail};
 use howdah_pgcluster::{Cluster, Options};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::config::{Config, PolicySource};
+use crate::config::{Config, Http, PolicySource};
 use crate::policies::READ_WRITE_SPLIT;
 use crate::run::Proxy;
 use crate::upstream::Target;
@@ -23,6 +23,8 @@ use load::{Load, Tally};
 
 /// Where the demo listens, when that is free.
 const PORT: u16 = 6432;
+/// Where its page is then.
+const PAGE: u16 = 6480;
 /// Reads and writes of a check, before and after the swap.
 const CHECKED: u64 = 300;
 /// Longest time for a check's load, or for a swap.
@@ -56,21 +58,24 @@ pub fn demo(check: bool) -> anyhow::Result<ExitCode> {
     outcome
 }
 
-/// The proxy on its usual port, or on any.
+/// The proxy on its usual port, with the page, or on any.
 fn start(nodes: &[String], policy: &Path) -> anyhow::Result<Proxy> {
-    let config = |port| {
+    let local = |port| Target { host: "127.0.0.1".into(), port };
+    let config = |port, page: Option<u16>| {
         let mistakes = |mistakes: Vec<crate::config::Mistake>| {
             let lines: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
             anyhow::anyhow!("{}", lines.join("\n"))
         };
         let mut config = Config::from_nodes(nodes).map_err(mistakes)?;
-        config.listen = vec![Target { host: "127.0.0.1".into(), port }];
+        config.listen = vec![local(port)];
+        config.http =
+            page.map(|port| Http { listen: local(port), login: false, metrics_login: false });
         for entry in &mut config.policies {
             entry.source = PolicySource::File(policy.to_path_buf());
         }
         anyhow::Ok(config)
     };
-    Proxy::start(config(PORT)?).or_else(|_| Proxy::start(config(0)?))
+    Proxy::start(config(PORT, Some(PAGE))?).or_else(|_| Proxy::start(config(0, None)?))
 }
 
 fn target(proxy: &Proxy) -> anyhow::Result<Target> {
@@ -89,8 +94,13 @@ async fn shown(proxy: &Proxy, cluster: &Cluster, policy: &Path) -> anyhow::Resul
     let target = target(proxy)?;
     let stop = Arc::new(AtomicBool::new(false));
     let load = Load::start(&target, 4, Arc::clone(&stop), Some(Duration::from_millis(10)));
+    let page = match &proxy.shared.config.load().http {
+        Some(http) => format!("http://{}", http.listen),
+        None => format!("none: port {PORT} or {PAGE} is taken"),
+    };
     let head = format!(
         "try it:   psql \"host={} port={} user=postgres dbname=postgres\" -c 'SELECT inet_server_port()'\n\
+         page:     {page}\n\
          policy:   {}  (replace the file and watch the generation)\n\
          end:      ctrl-C",
         target.host,

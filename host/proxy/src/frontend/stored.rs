@@ -39,7 +39,7 @@ impl Stored {
     }
 
     /// Whether a password is the one (crypt.c, `plain_crypt_verify`). What costs milliseconds is done on another thread.
-    pub(super) async fn fits(&self, user: &str, password: &Secret) -> bool {
+    pub(crate) async fn fits(&self, user: &str, password: &Secret) -> bool {
         let given = password.reveal();
         match self {
             Stored::Plain(kept) => same(kept.reveal().as_bytes(), given.as_bytes()),

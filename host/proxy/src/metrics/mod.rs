@@ -5,7 +5,6 @@
 mod catalogue;
 mod clients;
 mod family;
-mod http;
 mod nodes;
 mod policies;
 mod process;
@@ -21,7 +20,6 @@ use prometheus_client::registry::Registry;
 
 use crate::worker::Shared;
 use family::Family;
-pub(crate) use http::serve;
 pub(crate) use process::resident_memory;
 pub(crate) use reference::reference;
 

@@ -8,7 +8,7 @@ const INTRODUCTION: &str = "# Metrics
 
 <!-- Made by `howdah metrics-reference > docs/metrics.md` from host/proxy/src/metrics/catalogue.rs. -->
 
-With `[metrics] listen = \"127.0.0.1:9187\"` they are to be had by HTTP at `/metrics`, as \
+With `[http] listen = \"127.0.0.1:9187\"` they are to be had by HTTP at `/metrics`, as \
 [OpenMetrics](https://prometheus.io/docs/specs/om/open_metrics_spec/). `/livez` answers as long as the process works; \
 `/readyz` says 503 when the proxy shuts down or no node answers. A dashboard for Grafana and rules for alerts are in \
 `examples/monitoring`.

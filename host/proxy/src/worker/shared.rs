@@ -30,6 +30,7 @@ use crate::monitor::Monitor;
 use crate::pace::Gate;
 use crate::peers::Peers;
 use crate::reload::Change;
+use crate::toll::Tolls;
 use crate::traces::Tracer;
 use crate::upgrade::{Kin, own_program};
 use crate::upstream::Detached;
@@ -82,6 +83,8 @@ pub struct Shared {
     pools: Mutex<HashMap<PoolKey, Pool<ServerConn>>>,
     /// By node.
     gates: Vec<Gate>,
+    /// What failovers did to clients.
+    pub(crate) tolls: Tolls,
     /// By cluster.
     held: Vec<Held>,
     draining: AtomicBool,
@@ -128,6 +131,7 @@ impl Shared {
             door,
             pools: Mutex::default(),
             gates: (0..nodes).map(|_| Gate::default()).collect(),
+            tolls: Tolls::default(),
             held: (0..clusters).map(|_| Held::default()).collect(),
             draining: AtomicBool::new(false),
         })

@@ -171,6 +171,11 @@ impl ErrorReport {
         &self.message
     }
 
+    /// The detail and the hint, if there are any.
+    pub fn more(&self) -> impl Iterator<Item = &str> {
+        [&self.detail, &self.hint].into_iter().flatten().map(AsRef::as_ref)
+    }
+
     /// Appends an ErrorResponse, or a NoticeResponse when it is a notice or a warning.
     pub fn write(&self, out: &mut BytesMut) {
         let (tag, severity) = match self.severity {

@@ -48,6 +48,7 @@ pub(crate) const ALL: &[Show] = &[
     pools::DATABASES,
     nodes::CLUSTERS,
     nodes::NODES,
+    nodes::LATENCIES,
     nodes::FAILOVERS,
     statements::STATS,
     statements::STATEMENTS,

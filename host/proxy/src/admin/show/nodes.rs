@@ -7,6 +7,7 @@ use howdah_cluster::ClusterId;
 use super::super::table::{Row, float, int, row, text, truth};
 use super::{Operated, Show};
 use crate::config::show_address;
+use crate::figures::{BUCKETS, bound};
 use crate::worker::configured;
 
 pub(super) const CLUSTERS: Show = Show {
@@ -54,13 +55,29 @@ pub(super) const NODES: Show = Show {
     rows: |operated| Box::pin(async { nodes(operated) }),
 };
 
+pub(super) const LATENCIES: Show = Show {
+    name: "LATENCIES",
+    about: "How long batches took on each node, so far, waits included.",
+    columns: &[
+        text("cluster", "Where the node belongs."),
+        text("node", "Its name."),
+        float("over_ms", "More than so many milliseconds …"),
+        float("up_to_ms", "… and at most so many."),
+        int("batches", "How many."),
+    ],
+    rows: |operated| Box::pin(async { latencies(operated) }),
+};
+
 pub(super) const FAILOVERS: Show = Show {
     name: "FAILOVERS",
-    about: "What became of primaries, as a time line.",
+    about: "What became of primaries, as a time line, and what clients noticed.",
     columns: &[
         text("cluster", "Where it was."),
         int("seconds_ago", "Since the primary came into doubt."),
-        float("after_ms", "When this happened after that, in milliseconds."),
+        float(
+            "after_ms",
+            "When this happened after that, in milliseconds; null for what clients noticed.",
+        ),
         text("node", "The node that it happened to."),
         int("timeline", "Its timeline then."),
         text("event", "What happened."),
@@ -136,6 +153,24 @@ fn nodes(operated: &Operated) -> Vec<Row> {
     all.map(row).collect()
 }
 
+fn latencies(operated: &Operated) -> Vec<Row> {
+    let shared = &operated.shared;
+    let snapshot = shared.monitor.snapshot();
+    let mut rows = Vec::new();
+    for (index, cluster) in snapshot.clusters.iter().enumerate() {
+        for (id, spec, _) in snapshot.nodes(ClusterId(index as u16)) {
+            let counted = shared.latencies(id).buckets;
+            for (bucket, count) in counted.iter().enumerate().filter(|(_, count)| **count > 0) {
+                let milliseconds = |bucket| bound(bucket) as f64 / 1e3;
+                let over = bucket.checked_sub(1).map_or(0.0, milliseconds);
+                let up_to = (bucket < BUCKETS).then(|| milliseconds(bucket));
+                rows.push(row![cluster.as_str(), spec.name.as_str(), over, up_to, *count]);
+            }
+        }
+    }
+    rows
+}
+
 fn failovers(operated: &Operated) -> Vec<Row> {
     let monitor = &operated.shared.monitor;
     let snapshot = monitor.snapshot();
@@ -152,6 +187,17 @@ fn failovers(operated: &Operated) -> Vec<Row> {
                     snapshot.spec(event.node).map(|spec| spec.name.as_str()),
                     event.timeline,
                     event.what,
+                ]);
+            }
+            if let Some(toll) = operated.shared.tolls.of(ClusterId(index as u16), failover.doubted)
+            {
+                rows.push(row![
+                    cluster.as_str(),
+                    ago,
+                    None::<f64>,
+                    None::<&str>,
+                    None::<u32>,
+                    toll.to_string()
                 ]);
             }
         }

@@ -51,7 +51,7 @@ fn listeners(operated: &Operated) -> Vec<Row> {
     };
     let mut rows: Vec<Row> =
         config.listen.iter().map(|target| row!["clients", show_address(target), tls]).collect();
-    rows.extend(config.metrics.iter().map(|target| row!["http", show_address(target), "no"]));
+    rows.extend(config.http.iter().map(|http| row!["http", show_address(&http.listen), "no"]));
     let control = config.control.iter().map(|path| path.display().to_string());
     rows.extend(control.map(|path| row!["control", path, "no"]));
     rows

@@ -14,14 +14,15 @@ use std::path::PathBuf;
 
 use super::address::Listen;
 use super::mistake::Mistakes;
-use super::parts::{Admin, AuthMethod, Database, Others, Policies, PoolChanges, Traces, User};
+use super::parts::{
+    Admin, AuthMethod, Database, Http, Others, Policies, PoolChanges, Traces, User,
+};
 use super::passwords::Passwords;
 use super::surroundings::Surroundings;
 use super::value::At;
 use super::written::{self, Written};
 use super::{Config, Tls, address, cores};
 use crate::peers::MAX_PEERS;
-use crate::upstream::Target;
 
 /// The name of a database that stands for all others.
 pub(super) const ANY: &str = "*";
@@ -76,7 +77,7 @@ pub(super) fn meaning(
         statements: written.statements,
         admin: Admin { operators: written.admin.operators, viewers: written.admin.viewers },
         shown: Vec::new(),
-        metrics: written.metrics.listen.and_then(|listen| step.metrics(listen)),
+        http: None,
         traces: written.traces.endpoint.map(|endpoint| Traces {
             endpoint,
             sample_one_in: written.traces.sample_one_in,
@@ -92,6 +93,7 @@ pub(super) fn meaning(
         warnings: Vec::new(),
         passwords: Passwords::None,
     };
+    config.http = step.http(written.http, &config.admin);
     if config.listen.is_empty() {
         mistakes.add(0, "listen: must name at least one address");
     }
@@ -108,13 +110,21 @@ struct Step<'a> {
 }
 
 impl Step<'_> {
-    /// Prometheus knows no Unix sockets.
-    fn metrics(&self, At { at, value: Listen(target) }: At<Listen>) -> Option<Target> {
-        if target.socket().is_some() {
-            self.mistakes.add(at, "metrics.listen: must be host:port");
-            return None;
+    /// Neither browsers nor Prometheus know Unix sockets.
+    fn http(&self, written: written::Http, admin: &Admin) -> Option<Http> {
+        let At { at, value: Listen(listen) } = written.listen?;
+        if listen.socket().is_some() {
+            self.mistakes.add(at, "http.listen: must be host:port");
         }
-        Some(target)
+        let login = written.login.as_ref().map(|login| ("login", login));
+        for (key, wanted) in login.into_iter().chain([("metrics_login", &written.metrics_login)]) {
+            if wanted.value && admin.is_empty() {
+                let message = format!("http.{key}: nobody could log in: [admin] names nobody");
+                self.mistakes.add(wanted.at, message);
+            }
+        }
+        let login = written.login.map_or(!address::is_local(&listen), |login| login.value);
+        Some(Http { login, metrics_login: written.metrics_login.value, listen })
     }
 
     /// The path of a socket, which must fit into an address (unix(7)).
@@ -163,6 +173,15 @@ fn warnings(config: &Config) -> Vec<String> {
             "admin: everybody on this machine can be an operator, because trusted users need not prove who they are"
                 .to_owned(),
         );
+    }
+    if let Some(Http { listen, .. }) = &config.http
+        && !address::is_local(listen)
+        && !config.admin.is_empty()
+    {
+        let listen = address::show(listen);
+        warnings.push(format!(
+            "http.listen: passwords come to {listen} without encryption, unless something in front of it has TLS"
+        ));
     }
     let servers = config.clusters.iter().filter_map(|cluster| cluster.tls.as_ref()?.key_file());
     for file in config.tls.iter().map(Tls::key_file).chain(servers) {
