@@ -12,6 +12,10 @@ import tempfile
 import time
 
 TICKS = os.sysconf("SC_CLK_TCK")
+# The build that is measured; figures of a debug build compare only with each other.
+PROFILE = os.environ.get("PROFILE", "release")
+# Where Debian has them, which need not be a place that a user's shell searches.
+HAPROXY, PGPOOL = "/usr/sbin/haproxy", "/usr/sbin/pgpool"
 
 
 def machine():
@@ -37,21 +41,46 @@ def cpu_seconds(pid):
     return sum(stat(pid)[1][:2]) / TICKS
 
 
-def family_seconds(pid):
-    """User and system time of a process with all that it has started, directly or not."""
-    processes = {}
+def stats():
+    """What the kernel says of each process."""
+    found = {}
     for name in filter(str.isdigit, os.listdir("/proc")):
         try:
-            processes[int(name)] = stat(name)
+            found[int(name)] = stat(name)
         except OSError:
             # It has ended; its parent has its time.
             pass
-    family = lambda one: sum(processes[one][1]) + sum(family(child) for child in processes if processes[child][0] == one)
-    return family(pid) / TICKS
+    return found
 
 
-def await_port(port):
-    give_up = time.time() + 20
+def family(processes, pid):
+    """A process with all that it has started, directly or not."""
+    return [pid, *(other for child in processes if processes[child][0] == pid for other in family(processes, child))]
+
+
+def family_seconds(pid):
+    """User and system time of a process with all that it has started."""
+    processes = stats()
+    return sum(sum(processes[one][1]) for one in family(processes, pid)) / TICKS
+
+
+def memory(pid, what="VmRSS"):
+    """KiB in memory of a process with all that it has started."""
+    found = 0
+    for one in family(stats(), pid):
+        with open(f"/proc/{one}/status") as f:
+            found += int(re.search(rf"{what}:\s+(\d+)", f.read()).group(1))
+    return found
+
+
+def peak_memory(pid):
+    """The most that there was of it, in KiB."""
+    return memory(pid, "VmHWM")
+
+
+def await_port(port, patience=20):
+    """Waits until somebody listens, for some seconds at most."""
+    give_up = time.time() + patience
     while time.time() < give_up:
         try:
             socket.create_connection(("127.0.0.1", port), 1).close()
@@ -119,19 +148,22 @@ class Cluster:
         self.process.wait()
 
 
-def start_howdah(target, nodes, config="", stderr=subprocess.DEVNULL):
-    """Its port and its process. Whatever `config` says of a directory is relative to a new one."""
+def start_howdah(target, nodes, config="", stderr=subprocess.DEVNULL, top="", around=()):
+    """
+    Its port and its process. Whatever `config` says of a directory is relative to a new one. `top` is what comes before
+    all sections; `around` is the command that runs the program, and makes it slow.
+    """
     port = free_port()
     directory = tempfile.mkdtemp(prefix="howdah-bench-")
     with open(f"{directory}/howdah.toml", "w") as f:
-        f.write(f'listen = ["127.0.0.1:{port}"]\n[cluster.main]\nnodes = {json.dumps(nodes)}\n{config}')
-    process = subprocess.Popen([f"{target}/release/howdah", "run", "--config", f"{directory}/howdah.toml"],
+        f.write(f'{top}listen = ["127.0.0.1:{port}"]\n[cluster.main]\nnodes = {json.dumps(nodes)}\n{config}')
+    process = subprocess.Popen([*around, f"{target}/{PROFILE}/howdah", "run", "--config", f"{directory}/howdah.toml"],
                                stderr=stderr, text=True)
-    await_port(port)
+    await_port(port, 300 if around else 20)
     return port, process
 
 
-def start_pgbouncer(node, config="auth_type = any\n"):
+def start_pgbouncer(node, config="auth_type = any\n", clients=1000):
     """Its port and its process; none when it is not installed. `config` says who may come in."""
     if not shutil.which("pgbouncer"):
         return None
@@ -143,7 +175,7 @@ def start_pgbouncer(node, config="auth_type = any\n"):
         f.write(
             f"[databases]\n* = host={host} port={server_port} user=postgres\n[pgbouncer]\n"
             f"listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n{config}"
-            "pool_mode = transaction\ndefault_pool_size = 20\nmax_client_conn = 1000\n"
+            f"pool_mode = transaction\ndefault_pool_size = 20\nmax_client_conn = {clients}\n"
             "server_reset_query =\nlog_connections = 0\nlog_disconnections = 0\n"
         )
         version = subprocess.run(["pgbouncer", "--version"], capture_output=True, text=True).stdout
@@ -157,3 +189,102 @@ def start_pgbouncer(node, config="auth_type = any\n"):
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     await_port(port)
     return port, process
+
+
+def start_haproxy(node):
+    """As a plain relay: its port and its process; none when it is not installed."""
+    if not os.path.exists(HAPROXY):
+        return None
+    port = free_port()
+    directory = tempfile.mkdtemp(prefix="howdah-bench-")
+    with open(f"{directory}/haproxy.cfg", "w") as f:
+        f.write("defaults\n  mode tcp\n  timeout connect 5s\n  timeout client 1h\n  timeout server 1h\n"
+                f"listen main\n  bind 127.0.0.1:{port}\n  server one {node}\n")
+    process = subprocess.Popen([HAPROXY, "-db", "-f", f"{directory}/haproxy.cfg"],
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    await_port(port)
+    return port, process
+
+
+def start_pgpool(nodes, clients):
+    """With reads spread over all nodes: its port and its process; none when it is not installed."""
+    if not os.path.exists(PGPOOL):
+        return None
+    port = free_port()
+    directory = tempfile.mkdtemp(prefix="howdah-bench-")
+    os.chmod(directory, 0o777)
+    settings = {"listen_addresses": "127.0.0.1", "port": port, "pcp_port": free_port(), "socket_dir": directory,
+                "pcp_socket_dir": directory, "pid_file_name": f"{directory}/pid", "logdir": directory,
+                "backend_clustering_mode": "streaming_replication", "num_init_children": clients, "max_pool": 1,
+                "load_balance_mode": "on", "sr_check_user": "postgres", "sr_check_database": "postgres"}
+    for number, (host, server_port) in enumerate(node.split(":") for node in nodes):
+        settings |= {f"backend_hostname{number}": host, f"backend_port{number}": server_port,
+                     f"backend_weight{number}": 1, f"backend_flag{number}": "DISALLOW_TO_FAILOVER"}
+    with open(f"{directory}/pgpool.conf", "w") as f:
+        f.writelines(f"{name} = '{value}'\n" for name, value in settings.items())
+    command = [PGPOOL, "-n", "-f", f"{directory}/pgpool.conf", "-F", "/dev/null", "-a", "/dev/null"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    await_port(port)
+    return port, process
+
+
+class Foreign:
+    """A process that somebody else has started and will end."""
+
+    def __init__(self, pid):
+        self.pid = pid
+
+    def terminate(self):
+        pass
+
+    def wait(self):
+        pass
+
+
+def named(argument):
+    """Another proxy: `name:port:pid`."""
+    name, port, pid = argument.rsplit(":", 2)
+    return name, (int(port), Foreign(int(pid)))
+
+
+def started(**proxies):
+    """Those that are installed."""
+    return {name: proxy for name, proxy in proxies.items() if proxy}
+
+
+def end(proxies):
+    for _, process in proxies.values():
+        process.terminate()
+        process.wait()
+
+
+def version(*command):
+    """The number in what a program says of its version."""
+    done = subprocess.run(command, capture_output=True, text=True)
+    return re.search(r"\d+\.[\w.]+", done.stdout + done.stderr).group()
+
+
+def heading(cluster, proxies, target, what):
+    """What was measured, with which versions, where and by which command."""
+    commands = {"howdah": [f"{target}/{PROFILE}/howdah", "version"], "PgBouncer": ["pgbouncer", "--version"],
+                "HAProxy": [HAPROXY, "-v"], "Pgpool-II": [PGPOOL, "--version"]}
+    versions = [f"{name} {version(*commands[name])}" for name in proxies if name in commands]
+    versions.append(f"PostgreSQL {cluster.sql('SHOW server_version').split()[0]}")
+    build = "" if PROFILE == "release" else f" {PROFILE} build of howdah."
+    command = " ".join(["run", os.path.basename(sys.argv[0]).removesuffix(".py"), *sys.argv[2:]])
+    return f"{what}; {', '.join(versions)}; {machine()}; `tests/bench/{command}`.{build}\n"
+
+
+def scram(cluster, directory):
+    """Settings of howdah and of PgBouncer by which both know the same password by the same verifier, as a server does."""
+    # A cluster knows nothing of it: servers trust everybody.
+    os.environ["PGPASSWORD"] = "sesame"
+    cluster.sql(f"ALTER ROLE postgres PASSWORD '{os.environ['PGPASSWORD']}'")
+    verifier = cluster.sql("SELECT rolpassword FROM pg_authid WHERE rolname = 'postgres'")
+    users = f"{directory}/users"
+    with open(users, "w") as f:
+        f.write(f'"postgres" "{verifier}"\n')
+    # PgBouncer reads it as another user than the one that runs this.
+    for path in (directory, users):
+        os.chmod(path, 0o755)
+    return f'[user.postgres]\npassword = "{verifier}"\n', f"auth_type = scram-sha-256\nauth_file = {users}\n"

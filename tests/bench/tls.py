@@ -5,7 +5,7 @@ import subprocess
 import sys
 import tempfile
 
-from parts import Cluster, cpu_seconds, machine, start_howdah, start_pgbouncer
+from parts import Cluster, cpu_seconds, end, machine, scram, start_howdah, start_pgbouncer, started
 
 target, seconds, rounds = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 
@@ -28,19 +28,12 @@ def certificate(directory):
 
 def contenders(cluster, directory):
     """Proxies that know the same password by the same verifier, as a server keeps it."""
-    cluster.sql(f"ALTER ROLE postgres PASSWORD '{os.environ['PGPASSWORD']}'")
-    verifier = cluster.sql("SELECT rolpassword FROM pg_authid WHERE rolname = 'postgres'")
-    howdah = (f'[tls]\ncert_file = "{directory}/crt"\nkey_file = "{directory}/key"\n'
-              f'[user.postgres]\npassword = "{verifier}"\n')
-    found = {"howdah": start_howdah(target, cluster.nodes, howdah)}
-    with open(f"{directory}/users", "w") as f:
-        f.write(f'"postgres" "{verifier}"\n')
-    pgbouncer = start_pgbouncer(cluster.nodes[0],
-        f"auth_type = scram-sha-256\nauth_file = {directory}/users\nclient_tls_sslmode = allow\n"
-        f"client_tls_cert_file = {directory}/crt\nclient_tls_key_file = {directory}/key\n")
-    if pgbouncer:
-        found["PgBouncer"] = pgbouncer
-    return found
+    howdah, pgbouncer = scram(cluster, directory)
+    howdah = f'[tls]\ncert_file = "{directory}/crt"\nkey_file = "{directory}/key"\n{howdah}'
+    pgbouncer += ("client_tls_sslmode = allow\n"
+                  f"client_tls_cert_file = {directory}/crt\nclient_tls_key_file = {directory}/key\n")
+    return started(howdah=start_howdah(target, cluster.nodes, howdah),
+                   PgBouncer=start_pgbouncer(cluster.nodes[0], pgbouncer))
 
 
 def measure(cluster, port, process, mode, arguments):
@@ -51,8 +44,6 @@ def measure(cluster, port, process, mode, arguments):
     return rate, (cpu_seconds(process.pid) - before) / count * 1e6
 
 
-# A cluster knows nothing of it: servers trust everybody.
-os.environ["PGPASSWORD"] = "sesame"
 results, proxies = {}, {}
 cluster = Cluster(target)
 with tempfile.TemporaryDirectory(prefix="howdah-bench-") as directory:
@@ -66,9 +57,7 @@ with tempfile.TemporaryDirectory(prefix="howdah-bench-") as directory:
                         run = measure(cluster, port, process, mode, arguments)
                         results.setdefault((load, name, mode), []).append(run)
     finally:
-        for _, process in proxies.values():
-            process.terminate()
-            process.wait()
+        end(proxies)
         cluster.end()
 
 print(f"pgbench, select-only, simple protocol, scale 10, {CLIENTS} clients, medians of {rounds} interleaved rounds of "
