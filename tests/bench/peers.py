@@ -1,51 +1,78 @@
-"""Runs pgbench against PostgreSQL itself, howdah and PgBouncer, one after the other, round after round."""
+"""Runs pgbench against PostgreSQL itself, howdah and its peers, one after the other, round after round."""
+import argparse
 import statistics
-import sys
 
-from parts import Cluster, cpu_seconds, machine, start_howdah, start_pgbouncer
+from parts import Cluster, end, family_seconds, heading, named, start_haproxy, start_howdah, start_pgbouncer, \
+    start_pgpool, started
+from picture import picture
 
-target, seconds, rounds = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 MODES = ["simple", "extended", "prepared"]
-CLIENTS = [1, 16, 64]
 
-cluster = Cluster(target)
-contenders = {"direct": (cluster.port, None), "howdah": start_howdah(target, cluster.nodes)}
-if pgbouncer := start_pgbouncer(cluster.nodes[0]):
-    contenders["PgBouncer"] = pgbouncer
-results = {}
-try:
+parser = argparse.ArgumentParser()
+parser.add_argument("target")
+parser.add_argument("seconds", type=int)
+parser.add_argument("rounds", type=int)
+parser.add_argument("others", nargs="*", type=named, metavar="name:port:pid", help="other proxies before any server")
+parser.add_argument("--clients", type=lambda text: [int(one) for one in text.split(",")], default=[1, 16, 64])
+parser.add_argument("--svg", help="where to draw the first table")
+arguments = parser.parse_args()
+target, seconds, rounds = arguments.target, arguments.seconds, arguments.rounds
+
+
+def measure(cluster, contenders, clients):
+    """Queries per second, latency in ms and CPU µs per query: medians by clients, mode and contender; none if it fails."""
+    runs = {}
     for _ in range(rounds):
-        for clients in CLIENTS:
-            for mode in MODES:
-                for name, (port, process) in contenders.items():
-                    before = cpu_seconds(process.pid) if process else 0
-                    run = cluster.select(port, mode, clients, seconds, check=False)
-                    if not run:
-                        continue
-                    count, tps, latency = run
-                    cpu = (cpu_seconds(process.pid) - before) / count * 1e6 if process else 0
-                    results.setdefault((clients, mode, name), []).append((tps, latency, cpu))
-finally:
-    for _, process in contenders.values():
-        if process:
-            process.terminate()
-            process.wait()
-    cluster.end()
+        for key in [(count, mode, name) for count in clients for mode in MODES for name in contenders]:
+            port, process = contenders[key[2]]
+            before = family_seconds(process.pid) if process else 0
+            if run := cluster.select(port, key[1], key[0], seconds, check=False):
+                count, tps, latency = run
+                cpu = (family_seconds(process.pid) - before) / count * 1e6 if process else 0
+                runs.setdefault(key, []).append((tps, latency, cpu))
+    return {key: [statistics.median(column) for column in zip(*found)] for key, found in runs.items()}
 
-print(f"pgbench, select-only, scale 10, {seconds} s per run, medians of {rounds} interleaved rounds; {machine()}.\n")
-print("| clients | mode | | tps | share of direct | latency ms | CPU µs per query | × PgBouncer |")
-print("|---|---|---|---|---|---|---|---|")
-for clients in CLIENTS:
-    for mode in MODES:
-        median = lambda name, i: statistics.median(r[i] for r in results[(clients, mode, name)])
-        direct = median("direct", 0)
-        for name, (_, process) in contenders.items():
-            if (clients, mode, name) not in results:
-                print(f"| {clients} | {mode} | {name} | fails | | | | |")
-                continue
-            tps, latency, cpu = (median(name, i) for i in range(3))
-            ratio = ""
-            if process and (clients, mode, "PgBouncer") in results:
-                ratio = f"{cpu / median('PgBouncer', 2):.2f}"
-            print(f"| {clients} | {mode} | {name} | {tps:,.0f} | {tps / direct:.2f} | {latency:.3f} | "
-                  f"{f'{cpu:.1f}' if process else ''} | {ratio} |")
+
+def table(results, contenders, clients, base):
+    """`base` is whose CPU time the others' is compared with."""
+    print(f"| clients | mode | | tps | share of direct | latency ms | CPU µs per query | × {base} |")
+    print("|---|---|---|---|---|---|---|---|")
+    for count, mode, name in [(count, mode, name) for count in clients for mode in MODES for name in contenders]:
+        if (count, mode, name) not in results:
+            print(f"| {count} | {mode} | {name} | fails | | | | |")
+            continue
+        tps, latency, cpu = results[count, mode, name]
+        of = results.get((count, mode, base))
+        ratio = f"{cpu / of[2]:.2f}" if of and of[2] and contenders[name][1] else ""
+        print(f"| {count} | {mode} | {name} | {tps:,.0f} | {tps / results[count, mode, 'direct'][0]:.2f} | {latency:.3f} | "
+              f"{f'{cpu:.1f}' if contenders[name][1] else ''} | {ratio} |")
+
+
+def block(title, replicas, clients, base, proxies):
+    """A table of what `proxies` makes before a new cluster; the results."""
+    cluster, contenders = Cluster(target, replicas), {}
+    try:
+        contenders = proxies(cluster.nodes)
+        all_of_them = {"direct": (cluster.port, None), **contenders}
+        results = measure(cluster, all_of_them, clients)
+        what = f"{title}: pgbench, select-only, scale 10, {seconds} s per run, medians of {rounds} interleaved rounds"
+        print(heading(cluster, contenders, target, what))
+        table(results, all_of_them, clients, base)
+        return results
+    finally:
+        end(contenders)
+        cluster.end()
+
+
+most = max(arguments.clients)
+one = block("One server", 0, arguments.clients, "PgBouncer", lambda nodes: started(
+    howdah=start_howdah(target, nodes), PgBouncer=start_pgbouncer(nodes[0]), HAProxy=start_haproxy(nodes[0]),
+    **{"Pgpool-II": start_pgpool(nodes, most + 4)}, **dict(arguments.others)))
+print()
+split = [count for count in arguments.clients if count == 16] or arguments.clients[:1]
+block("Reads over a primary and two replicas", 2, split, "howdah, primary alone", lambda nodes: started(
+    **{"howdah, primary alone": start_howdah(target, nodes[:1]), "howdah": start_howdah(target, nodes),
+       "Pgpool-II": start_pgpool(nodes, most + 4)}))
+if arguments.svg:
+    with open(arguments.svg, "w") as file:
+        file.write(picture(one, split[0], MODES))
