@@ -1,14 +1,15 @@
 # The build's output stays outside of the checkout, so that checkouts share it.
 export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/howdah/target
 
-.PHONY: demo test lint audit unit drivers packages package regress fuzz chaos bench languages setup
+.PHONY: demo test lint audit unit drivers packages package regress fuzz chaos bench bench-smoke languages setup
 
 ## Show the main job working: a primary, two replicas, the proxy, a policy swapped under load.
 demo: setup
 	cargo run --quiet --package howdah -- demo
 
-## Everything that must hold: format, lints, unit and end-to-end tests, drivers, packages, PostgreSQL's own tests, a minute of each fuzzer.
-test: setup lint audit unit drivers packages regress
+## Everything that must hold: format, lints, unit and end-to-end tests, drivers, packages, PostgreSQL's own tests, benchmarks
+## for a moment, a minute of each fuzzer.
+test: setup lint audit unit drivers packages regress bench-smoke
 	cargo run --quiet --package howdah -- demo --check
 	tests/fuzz/run 60
 
@@ -63,13 +64,21 @@ chaos: setup
 		$(if $(SEED),CHAOS_SEED=$(SEED)) $(if $(FAULT),CHAOS_FAULT="$(FAULT)") \
 		cargo test --locked --package howdah-e2e --test chaos -- --nocapture --test-threads 1
 
-## CPU per query and throughput beside a direct connection and PgBouncer; what a policy, its swapping, settings and TLS cost.
+## CPU per query and throughput beside a direct connection and peers, also over three nodes; memory of idle clients,
+## logins, bytes; what a policy, its swapping, settings and TLS cost; instructions per query; parts of the program alone.
 bench: setup
+	.ci/setup peers
 	cargo build --release --quiet --locked --package howdah
-	tests/bench/run peers
-	tests/bench/run policy
-	tests/bench/run options
-	tests/bench/run tls
+	for what in peers idle connections bytes policy options tls instructions; do tests/bench/run $$what || exit 1; done
+	cargo bench --locked --package howdah-sql --package howdah-wire --package howdah
+
+## Every benchmark for a moment with a debug build: it runs, and prints figures. Of those of instructions per query the
+## difference to the last landing means something.
+bench-smoke: setup
+	.ci/setup peers
+	cargo build --quiet --locked --package howdah
+	PROFILE=debug tests/bench/smoke
+	cargo test --quiet --locked --benches --package howdah-sql --package howdah-wire --package howdah
 
 ## What a policy costs in each language.
 languages: setup

@@ -3,7 +3,8 @@ import statistics
 import sys
 import time
 
-from parts import Cluster, end, family_seconds, heading, peak_memory, start_haproxy, start_howdah, start_pgbouncer, started
+from parts import Cluster, end, family_seconds, heading, peak_memory, start_haproxy, start_howdah, start_pgbouncer, \
+    started
 from wire import Client
 
 target, seconds, rounds = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])

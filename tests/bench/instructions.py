@@ -1,4 +1,4 @@
-"""How many instructions of its own the proxy executes for a query, by valgrind's callgrind. Load does not change that."""
+"""How many instructions the proxy itself executes for a query, by valgrind's callgrind. Load does not change that."""
 import collections
 import glob
 import json
@@ -78,8 +78,8 @@ with open(KEPT) as file:
     kept = json.load(file)
 before = kept.setdefault(PROFILE, {}).setdefault(f"{clients} x {transactions}", {})
 
-print(f"callgrind, user space, {PROFILE} build, the worker alone, pgbench, select-only, {clients} clients, {transactions} "
-      "transactions each.\n")
+print(f"callgrind, user space, {PROFILE} build, the worker alone, pgbench, select-only, {clients} clients, "
+      f"{transactions} transactions each.\n")
 print("| protocol | instructions per query | last landing | difference |")
 print("|---|---|---|---|")
 for mode, functions in found.items():

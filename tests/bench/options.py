@@ -8,6 +8,8 @@ import tempfile
 from parts import Cluster, cpu_seconds, family_seconds, machine, start_howdah
 
 target, seconds, rounds = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+# Of the settings to compare; none: all.
+names = sys.argv[4:]
 
 ROW = "\\set aid random(1, 1000000)\n"
 UPDATE = "UPDATE pgbench_accounts SET abalance = abalance + 1 WHERE aid = :aid;\n"
@@ -73,4 +75,5 @@ print(f"pgbench, simple protocol, scale 10, medians of {rounds} interleaved roun
 print("| setting | load | statements per second | proxy, CPU µs | servers, CPU µs | packets to servers |")
 print("|---|---|---|---|---|---|")
 for one in LOADS:
-    compare(*one)
+    if not names or re.search(r"\w+(?= = {)", one[0]).group() in names:
+        compare(*one)

@@ -55,7 +55,8 @@ def stats():
 
 def family(processes, pid):
     """A process with all that it has started, directly or not."""
-    return [pid, *(other for child in processes if processes[child][0] == pid for other in family(processes, child))]
+    children = [child for child in processes if processes[child][0] == pid]
+    return [pid, *(one for child in children for one in family(processes, child))]
 
 
 def family_seconds(pid):
@@ -276,7 +277,7 @@ def heading(cluster, proxies, target, what):
 
 
 def scram(cluster, directory):
-    """Settings of howdah and of PgBouncer by which both know the same password by the same verifier, as a server does."""
+    """Settings of howdah and of PgBouncer by which both know a password by the same verifier, as a server does."""
     # A cluster knows nothing of it: servers trust everybody.
     os.environ["PGPASSWORD"] = "sesame"
     cluster.sql(f"ALTER ROLE postgres PASSWORD '{os.environ['PGPASSWORD']}'")

@@ -1,12 +1,11 @@
 """Runs pgbench against PostgreSQL itself, howdah and its peers, one after the other, round after round."""
 import argparse
+import itertools
 import statistics
 
 from parts import Cluster, end, family_seconds, heading, named, start_haproxy, start_howdah, start_pgbouncer, \
     start_pgpool, started
 from picture import picture
-
-MODES = ["simple", "extended", "prepared"]
 
 parser = argparse.ArgumentParser()
 parser.add_argument("target")
@@ -14,16 +13,17 @@ parser.add_argument("seconds", type=int)
 parser.add_argument("rounds", type=int)
 parser.add_argument("others", nargs="*", type=named, metavar="name:port:pid", help="other proxies before any server")
 parser.add_argument("--clients", type=lambda text: [int(one) for one in text.split(",")], default=[1, 16, 64])
+parser.add_argument("--modes", type=lambda text: text.split(","), default=["simple", "extended", "prepared"])
 parser.add_argument("--svg", help="where to draw the first table")
 arguments = parser.parse_args()
 target, seconds, rounds = arguments.target, arguments.seconds, arguments.rounds
 
 
 def measure(cluster, contenders, clients):
-    """Queries per second, latency in ms and CPU µs per query: medians by clients, mode and contender; none if it fails."""
+    """Queries per second, latency in ms and CPU µs per query: medians by clients, mode and contender that works."""
     runs = {}
     for _ in range(rounds):
-        for key in [(count, mode, name) for count in clients for mode in MODES for name in contenders]:
+        for key in itertools.product(clients, arguments.modes, contenders):
             port, process = contenders[key[2]]
             before = family_seconds(process.pid) if process else 0
             if run := cluster.select(port, key[1], key[0], seconds, check=False):
@@ -37,15 +37,15 @@ def table(results, contenders, clients, base):
     """`base` is whose CPU time the others' is compared with."""
     print(f"| clients | mode | | tps | share of direct | latency ms | CPU µs per query | × {base} |")
     print("|---|---|---|---|---|---|---|---|")
-    for count, mode, name in [(count, mode, name) for count in clients for mode in MODES for name in contenders]:
+    for count, mode, name in itertools.product(clients, arguments.modes, contenders):
         if (count, mode, name) not in results:
             print(f"| {count} | {mode} | {name} | fails | | | | |")
             continue
         tps, latency, cpu = results[count, mode, name]
         of = results.get((count, mode, base))
         ratio = f"{cpu / of[2]:.2f}" if of and of[2] and contenders[name][1] else ""
-        print(f"| {count} | {mode} | {name} | {tps:,.0f} | {tps / results[count, mode, 'direct'][0]:.2f} | {latency:.3f} | "
-              f"{f'{cpu:.1f}' if contenders[name][1] else ''} | {ratio} |")
+        print(f"| {count} | {mode} | {name} | {tps:,.0f} | {tps / results[count, mode, 'direct'][0]:.2f} | "
+              f"{latency:.3f} | {f'{cpu:.1f}' if contenders[name][1] else ''} | {ratio} |")
 
 
 def block(title, replicas, clients, base, proxies):
@@ -75,4 +75,4 @@ block("Reads over a primary and two replicas", 2, split, "howdah, primary alone"
        "Pgpool-II": start_pgpool(nodes, most + 4)}))
 if arguments.svg:
     with open(arguments.svg, "w") as file:
-        file.write(picture(one, split[0], MODES))
+        file.write(picture(one, split[0], arguments.modes))

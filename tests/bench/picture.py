@@ -1,7 +1,8 @@
 """Bars: CPU time per query as a ratio to PgBouncer's, and queries per second as a share of a direct connection's."""
 from xml.sax.saxutils import escape
 
-STYLE = """text { font: 13px sans-serif; fill: #1f2328 } .bar { fill: #8c959f } .own { fill: #0969da } .one { stroke: #57606a }
+STYLE = """text { font: 13px sans-serif; fill: #1f2328 }
+.bar { fill: #8c959f } .own { fill: #0969da } .one { stroke: #57606a }
 @media (prefers-color-scheme: dark) { text { fill: #e6edf3 } .bar { fill: #6e7681 } .own { fill: #4493f8 }
 .one { stroke: #9198a1 } }"""
 # In pixels: of a row, of the names before the bars, of a bar of 1.0, and the longest one.
