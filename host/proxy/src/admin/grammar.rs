@@ -5,7 +5,7 @@ use std::fmt::Display;
 
 use howdah_wire::backend::ErrorReport;
 
-use super::orders::{self, Order};
+use super::order::{self, Order};
 use super::show::{self, Show};
 use super::table::{Column, Table, Value};
 use crate::config::suggestion;
@@ -347,7 +347,7 @@ pub(super) fn understand(pieces: &[Piece]) -> Result<Command, ErrorReport> {
         "RESET" if !reader.names_key() => reader.ignoring(Command::Nothing("RESET")),
         "DISCARD" => reader.ignoring(Command::Nothing("DISCARD ALL")),
         "DEALLOCATE" => reader.ignoring(Command::Nothing("DEALLOCATE")),
-        verb => Command::Order(orders::read(verb, &mut reader)?),
+        verb => Command::Order(order::read(verb, &mut reader)?),
     };
     match reader.next() {
         None => Ok(command),

@@ -3,6 +3,7 @@
 
 mod explain;
 mod grammar;
+mod order;
 mod orders;
 mod reference;
 mod session;

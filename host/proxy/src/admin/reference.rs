@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{orders, show};
+use super::{order, show};
 
 const INTRODUCTION: &str = "# Console
 
@@ -56,7 +56,7 @@ const TABLES: &str = "
 /// The reference of all orders and tables, as Markdown.
 pub(crate) fn reference() -> String {
     let mut page = INTRODUCTION.to_owned();
-    for (usage, about) in orders::ALL {
+    for (usage, about) in order::ALL {
         // Writing to a String cannot fail.
         let _ = writeln!(page, "| `{usage}` | {about} |");
     }

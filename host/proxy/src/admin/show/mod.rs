@@ -11,7 +11,7 @@ mod statements;
 use std::pin::Pin;
 
 use super::table::{Column, Row, Table, row, text};
-use super::{Operated, orders};
+use super::{Operated, order};
 
 /// Rows that take a while.
 type Rows<'o> = Pin<Box<dyn Future<Output = Vec<Row>> + 'o>>;
@@ -84,6 +84,6 @@ fn help() -> Vec<Row> {
         "EXPLAIN ROUTE 'SQL' [USER NAME] [DATABASE NAME]",
         "Where a statement would go, and which policy says so."
     ];
-    let orders = orders::ALL.iter().map(|(usage, about)| row![*usage, *about]);
+    let orders = order::ALL.iter().map(|(usage, about)| row![*usage, *about]);
     shows.chain([filter, explain]).chain(orders).collect()
 }
