@@ -126,6 +126,45 @@ fn libpq_binds_its_logins_to_the_certificate() {
     says(&bare, "channel binding required");
 }
 
+/// A client that says which server it wants is shown that one's certificate, and its login is bound to that.
+#[test]
+fn each_name_has_its_certificate() {
+    let directory = tempfile::tempdir().unwrap();
+    let authority = Authority::new(directory.path());
+    authority.issue(directory.path());
+    let sign = |authority: &Authority, path: &Path, file: &str, name: &str| {
+        let names = vec![SanType::DnsName(name.try_into().unwrap())];
+        let (certificate, key) = authority.sign(names, "whatever");
+        std::fs::write(path.join(format!("{file}.crt")), certificate).unwrap();
+        std::fs::write(path.join(format!("{file}.key")), key).unwrap();
+    };
+    sign(&authority, directory.path(), "shop", "shop.example");
+    sign(&authority, directory.path(), "apps", "*.apps.example");
+    let proxy = front(
+        directory,
+        "certificates = [{ cert_file = \"shop.crt\", key_file = \"shop.key\" },\n\
+         { cert_file = \"apps.crt\", key_file = \"apps.key\" }]\n\
+         [user.app]\npassword = \"sesame\"\nserver_user = \"postgres\"",
+    );
+    let root = format!("sslmode=verify-full sslrootcert={}", authority.file().display());
+    let login = |more: &str| {
+        let bound = "user=app password=sesame channel_binding=require hostaddr=127.0.0.1";
+        psql(&proxy, &format!("{root} {bound} {more}"), &["SELECT 6 * 7"])
+    };
+    for name in ["shop.example", "one.apps.example", "localhost"] {
+        says(&login(&format!("host={name}")), "42");
+    }
+    for other in ["host=elsewhere.example", "host=shop.example sslsni=0"] {
+        says(&login(other), "does not match host name");
+    }
+    let elsewhere = tempfile::tempdir().unwrap();
+    let other = Authority::called("another", elsewhere.path());
+    sign(&other, proxy.directory.path(), "shop", "shop.example");
+    proxy.reload();
+    says(&login("host=shop.example"), "certificate verify failed");
+    says(&login("host=one.apps.example"), "42");
+}
+
 /// The files of a certificate and its key, as parameters of libpq.
 fn shown(authority: &Authority, names: Vec<SanType>, common_name: &str) -> (TempDir, String) {
     let directory = tempfile::tempdir().unwrap();

@@ -133,6 +133,9 @@ section! {
         cert_file: Option<At<PathBuf>> = None;
         /// A PEM file with the certificate's private key, without a passphrase.
         key_file: Option<At<PathBuf>> = None;
+        /// Further certificates, each as `{ cert_file = "…", key_file = "…" }`. A client that says which server it wants (SNI,
+        /// as libpq does for names) is shown the first of them that is for that name; all others, the one above.
+        certificates: At<Vec<Certificate>> = At { at: 0, value: Vec::new() };
         /// A PEM file with the authorities that sign clients' certificates. Clients are then asked for one. They need not
         /// have any, but a handshake with one that is not in order fails.
         ca_file: Option<At<PathBuf>> = None;
@@ -141,6 +144,39 @@ section! {
         mode: TlsMode = TlsMode::Allow;
         /// The oldest version of TLS that is spoken.
         min_version: TlsVersion = TlsVersion::V1_2;
+    }
+}
+
+section! {
+    /// A further certificate for clients.
+    pub(super) struct Certificate {
+        /// A PEM file with the certificate, and behind it those that lead to an authority that clients know. Required.
+        cert_file: Option<At<PathBuf>> = None;
+        /// A PEM file with its private key, without a passphrase. Required.
+        key_file: Option<At<PathBuf>> = None;
+    }
+}
+
+impl Value for Certificate {
+    fn read(item: &Item<'_>) -> Option<Certificate> {
+        let Some(mut table) = item.table() else {
+            item.expected("a table such as { cert_file = \"a.crt\", key_file = \"a.key\" }");
+            return None;
+        };
+        let certificate = Certificate::read(&mut table);
+        table.finish();
+        if certificate.cert_file.is_none() || certificate.key_file.is_none() {
+            item.mistake("both cert_file and key_file are required");
+        }
+        Some(certificate)
+    }
+
+    fn kind() -> String {
+        "certificate".to_owned()
+    }
+
+    fn show(&self) -> String {
+        self.cert_file.as_ref().map(|file| file.value.show()).unwrap_or_default()
     }
 }
 
@@ -449,7 +485,7 @@ impl Written {
             auth,
             auth_query,
             rules: rules(&mut root),
-            tls: placed(&mut root, "tls", Tls::ABOUT, Tls::read),
+            tls: tls(&mut root),
             users: named(&mut root, "user", User::ABOUT, User::read),
             clusters: clusters(&mut root),
             pool: only(&mut root, "pool", Pool::ABOUT, Pool::read),
@@ -515,6 +551,15 @@ fn auth(root: &mut Table<'_>) -> (Auth, At<AuthQuery>) {
         (auth, placed(table, "query", AuthQuery::ABOUT, AuthQuery::read))
     };
     only(root, "auth", Auth::ABOUT, read)
+}
+
+fn tls(root: &mut Table<'_>) -> At<Tls> {
+    let read = |table: &mut Table<'_>| {
+        let tls = Tls::read(table);
+        table.describe("certificates", Certificate::ABOUT, Certificate::read);
+        tls
+    };
+    placed(root, "tls", Tls::ABOUT, read)
 }
 
 fn rules(root: &mut Table<'_>) -> Vec<At<Rule>> {

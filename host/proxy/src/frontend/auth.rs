@@ -73,7 +73,8 @@ pub(super) async fn authenticate(
 ) -> Result<LoginMethod, ErrorReport> {
     let user = &client.user;
     let own = auth.tls().filter(|_| caller.encrypted);
-    let end_point = own.and_then(|tls| tls.end_point.as_deref());
+    let wanted = wire.stream.server_name().map(str::to_owned);
+    let end_point = own.and_then(|tls| tls.end_point(wanted.as_deref()));
     let (method, proof) = match auth.method(client, caller).await {
         Method::Trust => (LoginMethod::Trust, Ok(None)),
         Method::Certificate => (LoginMethod::Certificate, Ok(None)),

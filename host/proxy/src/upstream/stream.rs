@@ -95,6 +95,11 @@ impl Stream {
         self.tls.as_ref()?.version()
     }
 
+    /// The server that the client has wanted by name (SNI, RFC 6066), where the connection is encrypted.
+    pub fn server_name(&self) -> Option<&str> {
+        self.tls.as_ref()?.server_name()
+    }
+
     /// The certificate that the peer has shown, where the connection is encrypted.
     pub fn peer_certificate(&self) -> Option<&CertificateDer<'static>> {
         self.tls.as_ref()?.peer_certificate()

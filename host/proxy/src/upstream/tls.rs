@@ -40,6 +40,14 @@ impl Tls {
         self.session.protocol_version()
     }
 
+    /// The name by which the client wants this server.
+    pub(super) fn server_name(&self) -> Option<&str> {
+        match &self.session {
+            rustls::Connection::Server(session) => session.server_name(),
+            rustls::Connection::Client(_) => None,
+        }
+    }
+
     /// The peer's own certificate.
     pub(super) fn peer_certificate(&self) -> Option<&CertificateDer<'static>> {
         self.session.peer_certificates()?.first()

@@ -184,7 +184,7 @@ fn warnings(config: &Config) -> Vec<String> {
         ));
     }
     let servers = config.clusters.iter().filter_map(|cluster| cluster.tls.as_ref()?.key_file());
-    for file in config.tls.iter().map(Tls::key_file).chain(servers) {
+    for file in config.tls.iter().flat_map(Tls::key_files).chain(servers) {
         if std::fs::metadata(file).is_ok_and(|meta| meta.permissions().mode() & OTHERS_READ != 0) {
             let file = file.display();
             warnings.push(format!("every user of this machine can read the private key {file}"));

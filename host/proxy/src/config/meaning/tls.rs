@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
 use super::Step;
-use crate::config::tls::{Blame, ServerTls, ServerTlsMode, Tls};
+use crate::config::tls::{Blame, Certificate, MAX_CERTIFICATES, ServerTls, ServerTlsMode, Tls};
 use crate::config::value::At;
 use crate::config::written;
 
@@ -23,11 +23,36 @@ impl Step<'_> {
             }
             return None;
         };
-        let ca = written.ca_file;
-        let places = Places { ca: ca.as_ref().map_or(0, |ca| ca.at), cert: cert.at, key: key.at };
-        let own = (self.tls_file(&cert), self.tls_file(&key));
-        let ca = ca.as_ref().map(|ca| self.tls_file(ca));
+        let others = written.certificates;
+        if others.value.len() > MAX_CERTIFICATES {
+            let message = format!("tls.certificates: {MAX_CERTIFICATES} at most");
+            self.mistakes.add(others.at, message);
+            return None;
+        }
+        let first = self.certificate("tls", &cert, &key);
+        let others: Vec<_> = others.value.iter().map(|one| self.further(one)).collect();
+        let others: Option<Vec<_>> = others.into_iter().collect();
+        let places =
+            Places { ca: written.ca_file.as_ref().map_or(0, |ca| ca.at), ..Places::default() };
+        let ca = written.ca_file.as_ref().map(|ca| self.tls_file(ca));
+        let own = (first?, others?);
         self.loaded("tls", &places, Tls::load(written.mode, written.min_version, own, ca))
+    }
+
+    fn further(&self, written: &written::Certificate) -> Option<Certificate> {
+        // What is missing has been complained of.
+        let (cert, key) = (written.cert_file.as_ref()?, written.key_file.as_ref()?);
+        self.certificate("tls.certificates", cert, key)
+    }
+
+    fn certificate(
+        &self,
+        table: &str,
+        cert: &At<PathBuf>,
+        key: &At<PathBuf>,
+    ) -> Option<Certificate> {
+        let places = Places { cert: cert.at, key: key.at, ..Places::default() };
+        self.loaded(table, &places, Certificate::load(self.tls_file(cert), self.tls_file(key)))
     }
 
     /// TLS to the servers of a cluster. Without a mode there is none, and then nothing else may be said of it.

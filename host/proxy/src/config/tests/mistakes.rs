@@ -427,6 +427,30 @@ fn certificates_and_keys_must_fit() {
         assert_eq!(tls(lines).unwrap_err(), [format!("howdah.toml:{said}")], "{lines}");
     }
     let clients = "cert_file = \"a.crt\"\nkey_file = \"a.key\"";
+    let with = |list: &str| tls(&format!("{clients}\ncertificates = {list}"));
+    let good = with("[{ cert_file = \"b.crt\", key_file = \"b.key\" }]").unwrap().tls.unwrap();
+    assert_eq!(good.files().count(), 4);
+    let many = format!("[{}]", "{ cert_file = \"b.crt\", key_file = \"b.key\" },".repeat(65));
+    for (list, said) in [
+        (
+            "[{ cert_file = \"b.crt\" }]",
+            "6:17: tls.certificates: both cert_file and key_file are required",
+        ),
+        (
+            "[{ cert_file = \"b.crt\", key_file = \"a.key\" }]",
+            "6:51: tls.certificates.key_file: a.key: it does not belong to the certificate",
+        ),
+        (
+            "[3]",
+            "6:17: tls.certificates: expected a table such as { cert_file = \"a.crt\", key_file = \"a.key\" }, found a whole number",
+        ),
+        (&many, "6:16: tls.certificates: 64 at most"),
+    ] {
+        assert_eq!(with(list).unwrap_err(), [format!("howdah.toml:{said}")], "{list}");
+    }
+    let alone =
+        tls("certificates = [{ cert_file = \"b.crt\", key_file = \"b.key\" }]").unwrap_err();
+    assert_eq!(alone, [format!("howdah.toml:{missing}")]);
     let cert = format!("{clients}\nca_file = \"b.crt\"\n[auth]\nmethod = \"cert\"");
     let config = tls(&cert).unwrap();
     assert_eq!((config.auth.method, config.others), (AuthMethod::Cert, Others::Admitted));

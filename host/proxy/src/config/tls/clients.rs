@@ -2,15 +2,21 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::ServerConfig;
+use rustls::client::verify_server_name;
 use rustls::crypto::{CryptoProvider, ring};
-use rustls::server::WebPkiClientVerifier;
+use rustls::pki_types::ServerName;
 use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::sign::CertifiedKey;
 
 use super::TlsVersion;
 use super::files::{Authorities, Blame, Identity};
 use crate::certificate::end_point;
 use crate::config::value::Word;
 use crate::upstream::ALPN;
+
+/// Most certificates of one proxy beside the first: a handshake may look at each of them.
+pub(in crate::config) const MAX_CERTIFICATES: usize = 64;
 
 /// TLS for clients.
 #[derive(Clone, Debug)]
@@ -19,12 +25,63 @@ pub struct Tls {
     pub mode: TlsMode,
     /// What is offered.
     pub server: Arc<ServerConfig>,
-    /// What logins can be bound to, if the certificate allows that.
-    pub end_point: Option<Arc<[u8]>>,
     min_version: TlsVersion,
     /// What was read from the files.
-    identity: Arc<Identity>,
+    certificates: Arc<Certificates>,
     authorities: Option<Arc<Authorities>>,
+}
+
+/// A certificate with its key, ready to be shown.
+#[derive(Debug)]
+pub(in crate::config) struct Certificate {
+    identity: Identity,
+    certified: Arc<CertifiedKey>,
+    /// What logins can be bound to, if the certificate allows that.
+    end_point: Option<Box<[u8]>>,
+}
+
+impl Certificate {
+    /// Reads the files of a certificate and of its key.
+    pub(in crate::config) fn load(cert: PathBuf, key: PathBuf) -> Result<Certificate, Blame> {
+        let identity = Identity::load(cert, key)?;
+        let (chain, key) = (identity.chain.clone(), identity.key.clone_key());
+        let certified = CertifiedKey::from_der(chain, key, &ring::default_provider());
+        let certified = Arc::new(certified.map_err(|error| identity.unfit(&error))?);
+        let end_point = identity.chain.first().and_then(|own| end_point(own));
+        Ok(Certificate { identity, certified, end_point })
+    }
+
+    /// Whether it is for this name, as clients see it.
+    fn is_for(&self, name: &ServerName<'_>) -> bool {
+        let own = self.identity.chain.first().map(ParsedCertificate::try_from);
+        matches!(own, Some(Ok(own)) if verify_server_name(&own, name).is_ok())
+    }
+}
+
+/// The certificates that are shown: to a client that names the server that it wants (SNI, RFC 6066) the first of the others
+/// that is for that name, to all others the first.
+#[derive(Debug)]
+struct Certificates {
+    first: Certificate,
+    others: Vec<Certificate>,
+}
+
+impl Certificates {
+    fn shown_to(&self, name: Option<&str>) -> &Certificate {
+        let name = name.and_then(|name| ServerName::try_from(name).ok());
+        let other = name.and_then(|name| self.others.iter().find(|one| one.is_for(&name)));
+        other.unwrap_or(&self.first)
+    }
+
+    fn identities(&self) -> impl Iterator<Item = &Identity> {
+        std::iter::once(&self.first).chain(&self.others).map(|one| &one.identity)
+    }
+}
+
+impl ResolvesServerCert for Certificates {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.shown_to(hello.server_name()).certified))
+    }
 }
 
 /// Two are equal when no client could tell one from the other.
@@ -50,8 +107,14 @@ impl Word for TlsMode {
 
 impl Tls {
     /// Everything that it was made of.
-    fn meaning(&self) -> (TlsMode, TlsVersion, &Identity, Option<&Authorities>) {
-        (self.mode, self.min_version, &self.identity, self.authorities.as_deref())
+    fn meaning(&self) -> (TlsMode, TlsVersion, Vec<&Identity>, Option<&Authorities>) {
+        let identities = self.certificates.identities().collect();
+        (self.mode, self.min_version, identities, self.authorities.as_deref())
+    }
+
+    /// What the login of a client can be bound to that has wanted this server, if its certificate allows that.
+    pub fn end_point(&self, name: Option<&str>) -> Option<&[u8]> {
+        self.certificates.shown_to(name).end_point.as_deref()
     }
 
     /// Whether clients are asked for certificates.
@@ -62,36 +125,34 @@ impl Tls {
     /// The files that it was read from, which may be replaced at any time.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         let authorities = self.authorities.iter().map(|all| &*all.file);
-        authorities.chain([&*self.identity.cert_file, &*self.identity.key_file])
+        let own = self.certificates.identities();
+        authorities.chain(own.flat_map(|one| [&*one.cert_file, &*one.key_file]))
     }
 
-    /// The file with the private key.
-    pub fn key_file(&self) -> &Path {
-        &self.identity.key_file
+    /// The files with private keys.
+    pub fn key_files(&self) -> impl Iterator<Item = &Path> {
+        self.certificates.identities().map(|one| &*one.key_file)
     }
 
-    /// Reads the files: those of the certificate and its key; that of the authorities that sign clients' certificates, if
-    /// clients are asked for any.
+    /// With these certificates. Reads the file of the authorities that sign clients' certificates, if clients are asked for
+    /// any.
     pub(in crate::config) fn load(
         mode: TlsMode,
         min_version: TlsVersion,
-        (cert_file, key_file): (PathBuf, PathBuf),
+        (first, others): (Certificate, Vec<Certificate>),
         ca_file: Option<PathBuf>,
     ) -> Result<Tls, Blame> {
-        let identity = Identity::load(cert_file, key_file)?;
+        let certificates = Arc::new(Certificates { first, others });
         let authorities = ca_file.map(Authorities::load).transpose()?.map(Arc::new);
-        let (chain, key) = (identity.chain.clone(), identity.key.clone_key());
         let provider = Arc::new(ring::default_provider());
         let clients = clients(authorities.as_deref(), &provider)?;
         let mut server = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(min_version.and_later())
-            .map(|builder| builder.with_client_cert_verifier(clients))
-            .and_then(|builder| builder.with_single_cert(chain, key))
-            .map_err(|error| identity.unfit(&error))?;
+            .map_err(|error| certificates.first.identity.unfit(&error))?
+            .with_client_cert_verifier(clients)
+            .with_cert_resolver(Arc::clone(&certificates) as Arc<dyn ResolvesServerCert>);
         server.alpn_protocols = vec![ALPN.to_vec()];
-        let end_point = identity.chain.first().and_then(|own| end_point(own)).map(Arc::from);
-        let (server, identity) = (Arc::new(server), Arc::new(identity));
-        Ok(Tls { mode, server, end_point, min_version, identity, authorities })
+        Ok(Tls { mode, server: Arc::new(server), min_version, certificates, authorities })
     }
 }
 

@@ -7,6 +7,7 @@ mod servers;
 
 use rustls::{SupportedProtocolVersion, version};
 
+pub(super) use clients::{Certificate, MAX_CERTIFICATES};
 pub use clients::{Tls, TlsMode};
 pub(super) use files::Blame;
 pub use names::CertName;
