@@ -151,8 +151,9 @@ impl Digest {
                 self.flush();
             }
             if let Some(place) = self.buffer.get_mut(self.len..self.len + chunk.len()) {
-                for (place, byte) in place.iter_mut().zip(chunk) {
-                    *place = if fold { byte.to_ascii_lowercase() } else { *byte };
+                place.copy_from_slice(chunk);
+                if fold {
+                    place.make_ascii_lowercase();
                 }
                 self.len += chunk.len();
             }

@@ -28,10 +28,21 @@ pub use normal::without_literals;
 pub use parameters::parameters;
 pub use relations::relations;
 
+use std::borrow::Cow;
+
 use howdah_decision::{Facts, Kind};
 
 /// A longer text is not scanned: it is [`Kind::Unknown`]. A megabyte takes some milliseconds, for which a worker's other sessions wait.
 pub const MAX_SCAN_LEN: usize = 1 << 20;
+
+/// A text of a client's, as far as it is UTF-8. Nearly all are, and then this costs a fraction of what
+/// [`String::from_utf8_lossy`] does, which looks at every character by itself.
+pub fn lossy(text: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(text) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => String::from_utf8_lossy(text),
+    }
+}
 
 /// What COMMIT and ROLLBACK are in [`Statement::boundaries`].
 const COMMIT: u64 = 3;

@@ -87,25 +87,23 @@ const fn table() -> [(&'static [u8], Word); SLOTS] {
     table
 }
 
-// FNV-1a, folded.
-const HASH_START: u32 = 0x811c_9dc5;
-
-const fn hash_step(hash: u32, byte: u8) -> u32 {
-    (hash ^ byte as u32).wrapping_mul(0x0100_0193)
-}
-
-const fn slot(hash: u32) -> usize {
-    (hash ^ (hash >> 15)) as usize % SLOTS
-}
-
+/// The slot of a word, whatever its case: the bit that tells one case of a letter from the other is set in all its bytes.
+/// The first and the last eight or four bytes count, of a shorter word three.
 const fn slot_of(word: &[u8]) -> usize {
-    let mut hash = HASH_START;
-    let mut i = 0;
-    while i < word.len() {
-        hash = hash_step(hash, word[i]);
-        i += 1;
-    }
-    slot(hash)
+    const CASE: u64 = 0x2020_2020_2020_2020;
+    let (first, last) = match (word.first_chunk(), word.last_chunk()) {
+        (Some(first), Some(last)) => (u64::from_le_bytes(*first), u64::from_le_bytes(*last)),
+        _ => match (word.first_chunk(), word.last_chunk(), word) {
+            (Some(first), Some(last), _) => {
+                (u32::from_le_bytes(*first) as u64, u32::from_le_bytes(*last) as u64)
+            }
+            (.., [first, .., last]) => (*first as u64, (word[1] as u64) << 8 | *last as u64),
+            (.., [only]) => (*only as u64, 0),
+            (.., []) => (0, 0),
+        },
+    };
+    let mixed = (first | CASE).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (last | CASE);
+    (mixed.wrapping_mul(0xff51_afd7_ed55_8ccd) >> 40) as usize % SLOTS
 }
 
 impl Word {
@@ -114,18 +112,12 @@ impl Word {
         if word.len() > MAX_LEN {
             return Word::Plain;
         }
-        // Most words are short: a call of memcpy would cost more than this loop.
-        let mut buffer = [0_u8; MAX_LEN];
-        let mut hash = HASH_START;
-        for (lower, byte) in buffer.iter_mut().zip(word) {
-            *lower = byte.to_ascii_lowercase();
-            hash = hash_step(hash, *lower);
-        }
-        let lower = buffer.get(..word.len()).unwrap_or_default();
-        let mut slot = slot(hash);
+        let mut slot = slot_of(word);
         loop {
             match TABLE.get(slot) {
-                Some((text, word)) if text.is_empty() || *text == lower => return *word,
+                Some((text, known)) if text.is_empty() || text.eq_ignore_ascii_case(word) => {
+                    return *known;
+                }
                 _ => slot = (slot + 1) % SLOTS,
             }
         }

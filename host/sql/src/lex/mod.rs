@@ -4,6 +4,7 @@ mod constant;
 
 use std::borrow::Cow;
 
+use crate::lossy;
 use crate::words::Word;
 
 /// Longer identifiers are cut by the server: NAMEDATALEN - 1 (pg_config_manual.h).
@@ -79,14 +80,14 @@ impl<'a> Lexer<'a> {
     pub(crate) fn folded(&self, token: Token) -> Cow<'a, str> {
         let bytes = self.bytes(token);
         let name = if token.what == What::Word {
-            let name = String::from_utf8_lossy(bytes);
+            let name = lossy(bytes);
             match name.bytes().any(|b| b.is_ascii_uppercase()) {
                 true => Cow::Owned(name.to_ascii_lowercase()),
                 false => name,
             }
         } else {
             let inner = bytes.get(1..bytes.len().saturating_sub(1)).unwrap_or_default();
-            let inner = String::from_utf8_lossy(inner);
+            let inner = lossy(inner);
             match inner.contains("\"\"") {
                 true => Cow::Owned(inner.replace("\"\"", "\"")),
                 false => inner,
