@@ -25,10 +25,13 @@ pub(crate) struct Conn<C> {
     pub(crate) generation: u64,
 }
 
+/// It goes from hand to hand, and is large: it stays in one place.
+pub(crate) type Kept<C> = Box<Conn<C>>;
+
 /// A connection that is ours until it is released. Dropping it closes it.
 #[derive(Debug)]
 pub struct Lease<C: Send> {
-    conn: Option<Conn<C>>,
+    conn: Option<Kept<C>>,
     permit: Permit<C>,
 }
 
@@ -48,7 +51,7 @@ impl<C: Send> Permit<C> {
         let now = Instant::now();
         let generation = self.shared.as_ref().map_or(0, |shared| shared.generation());
         let conn = Conn { inner, home: worker, opened: now, used: now, generation };
-        Lease { conn: Some(conn), permit: self }
+        Lease { conn: Some(Box::new(conn)), permit: self }
     }
 }
 
@@ -61,7 +64,7 @@ impl<C: Send> Drop for Permit<C> {
 }
 
 impl<C: Send> Lease<C> {
-    pub(crate) fn new(conn: Conn<C>, shared: Arc<Shared<C>>) -> Lease<C> {
+    pub(crate) fn new(conn: Kept<C>, shared: Arc<Shared<C>>) -> Lease<C> {
         Lease { conn: Some(conn), permit: Permit::new(shared) }
     }
 
@@ -88,10 +91,11 @@ impl<C: Send> Lease<C> {
 
     /// Gives the connection back: to a client that waits, or to its worker's shard.
     pub fn release(mut self) {
-        if let Some(conn) = self.conn.take()
+        if let Some(mut conn) = self.conn.take()
             && let Some(shared) = self.permit.shared.take()
         {
-            Shared::conn_returned(&shared, Conn { used: Instant::now(), ..conn });
+            conn.used = Instant::now();
+            Shared::conn_returned(&shared, conn);
         }
     }
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, RwLock};
 
-use crate::lease::{Conn, Grant, Lease, Permit};
+use crate::lease::{Conn, Grant, Kept, Lease, Permit};
 use crate::queue::{Given, Queue, Ticket, Turn};
 
 /// What a pool may do.
@@ -96,7 +96,7 @@ pub(crate) struct Shared<C> {
     waiting: AtomicUsize,
     queue: Mutex<Queue<C>>,
     /// Idle connections by worker, the one used last on top.
-    shards: Box<[Mutex<Vec<Conn<C>>>]>,
+    shards: Box<[Mutex<Vec<Kept<C>>>]>,
     /// Connections of an earlier generation are not lent again.
     generation: AtomicU64,
     closed: AtomicBool,
@@ -264,7 +264,7 @@ impl<C: Send> Shared<C> {
         self.generation.load(Ordering::Relaxed)
     }
 
-    fn pop(&self, worker: usize) -> Option<Conn<C>> {
+    fn pop(&self, worker: usize) -> Option<Kept<C>> {
         self.shards.get(worker)?.lock().pop()
     }
 
@@ -299,7 +299,7 @@ impl<C: Send> Shared<C> {
     }
 
     /// A connection is not needed any more, since the time at which it was used last.
-    pub(crate) fn conn_returned(shared: &Arc<Self>, mut conn: Conn<C>) {
+    pub(crate) fn conn_returned(shared: &Arc<Self>, mut conn: Kept<C>) {
         let surplus = shared.closed.load(Ordering::SeqCst)
             || shared.open.load(Ordering::SeqCst) > shared.size.load(Ordering::SeqCst);
         let worn = match surplus {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use crate::lease::Conn;
+use crate::lease::Kept;
 
 /// How much longer than the oldest of a worker's own clients a client of another worker may have waited
 /// before it goes first: moving a socket between reactors costs some microseconds and a wake-up.
@@ -14,7 +14,7 @@ const FOREIGN_PATIENCE: Duration = Duration::from_millis(2);
 /// What a waiting client gets.
 #[derive(Debug)]
 pub(crate) enum Given<C> {
-    Conn(Conn<C>),
+    Conn(Kept<C>),
     Permit,
 }
 
