@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use howdah_cluster::{ClusterId, Evidence, Failover, NodeId, NodeSpec, Observer, Snapshot};
+use howdah_decision::Role;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
@@ -32,6 +33,8 @@ pub struct Watch {
 /// What is known of the nodes, for everybody.
 pub struct Monitor {
     snapshot: ArcSwap<Snapshot>,
+    /// By node: what every statement asks of the snapshot, without a look at it.
+    standings: Vec<Standing>,
     epochs: watch::Sender<u64>,
     /// By node: it is to be probed soon.
     hints: Vec<Notify>,
@@ -48,6 +51,23 @@ pub struct Monitor {
     failed_over: Vec<AtomicU64>,
 }
 
+/// The tenure of a node, whether it is drained (or its cluster paused), and whether it is a replica.
+#[derive(Default)]
+struct Standing(AtomicU64);
+
+impl Standing {
+    const DRAINED: u64 = 1;
+    const REPLICA: u64 = 2;
+    const TENURE: u64 = 4;
+
+    fn of(snapshot: &Snapshot, node: NodeId) -> u64 {
+        let is_replica = snapshot.state(node).is_some_and(|state| state.role == Role::Replica);
+        let drained = if snapshot.is_drained(node) { Standing::DRAINED } else { 0 };
+        let replica = if is_replica { Standing::REPLICA } else { 0 };
+        (snapshot.tenure(node) * Standing::TENURE) | drained | replica
+    }
+}
+
 impl Monitor {
     /// Knows nothing yet; [`Monitor::run`] finds out.
     pub fn new(
@@ -60,8 +80,10 @@ impl Monitor {
         let managers = watches.iter().map(|_| Notify::new()).collect();
         let hints = specs.iter().map(|_| Notify::new()).collect();
         let failed_over = watches.iter().map(|_| AtomicU64::new(0)).collect();
+        let standings = specs.iter().map(|_| Standing::default()).collect();
         let observer = Observer::new(names, specs);
         Arc::new(Monitor {
+            standings,
             snapshot: ArcSwap::new(observer.snapshot()),
             epochs: watch::Sender::new(0),
             hints,
@@ -80,6 +102,16 @@ impl Monitor {
         self.snapshot.load_full()
     }
 
+    /// The same for a moment: other threads are not disturbed by it.
+    pub(crate) fn glance(&self) -> Guard<Arc<Snapshot>> {
+        self.snapshot.load()
+    }
+
+    fn standing(&self, node: NodeId) -> u64 {
+        let standing = self.standings.get(usize::from(node.0));
+        standing.map_or(0, |standing| standing.0.load(Ordering::Acquire))
+    }
+
     /// Tells when the epoch has grown.
     pub fn epochs(&self) -> watch::Receiver<u64> {
         self.epochs.subscribe()
@@ -87,7 +119,12 @@ impl Monitor {
 
     /// Which tenure of a node this is: what was opened in an earlier one is not gone on with.
     pub fn tenure(&self, node: NodeId) -> u64 {
-        self.snapshot.load().tenure(node)
+        self.standing(node) / Standing::TENURE
+    }
+
+    /// Whether a node is a replica.
+    pub(crate) fn is_replica(&self, node: NodeId) -> bool {
+        self.standing(node) & Standing::REPLICA != 0
     }
 
     /// Returns when this has come true of the nodes.
@@ -165,13 +202,16 @@ impl Monitor {
     /// Tells everybody. Under the observer's lock, so that an older snapshot does not follow a newer one.
     fn publish(&self, snapshot: Arc<Snapshot>) {
         let epoch = snapshot.epoch;
+        for (node, standing) in (0..).map(NodeId).zip(&self.standings) {
+            standing.0.store(Standing::of(&snapshot, node), Ordering::Release);
+        }
         self.snapshot.store(snapshot);
         self.epochs.send_if_modified(|known| std::mem::replace(known, epoch) != epoch);
     }
 
     /// Whether a node gets no new work: what is free there is closed.
     pub fn is_drained(&self, node: NodeId) -> bool {
-        self.snapshot.load().is_drained(node)
+        self.standing(node) & Standing::DRAINED != 0
     }
 
     /// How many failovers of a cluster there have been.

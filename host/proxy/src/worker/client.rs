@@ -451,16 +451,13 @@ impl Guest {
     /// Gets a server for the current batch. False: the client has gone meanwhile, or has to.
     async fn lease(&mut self, client: &mut Stream) -> bool {
         let decision = self.destination();
-        // What has been answered so far must not wait for a server.
-        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-        let _ = client.poll_write_buf(&mut cx, &mut self.io.client_out);
         let since = self.guide.traced.as_ref().map(|_| std::time::Instant::now());
-        let leasing = self.lessee.lease(&decision, self.io.client_in.len());
-        let leased = tokio::select! {
-            biased;
-            leased = self.seat.waiting(&decision, leasing) => leased,
-            () = gone(client) => return false,
-            () = self.seat.end_ordered() => return false,
+        let leased = match self.lessee.at_once(&decision) {
+            Some(leased) => Ok(leased),
+            None => match self.wait_for_server(client, &decision).await {
+                Some(leased) => leased,
+                None => return false,
+            },
         };
         self.guide.waited += self.lessee.waited;
         self.guide.trace_wait(since);
@@ -485,6 +482,24 @@ impl Guest {
             }
         }
         true
+    }
+
+    /// The same when it takes time. None: the client has gone meanwhile, or has to.
+    async fn wait_for_server(
+        &mut self,
+        client: &mut Stream,
+        decision: &Decision,
+    ) -> Option<Result<Leased, ErrorReport>> {
+        // What has been answered so far must not wait for a server.
+        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        let _ = client.poll_write_buf(&mut cx, &mut self.io.client_out);
+        let leasing = self.lessee.lease(decision, self.io.client_in.len());
+        tokio::select! {
+            biased;
+            leased = self.seat.waiting(decision, leasing) => Some(leased),
+            () = gone(client) => None,
+            () = self.seat.end_ordered() => None,
+        }
     }
 
     /// Finds out what became of a commit. False: the client has gone meanwhile.

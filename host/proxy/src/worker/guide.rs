@@ -247,7 +247,7 @@ impl Guide for SessionGuide {
         extra: Facts,
         bind: Option<&Bind<'_>>,
     ) -> Rc<Answer> {
-        let text = String::from_utf8_lossy(text);
+        let text = howdah_sql::lossy(text);
         let asked = Asked { database: &self.database, bind };
         let question = self.question(&text, statement, extra, &asked);
         if !self.explaining.on() {
@@ -333,7 +333,7 @@ impl Guide for SessionGuide {
             role: state.map(|state| state.role).unwrap_or_default(),
             elapsed: self.sent.map(|sent| sent.elapsed()).unwrap_or_default(),
         };
-        let text = String::from_utf8_lossy(text);
+        let text = howdah_sql::lossy(text);
         let asked = Asked { database: &self.database, bind: None };
         let question = self.question(&text, statement, extra, &asked);
         self.ctx.policies.retry(&self.chain, &question, failure, &at)

@@ -68,22 +68,25 @@ impl Lessee {
         }
     }
 
+    /// A connection that suits the decision and that is idle, of this worker: the hot path. None: it takes time.
+    pub(crate) fn at_once(&mut self, decision: &Decision) -> Option<Leased> {
+        self.waited = Duration::ZERO;
+        let Place::Node(node) = self.place(decision) else { return None };
+        let (_, pool) = self.pools.iter().find(|(n, _)| *n == node)?;
+        match pool.try_acquire(self.ctx.index)? {
+            Grant::Conn(lease) => self.lent(lease),
+            // Somebody else may open one, if this one need not.
+            Grant::Connect(_) => None,
+        }
+    }
+
     /// A connection that suits the decision, for a batch of so many bytes. Cancel safe.
     pub(crate) async fn lease(
         &mut self,
         decision: &Decision,
         bytes: usize,
     ) -> Result<Leased, ErrorReport> {
-        self.waited = Duration::ZERO;
         let place = self.place(decision);
-        // The hot path: an idle connection of this worker.
-        if let Place::Node(node) = place
-            && let Some((_, pool)) = self.pools.iter().find(|(n, _)| *n == node)
-            && let Some(Grant::Conn(lease)) = pool.try_acquire(self.ctx.index)
-            && let Some(leased) = self.lent(lease)
-        {
-            return Ok(leased);
-        }
         let began = Instant::now();
         let leased = self.wait(place, decision, bytes, began).await;
         self.waited = began.elapsed();
@@ -169,7 +172,7 @@ impl Lessee {
     }
 
     fn place(&mut self, decision: &Decision) -> Place {
-        let snapshot = self.ctx.shared.monitor.snapshot();
+        let snapshot = self.ctx.shared.monitor.glance();
         let primary = |cluster| match snapshot.writable(cluster) {
             Some(node) if !snapshot.is_paused(cluster) => Place::Node(node),
             _ => Place::Wait,
@@ -397,9 +400,7 @@ impl Lessee {
             self.ctx.shared.monitor.hint(lease.node, Evidence::SessionLost);
             return None;
         }
-        let snapshot = self.ctx.shared.monitor.snapshot();
-        let role = snapshot.state(lease.node).map(|state| state.role);
-        lease.state.standby = role == Some(howdah_decision::Role::Replica);
+        lease.state.standby = self.ctx.shared.monitor.is_replica(lease.node);
         Some(Leased::new(lease, &self.ctx))
     }
 }
