@@ -126,8 +126,8 @@ impl<A> Batch<A> {
     }
 
     /// Whether it uses prepared statements that a server may have from an earlier batch.
-    pub(crate) fn uses_prepared(&self) -> bool {
-        let named = |entry: &Entry| matches!(entry, Entry::Parse(name, _) if !name.is_empty());
+    pub(crate) fn uses_prepared(&self, gives_name: impl Fn(&Prepared) -> bool) -> bool {
+        let named = |entry: &Entry| matches!(entry, Entry::Parse(name, prepared) if !name.is_empty() || gives_name(prepared));
         !self.bound.is_empty() || self.entries.iter().any(named)
     }
 

@@ -219,8 +219,8 @@ impl<A: AsRef<Decision>> Session<A> {
         let server_name = match self.look_again(&name, guide) {
             Some(named) => {
                 self.planned(named.statement());
-                self.recall(io, server, &name, &named);
-                self.provide(io, server, &name, &named)
+                self.recall(io, server, &named);
+                self.provide(io, server, &named)
             }
             None => {
                 self.lacks(io, server, &name);
@@ -388,10 +388,10 @@ impl<A: AsRef<Decision>> Session<A> {
         }
         self.ask_isolation(io, server, &prepared.statement);
         self.ask_before(io, server, guide, &prepared.statement);
-        if parse.name.is_empty() {
+        if parse.name.is_empty() && !self.gives_name(&prepared) {
             return Ok(self.pass_unnamed(io, server, &parse, prepared));
         }
-        if self.statements.contains_key(parse.name) {
+        if !parse.name.is_empty() && self.statements.contains_key(parse.name) {
             self.provoke_duplicate(io, server, &parse);
             return Ok(Passage::Replaced);
         }
@@ -446,7 +446,7 @@ impl<A: AsRef<Decision>> Session<A> {
             self.refuse_statement(&not_here());
             return Ok(Passage::Replaced);
         }
-        if self.verify(io, server, bind.statement, &named) {
+        if self.verify(io, server, &named) {
             return Ok(Passage::Held);
         }
         if named.outdated.get() {
@@ -456,8 +456,8 @@ impl<A: AsRef<Decision>> Session<A> {
         self.ask_isolation(io, server, named.statement());
         self.ask_before(io, server, guide, named.statement());
         self.planned(named.statement());
-        self.recall(io, server, bind.statement, &named);
-        let name = self.provide(io, server, bind.statement, &named);
+        self.recall(io, server, &named);
+        let name = self.provide(io, server, &named);
         self.bound(bind.portal.into(), Some(named));
         if name.is_empty() {
             return Ok(Passage::Verbatim);
@@ -498,7 +498,7 @@ impl<A: AsRef<Decision>> Session<A> {
                 return Ok(Passage::Replaced);
             }
             Some(named) => {
-                if self.verify(io, server, describe.name, named) {
+                if self.verify(io, server, named) {
                     return Ok(Passage::Held);
                 }
                 if named.outdated.get() {
@@ -506,8 +506,8 @@ impl<A: AsRef<Decision>> Session<A> {
                     return Ok(Passage::Replaced);
                 }
                 self.ask_isolation(io, server, named.statement());
-                self.recall(io, server, describe.name, named);
-                self.provide(io, server, describe.name, named)
+                self.recall(io, server, named);
+                self.provide(io, server, named)
             }
             None => {
                 self.lacks(io, server, describe.name);

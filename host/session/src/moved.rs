@@ -145,6 +145,7 @@ impl<A: AsRef<Decision>> Session<A> {
         });
         let named = Rc::new(Named {
             copy: prepared.id.where_it_means(meaning),
+            has_name: !statement.name.bytes().is_empty(),
             prepared,
             under,
             since: Cell::new(self.edition),

@@ -32,9 +32,17 @@ impl StatementId {
 
     /// The name under which servers know it: 39 bytes, below PostgreSQL's NAMEDATALEN.
     pub fn server_name(self) -> [u8; 39] {
+        const DIGITS: [[u8; 2]; 256] = {
+            let (mut pairs, mut i) = ([[0; 2]; 256], 0);
+            while i < 256 {
+                pairs[i] = [b"0123456789abcdef"[i >> 4], b"0123456789abcdef"[i & 15]];
+                i += 1;
+            }
+            pairs
+        };
         let mut name = *b"howdah_00000000000000000000000000000000";
-        for (i, byte) in name[7..].iter_mut().enumerate() {
-            *byte = b"0123456789abcdef"[(self.0 >> (124 - 4 * i)) as usize & 15];
+        for (digits, byte) in name[7..].chunks_exact_mut(2).zip(self.0.to_be_bytes()) {
+            digits.copy_from_slice(&DIGITS[usize::from(byte)]);
         }
         name
     }
@@ -114,6 +122,8 @@ pub(crate) struct Named {
     pub(crate) prepared: Rc<Prepared>,
     /// What it was when the client prepared it: the text with the settings of that moment.
     pub(crate) copy: StatementId,
+    /// Servers know it by a name: the client has given it one, or has prepared it without one as others do again and again.
+    pub(crate) has_name: bool,
     /// The settings of that moment, unless what it meant was for the session alone.
     pub(crate) under: Option<Arc<Settings>>,
     /// The edition of the schema in which the client prepared it ([`crate::Guide::edition`]): what a server has prepared

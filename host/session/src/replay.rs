@@ -336,24 +336,19 @@ impl<A: AsRef<Decision>> Session<A> {
     /// Sends a batch as it was sent before, with its statements by the names that this server knows them by.
     fn send_again(&mut self, io: &mut Buffers, server: &mut ServerState, batch: &Kept) {
         let (pending, mut named) = (self.pending.len(), batch.named.iter());
-        let mut name =
-            |session: &mut Self, io: &mut Buffers, server: &mut ServerState, by: &[u8]| {
-                named.next().map(|named: &Rc<Named>| session.provide(io, server, by, named))
-            };
+        let mut name = |session: &mut Self, io: &mut Buffers, server: &mut ServerState| {
+            named.next().map(|named: &Rc<Named>| session.provide(io, server, named))
+        };
         let mut rest = &batch.messages[..];
         while let Some((tag, body)) = next_frame(&mut rest) {
             match (tag, Bind::read(body), Describe::read(body)) {
                 (frontend::tag::BIND, Ok(bind), _) => {
-                    if let Some(statement) = name(self, io, server, bind.statement) {
+                    if let Some(statement) = name(self, io, server) {
                         Bind { statement: &statement, ..bind }.write(&mut io.server_out);
                     }
                 }
-                (
-                    frontend::tag::DESCRIBE,
-                    _,
-                    Ok(Describe { target: Target::Statement, name: by }),
-                ) => {
-                    if let Some(name) = name(self, io, server, by) {
+                (frontend::tag::DESCRIBE, _, Ok(Describe { target: Target::Statement, .. })) => {
+                    if let Some(name) = name(self, io, server) {
                         Describe { target: Target::Statement, name: &name }
                             .write(&mut io.server_out);
                     }

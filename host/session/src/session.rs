@@ -1,8 +1,9 @@
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::{Buf, BytesMut};
+use hashbrown::HashMap;
 use howdah_decision::{Decision, PoolMode, Target};
 use howdah_wire::backend::{ErrorReport, TransactionStatus};
 use howdah_wire::frontend::Query;
@@ -90,6 +91,7 @@ pub struct Session<A> {
     pub(crate) carried: Carried,
     /// What others have left on a server is discarded before this session uses it.
     discards: bool,
+    pub(crate) prepares_unnamed: bool,
     /// Reported parameters as the client knows them.
     pub(crate) told: Parameters,
     /// As of the last ReadyForQuery.
@@ -181,6 +183,7 @@ impl<A: AsRef<Decision>> Session<A> {
             answered: 0,
             carried: Carried::new(settings),
             discards: false,
+            prepares_unnamed: false,
             told,
             status: TransactionStatus::Idle,
             pin: (mode == PoolMode::Session).then_some(Pin::Mode),
@@ -233,6 +236,14 @@ impl<A: AsRef<Decision>> Session<A> {
     #[must_use]
     pub fn discarding(mut self, always: bool) -> Session<A> {
         self.discards = always;
+        self
+    }
+
+    /// What clients prepare again and again without a name is prepared once on each server connection, by a name that it
+    /// gets there. PostgreSQL may then plan it once for all parameters (`plan_cache_mode`).
+    #[must_use]
+    pub fn preparing_unnamed(mut self, once: bool) -> Session<A> {
+        self.prepares_unnamed = once;
         self
     }
 
@@ -463,7 +474,8 @@ impl<A: AsRef<Decision>> Session<A> {
         // What is to be run again goes statement by statement.
         self.awaiting_ready |= self.is_replaying();
         self.resendable = server.standby || self.batch.repeats();
-        let again = self.resendable || self.batch.uses_prepared() || self.retries;
+        let prepared = self.batch.uses_prepared(|prepared| self.gives_name(prepared));
+        let again = self.resendable || prepared || self.retries;
         if again && self.batch.synced {
             self.retained = io.client_in.get(..self.batch.len).map(BytesMut::from);
         }

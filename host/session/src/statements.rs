@@ -23,6 +23,7 @@ impl<A: AsRef<Decision>> Session<A> {
     pub(crate) fn define(&mut self, name: Box<[u8]>, prepared: Rc<Prepared>) -> Rc<Named> {
         let shared = self.means_to_itself().is_none();
         let named = Rc::new(Named {
+            has_name: !name.is_empty() || self.gives_name(&prepared),
             copy: self.copy_of(&prepared),
             under: shared.then(|| Arc::clone(self.carried.wanted())),
             prepared,
@@ -35,6 +36,15 @@ impl<A: AsRef<Decision>> Session<A> {
             false => drop(self.statements.insert(name, Rc::clone(&named))),
         }
         named
+    }
+
+    /// Whether a statement that a client prepares without a name gets one on servers: where that is wanted, what has been
+    /// prepared before and reads or changes rows.
+    pub(crate) fn gives_name(&self, prepared: &Prepared) -> bool {
+        self.prepares_unnamed
+            && prepared.statement.query
+            && prepared.proven.get().is_some()
+            && self.means_to_itself().is_none()
     }
 
     /// A prepared statement of the client.
@@ -146,16 +156,10 @@ impl<A: AsRef<Decision>> Session<A> {
     /// The client has prepared this under other settings than it has now, and the server does not know it: to mean the
     /// same there, it is prepared under those, which is undone in the same packet. That is possible at the beginning of
     /// a batch, with settings that no server refuses.
-    pub(crate) fn recall(
-        &mut self,
-        io: &mut Buffers,
-        server: &mut ServerState,
-        client_name: &[u8],
-        named: &Named,
-    ) {
+    pub(crate) fn recall(&mut self, io: &mut Buffers, server: &mut ServerState, named: &Named) {
         let Some(then) = &named.under else { return };
         let now = Arc::clone(self.carried.wanted());
-        let unnamed = client_name.is_empty();
+        let unnamed = !named.has_name;
         if then.meaning() == now.meaning()
             || (unnamed && server.has_unnamed(named.copy, named.since.get()))
             || (!unnamed && server.has_prepared(named.copy, named.since.get()))
@@ -195,7 +199,6 @@ impl<A: AsRef<Decision>> Session<A> {
         &mut self,
         io: &mut Buffers,
         server: &mut ServerState,
-        client_name: &[u8],
         named: &Rc<Named>,
     ) -> bool {
         let Some(told) = named.told.get() else { return false };
@@ -206,11 +209,11 @@ impl<A: AsRef<Decision>> Session<A> {
             || verified
             || !first
             || self.status == TransactionStatus::Failed
-            || server.would_notice(named, client_name.is_empty(), told.edition)
+            || server.would_notice(named, !named.has_name, told.edition)
         {
             return false;
         }
-        let name = self.provide(io, server, client_name, named);
+        let name = self.provide(io, server, named);
         Describe { target: Target::Statement, name: &name }.write(&mut io.server_out);
         Sync.write(&mut io.server_out);
         self.pending.push_back(Expect::Verify(Rc::clone(named)));
@@ -243,10 +246,9 @@ impl<A: AsRef<Decision>> Session<A> {
         &mut self,
         io: &mut Buffers,
         server: &mut ServerState,
-        client_name: &[u8],
         named: &Named,
     ) -> Cow<'static, [u8]> {
-        let (unnamed, since) = (client_name.is_empty(), named.since.get());
+        let (unnamed, since) = (!named.has_name, named.since.get());
         // As it was when the client prepared it, or else as it would be prepared now.
         let now = self.copy_of(&named.prepared);
         for copy in [named.copy, now] {

@@ -18,6 +18,9 @@ pub enum BodyError {
     Trailing,
 }
 
+/// Strings up to this length are found byte by byte.
+const SHORT: usize = 16;
+
 /// A cursor over a body.
 #[derive(Clone, Copy)]
 pub(crate) struct Body<'a>(pub(crate) &'a [u8]);
@@ -57,7 +60,9 @@ impl<'a> Body<'a> {
 
     /// A string without its terminating zero.
     pub(crate) fn string(&mut self) -> Result<&'a [u8], BodyError> {
-        let end = memchr::memchr(0, self.0).ok_or(BodyError::Unterminated)?;
+        // Most are names, or none: a search made for long texts would cost more than a look at their few bytes.
+        let near = self.0.iter().take(SHORT).position(|byte| *byte == 0);
+        let end = near.or_else(|| memchr::memchr(0, self.0)).ok_or(BodyError::Unterminated)?;
         let (string, rest) = self.0.split_at(end);
         self.0 = &rest[1..];
         Ok(string)

@@ -71,15 +71,65 @@ fn ask(client: &mut RawClient, sql: &str) -> String {
 
 /// A proxy that sends everything to the primary, over one connection.
 fn proxy(cluster: &Cluster) -> Running {
+    proxy_with(cluster, false)
+}
+
+/// One that may prepare once what comes again without a name.
+fn proxy_with(cluster: &Cluster, once: bool) -> Running {
     let component = policy("user-to-replica");
-    let more = format!("[pool]\nsize = 1\n[[policy]]\nname = \"primary\"\npath = {component:?}\n");
+    let more = format!(
+        "[pool]\nsize = 1\nprepare_unnamed = {once}\n[[policy]]\nname = \"primary\"\npath = {component:?}\n"
+    );
     let proxy = Running::start(&cluster.nodes(), &more);
     proxy.wait_up(1);
     proxy
 }
 
 #[test]
+fn what_comes_again_without_a_name_is_prepared_once() {
+    let cluster = cluster(0, Auth::Trust);
+    cluster.primary().query("postgres", "CREATE TABLE t AS SELECT 6 AS a").unwrap();
+    for once in [false, true] {
+        let proxy = proxy_with(&cluster, once);
+        let mut first = RawClient::login(proxy.port);
+        let mut second = RawClient::login(proxy.port);
+        for _ in 0..3 {
+            for client in [&mut first, &mut second] {
+                let batch = || Batch::default().parse("", "SELECT a * 7 FROM t").describe("");
+                assert_eq!(batch().run("").sync(client), "42");
+                assert_eq!(run(client, ""), "42", "it is there until something else is prepared");
+            }
+        }
+        // The first time nobody knows that it will come again.
+        let again = "SELECT count(*), coalesce(sum(generic_plans + custom_plans), 0) >= 4 \
+                     FROM pg_prepared_statements WHERE statement LIKE 'SELECT a%'";
+        assert_eq!(ask(&mut first, again), if once { "1,t" } else { "0,f" });
+        assert_eq!(run(&mut first, ""), "26000", "a simple query has dropped it");
+        assert_eq!(run(&mut second, ""), "42");
+        // It is no other statement that only looks like one.
+        assert_eq!(Batch::default().parse("", "SELEC").run("").sync(&mut second), "42601");
+        assert_eq!(run(&mut second, ""), "26000");
+        for _ in 0..2 {
+            let write = Batch::default().parse("", "INSERT INTO t SELECT 7 WHERE false").run("");
+            assert_eq!(write.sync(&mut second), "");
+        }
+        // Another table of the same name, in the same packet as what asks for it.
+        let other = Batch::default().parse("", "ALTER TABLE t ADD b int DEFAULT 1").run("");
+        assert_eq!(other.sync(&mut first), "");
+        let batch = Batch::default().parse("", "SELECT * FROM t").describe("").run("");
+        assert_eq!(batch.sync(&mut second), "6,1");
+        assert_eq!(ask(&mut first, "ALTER TABLE t DROP b"), "");
+        let batch = Batch::default().parse("", "SELECT * FROM t").describe("").run("");
+        assert_eq!(batch.sync(&mut second), "6");
+    }
+}
+
+#[test]
 fn settings_decide_for_their_own_client_only_what_a_statement_means() {
+    [false, true].into_iter().for_each(settings_decide);
+}
+
+fn settings_decide(once: bool) {
     let cluster = cluster(0, Auth::Trust);
     for sql in [
         "CREATE SCHEMA a; CREATE TABLE a.t AS SELECT 1 AS n",
@@ -87,7 +137,7 @@ fn settings_decide_for_their_own_client_only_what_a_statement_means() {
     ] {
         cluster.primary().query("postgres", sql).unwrap();
     }
-    let proxy = proxy(&cluster);
+    let proxy = proxy_with(&cluster, once);
     let mut first = RawClient::login(proxy.port);
     let mut second = RawClient::login(proxy.port);
     assert_eq!(ask(&mut first, "SET datestyle TO dmy; SET search_path TO a"), "");
@@ -184,8 +234,12 @@ fn a_statement_is_prepared_anew_when_the_schema_has_changed() {
 /// What a server skips after an error has not happened, and what a client has not prepared it has not.
 #[test]
 fn statements_exist_for_a_client_as_on_its_own_server() {
+    [false, true].into_iter().for_each(statements_exist);
+}
+
+fn statements_exist(once: bool) {
     let cluster = cluster(0, Auth::Trust);
-    let proxy = proxy(&cluster);
+    let proxy = proxy_with(&cluster, once);
     let mut first = RawClient::login(proxy.port);
     let mut second = RawClient::login(proxy.port);
     prepare(&mut first, "", "SELECT 'first'");

@@ -389,7 +389,7 @@ fn what_went_wrong_once_goes_right() {
         vec![(1, Act::Prepare(0, 0)), (1, query(&["SET work_mem = '1MB'", "DEALLOCATE p"]))],
     ];
     let (cluster, more) = setting_up();
-    for (key, keys) in [("", ""), (ALWAYS, ""), ("", PROVEN)] {
+    for (key, keys) in [("", ""), (ALWAYS, ""), (ONCE, ""), ("", PROVEN)] {
         for acts in &sequences {
             same(&cluster, &with_key(&more, key), keys, acts).unwrap();
         }
@@ -398,6 +398,9 @@ fn what_went_wrong_once_goes_right() {
 
 /// Connections are reset whenever they go to another client.
 const ALWAYS: &str = "reset_always = true\n";
+
+/// What comes again without a name is prepared once.
+const ONCE: &str = "prepare_unnamed = true\n";
 
 /// A configuration with this key of the pools.
 fn with_key(more: &str, key: &str) -> String {
@@ -422,6 +425,11 @@ fn nobody_sees_that_servers_are_shared() {
 #[test]
 fn nobody_sees_that_servers_are_shared_and_always_reset() {
     random(ALWAYS, "");
+}
+
+#[test]
+fn nobody_sees_that_unnamed_statements_are_prepared_once() {
+    random(ONCE, "");
 }
 
 #[test]

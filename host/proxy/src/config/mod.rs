@@ -133,9 +133,11 @@ impl Config {
             self.databases.get(database).map(|database| database.pool).unwrap_or_default();
         let mode: Option<PoolMode> = user.mode.or(database.mode);
         let size = user.size.or(database.size);
+        let prepare_unnamed = user.prepare_unnamed.or(database.prepare_unnamed);
         Pool {
             mode: mode.unwrap_or(self.pool.mode),
             size: size.unwrap_or(self.pool.size),
+            prepare_unnamed: prepare_unnamed.unwrap_or(self.pool.prepare_unnamed),
             ..self.pool.clone()
         }
     }

@@ -238,6 +238,8 @@ pub struct PoolChanges {
     pub mode: Option<PoolMode>,
     /// Another size.
     pub size: Option<usize>,
+    /// Whether unnamed statements are prepared once, if that is different.
+    pub prepare_unnamed: Option<bool>,
 }
 
 /// What a database has otherwise.
@@ -532,6 +534,12 @@ section! {
         /// same packet as the first statement. False: what clients leave behind is followed, as docs/fidelity.md says, and
         /// put right where it differs, which costs servers far less.
         reset_always: bool = false;
+        /// True: a query that clients prepare again and again without a name (Parse), as most drivers do for a query with
+        /// parameters, is prepared once on each connection, and only run from then on, which spares servers half of the
+        /// work for a short one. PostgreSQL may then plan it once for all parameters, which is slower where they differ
+        /// much in how many rows they find: `plan_cache_mode = force_custom_plan`, for a database, a user or a session,
+        /// has it planned each time.
+        prepare_unnamed: bool = false;
         /// Most connections of a pool.
         size: usize = 20, in 1..=MAX_POOL_SIZE;
         /// Most clients that wait for a connection of a pool; further ones get an error at once.

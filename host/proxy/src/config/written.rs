@@ -207,6 +207,8 @@ section! {
         pool_mode: Option<PoolMode> = None;
         /// Overrides `pool.size`, and the database's.
         pool_size: Option<usize> = None, in Some(1)..=Some(MAX_POOL_SIZE);
+        /// Overrides `pool.prepare_unnamed`, and the database's.
+        pool_prepare_unnamed: Option<bool> = None;
         /// Most clients at once under this name; further ones are refused with SQLSTATE 53300.
         max_clients: Option<usize> = None, in Some(1)..=Some(MAX_CLIENTS);
     }
@@ -400,6 +402,8 @@ section! {
         pool_mode: Option<PoolMode> = None;
         /// Overrides `pool.size`.
         pool_size: Option<usize> = None, in Some(1)..=Some(MAX_POOL_SIZE);
+        /// Overrides `pool.prepare_unnamed`.
+        pool_prepare_unnamed: Option<bool> = None;
         /// Most clients at once in it; further ones are refused with SQLSTATE 53300.
         max_clients: Option<usize> = None, in Some(1)..=Some(MAX_CLIENTS);
     }

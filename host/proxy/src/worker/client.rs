@@ -39,7 +39,8 @@ use crate::frontend::{
 };
 use crate::upstream::Stream;
 
-/// Serves a client.
+/// Serves a client. What lasts only a moment has a box of its own: as many of these wait as there are clients, and each is
+/// as large as the largest of its parts.
 pub(crate) async fn serve(ctx: Rc<Ctx>, mut stream: Stream, peer: Option<IpAddr>) {
     let _counted = Counted(Rc::clone(&ctx));
     ctx.counters().connections.add(1);
@@ -55,7 +56,7 @@ pub(crate) async fn serve(ctx: Rc<Ctx>, mut stream: Stream, peer: Option<IpAddr>
         Err(report) => return not_let_in(&ctx, &mut stream, peer, &report).await,
     };
     let access = ctx.shared.access.load_full();
-    let opened = open(&mut stream, peer, &*access, deadline).await;
+    let opened = Box::pin(open(&mut stream, peer, &*access, deadline)).await;
     match stream.tls_version() {
         Some(ProtocolVersion::TLSv1_2) => ctx.counters().handshakes.add(TlsSpoken::V1_2),
         Some(ProtocolVersion::TLSv1_3) => ctx.counters().handshakes.add(TlsSpoken::V1_3),
@@ -66,7 +67,7 @@ pub(crate) async fn serve(ctx: Rc<Ctx>, mut stream: Stream, peer: Option<IpAddr>
         Opened::Gone(why) => ctx.counters().failures.add(why),
         Opened::Cancel { pid, key } => {
             ctx.counters().cancels.add(1);
-            cancel(&ctx.shared, pid, key).await;
+            Box::pin(cancel(&ctx.shared, pid, key)).await;
         }
         Opened::Client(hello) if admin::is_for(&hello.database, &config) => {
             return visit(&ctx, stream, hello, &config).await;
@@ -187,15 +188,15 @@ async fn served(
         replicates: hello.replication.is_some(),
         came: SystemTime::now(),
     };
-    let admitted = admit(ctx, visitor, &hello).await?;
+    let admitted = Box::pin(admit(ctx, visitor, &hello)).await?;
     match &hello.replication {
         None => {
             let method = hello.method;
-            let mut guest = Guest::greet(ctx, id, hello, admitted).await?;
+            let mut guest = Box::pin(Guest::greet(ctx, id, hello, admitted)).await?;
             ctx.counters().logins.add(method);
             Ok(guest.run(stream).await)
         }
-        Some(_) => Ok(replication::serve(ctx, stream, hello, admitted).await?),
+        Some(_) => Ok(Box::pin(replication::serve(ctx, stream, hello, admitted)).await?),
     }
 }
 
@@ -234,7 +235,7 @@ impl Guest {
     ) -> Result<Guest, ErrorReport> {
         let Admitted { guide, mut lessee, mode, settings, visitor } = admitted;
         let seat = Seated::new(ctx, visitor, &guide.who);
-        let discards = lessee.pool_settings().reset_always;
+        let pool = lessee.pool_settings();
         let fatal = |report: ErrorReport| report.into_fatal();
         let greeting = greeting(ctx, &mut lessee, &settings);
         let greeting = seat.waiting(&Decision::NoOpinion, greeting).await.map_err(fatal)?;
@@ -245,9 +246,11 @@ impl Guest {
         out.extend_from_slice(&greeting.messages);
         BackendKeyData { pid: place.pid(), key: place.secret() }.write(out);
         ReadyForQuery { status: TransactionStatus::Idle }.write(out);
-        let session = Session::new(id, mode, settings, greeting.parameters.clone());
+        let session = Session::new(id, mode, settings, greeting.parameters.clone())
+            .discarding(pool.reset_always)
+            .preparing_unnamed(pool.prepare_unnamed);
         let opening = Opening { hello, mode };
-        Ok(Guest::seated(seat, session.discarding(discards), guide, lessee, place, opening, io))
+        Ok(Guest::seated(seat, session, guide, lessee, place, opening, io))
     }
 
     /// With a seat among those of its worker.
@@ -328,7 +331,7 @@ impl Guest {
                     }
                 }
                 Step::Prove(proof) => {
-                    if !self.prove(client, &proof).await {
+                    if !Box::pin(self.prove(client, &proof)).await {
                         return ClientEnd::ClosedWaiting;
                     }
                 }
@@ -454,7 +457,7 @@ impl Guest {
         let since = self.guide.traced.as_ref().map(|_| std::time::Instant::now());
         let leased = match self.lessee.at_once(&decision) {
             Some(leased) => Ok(leased),
-            None => match self.wait_for_server(client, &decision).await {
+            None => match Box::pin(self.wait_for_server(client, &decision)).await {
                 Some(leased) => leased,
                 None => return false,
             },
@@ -475,6 +478,8 @@ impl Guest {
                 self.seat.link.set(Some(Link { node: leased.node(), pid }));
                 self.place.uses(key);
                 self.leased = Some(leased);
+                // What the session writes in place of the client's own bytes shall not make it grow step by step.
+                self.ctx.spare.make_room(&mut self.io.server_out);
             }
             Err(report) => {
                 self.ctx.counters().refused.add(1);
@@ -605,4 +610,18 @@ pub(super) fn too_many() -> ErrorReport {
 
 fn shutting_down() -> ErrorReport {
     ErrorReport::fatal(b"57P01", "terminating connection due to administrator command")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Ten thousand idle clients have ten thousand of these.
+    #[test]
+    fn a_client_that_is_idle_is_small() {
+        fn size<A, B, C, F>(_: impl Fn(A, B, C) -> F) -> usize {
+            size_of::<F>()
+        }
+        assert!(size(serve) <= 4096, "{}", size(serve));
+    }
 }

@@ -10,6 +10,7 @@ use howdah_cluster::{
 use howdah_decision::{Decision, Demands};
 use howdah_pool::{AcquireError, Grant, Lease, Patience, Permit, Pool};
 use howdah_wire::backend::ErrorReport;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::Ctx;
@@ -118,7 +119,7 @@ impl Lessee {
                     let leased = tokio::select! {
                         biased;
                         leased = self.lease_at(node, &settings, patience, deadline) => leased?,
-                        () = changed(&shared.monitor, node) => None,
+                        () = changed(&shared.monitor, node, &mut epochs) => None,
                     };
                     match leased {
                         Some(leased) => return Ok(leased),
@@ -266,17 +267,18 @@ impl Lessee {
         deadline: Instant,
     ) -> Result<Option<Leased>, ErrorReport> {
         let pool = self.pool(node, settings);
-        let waiting = pool.acquire(self.ctx.index, patience);
-        let grant = match timeout_at(deadline, waiting).await {
-            Ok(Ok(grant)) => grant,
-            Ok(Err(AcquireError::QueueFull)) => {
+        let at_most = Some(deadline.saturating_duration_since(Instant::now()));
+        let patience = Patience { at_most, ..patience };
+        let grant = match pool.acquire(self.ctx.index, patience).await {
+            Ok(grant) => grant,
+            Err(AcquireError::QueueFull) => {
                 return Err(ErrorReport::error(
                     b"53300",
                     "too many clients wait for a server connection",
                 )
                 .hint("Raise pool.size or pool.max_waiting."));
             }
-            Ok(Err(AcquireError::Timeout | AcquireError::Closed)) | Err(_) => {
+            Err(AcquireError::Timeout | AcquireError::Closed) => {
                 let waited = self.longest_wait(settings).as_millis();
                 return Err(ErrorReport::error(b"53300", "no server connection came free in time")
                     .detail(&format!(
@@ -288,7 +290,7 @@ impl Lessee {
         };
         match grant {
             Grant::Conn(lease) => Ok(self.lent(lease)),
-            Grant::Connect(permit) => self.open(node, permit, settings).await,
+            Grant::Connect(permit) => Box::pin(self.open(node, permit, settings)).await,
         }
     }
 
@@ -406,13 +408,17 @@ impl Lessee {
 }
 
 /// Returns when a node is not what it was: waiting for it is of no use any more.
-async fn changed(monitor: &Monitor, node: NodeId) {
-    let look = |snapshot: &Snapshot| {
+async fn changed(monitor: &Monitor, node: NodeId, epochs: &mut watch::Receiver<u64>) {
+    let look = || {
+        let snapshot = monitor.glance();
         let of = |state: &NodeState| (state.up, state.role, state.refused, state.tenure);
         (snapshot.state(node).map(of), snapshot.is_drained(node))
     };
-    let before = look(&monitor.snapshot());
-    monitor.until(|snapshot| look(snapshot) != before).await;
+    let before = look();
+    while look() == before {
+        // The monitor lasts as long as the worker.
+        let _ = epochs.changed().await;
+    }
 }
 
 fn nowhere(decision: &Decision) -> ErrorReport {

@@ -179,8 +179,10 @@ async fn resume(ctx: &Rc<Ctx>, departure: Departure) -> Result<Guest, ErrorRepor
             None => lessee.wrote(),
         }
     }
-    let discards = lessee.pool_settings().reset_always;
-    let session = Session::resume(id, mode, departure.session, &mut guide).discarding(discards);
+    let pool = lessee.pool_settings();
+    let session = Session::resume(id, mode, departure.session, &mut guide)
+        .discarding(pool.reset_always)
+        .preparing_unnamed(pool.prepare_unnamed);
     let place = ctx.slots.admit(departure.pid, departure.secret.into());
     let seat = Seated::new(ctx, visitor, &guide.who);
     let opening = Opening { hello, mode };

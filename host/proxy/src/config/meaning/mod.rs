@@ -141,7 +141,11 @@ impl Step<'_> {
 
 fn databases(written: Vec<(At<String>, written::Database)>) -> BTreeMap<String, Database> {
     let changes = |database: written::Database| Database {
-        pool: PoolChanges { mode: database.pool_mode, size: database.pool_size },
+        pool: PoolChanges {
+            mode: database.pool_mode,
+            size: database.pool_size,
+            prepare_unnamed: database.pool_prepare_unnamed,
+        },
         max_clients: database.max_clients,
     };
     written.into_iter().map(|(name, database)| (name.value, changes(database))).collect()

@@ -53,7 +53,11 @@ impl Step<'_> {
             cert_names: user.cert_names,
             server_user: user.server_user.unwrap_or_else(|| name.value.clone()),
             server_password,
-            pool: PoolChanges { mode: user.pool_mode, size: user.pool_size },
+            pool: PoolChanges {
+                mode: user.pool_mode,
+                size: user.pool_size,
+                prepare_unnamed: user.pool_prepare_unnamed,
+            },
             max_clients: user.max_clients,
         }
     }

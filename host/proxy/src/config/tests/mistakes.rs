@@ -28,8 +28,8 @@ fn unknown_keys() {
         &[
             "1:1: unknown key \"wrokers\" at the top of the file; did you mean \"workers\"?",
             "2:2: unknown key \"polo\" at the top of the file; did you mean \"pool\"?",
-            "4:1: unknown key \"qwertyuiop\" in pool; known: mode, reset, reset_always, size, \
-             max_waiting, wait_timeout, idle_timeout, lifetime, connect_timeout, show_client_address",
+            "4:1: unknown key \"qwertyuiop\" in pool; known: mode, reset, reset_always, \
+             prepare_unnamed, size, max_waiting, wait_timeout, idle_timeout, lifetime, connect_timeout, show_client_address",
             "7:1: unknown key \"node\" in cluster.main; did you mean \"nodes\"?",
         ],
     );
