@@ -25,7 +25,7 @@ use super::clean::give_back;
 use super::exchange::{self, News};
 use super::greeting::greeting;
 use super::guide::SessionGuide;
-use super::lease::Lessee;
+use super::lease::{Goal, Lessee};
 use super::prove::{Loss, prove};
 use super::replication;
 use super::seat::{Link, Order, Seated, Visitor};
@@ -456,8 +456,8 @@ impl Guest {
         let decision = self.destination();
         let since = self.guide.traced.as_ref().map(|_| std::time::Instant::now());
         let leased = match self.lessee.at_once(&decision) {
-            Some(leased) => Ok(leased),
-            None => match Box::pin(self.wait_for_server(client, &decision)).await {
+            Ok(leased) => Ok(leased),
+            Err(place) => match Box::pin(self.wait_for_server(client, &decision, place)).await {
                 Some(leased) => leased,
                 None => return false,
             },
@@ -494,11 +494,12 @@ impl Guest {
         &mut self,
         client: &mut Stream,
         decision: &Decision,
+        place: Goal,
     ) -> Option<Result<Leased, ErrorReport>> {
         // What has been answered so far must not wait for a server.
         let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
         let _ = client.poll_write_buf(&mut cx, &mut self.io.client_out);
-        let leasing = self.lessee.lease(decision, self.io.client_in.len());
+        let leasing = self.lessee.lease_later(place, decision, self.io.client_in.len());
         tokio::select! {
             biased;
             leased = self.seat.waiting(decision, leasing) => Some(leased),

@@ -78,12 +78,12 @@ async fn ask(
     let (monitor, cluster) = (&ctx.shared.monitor, lessee.cluster);
     let mut leased = if monitor.snapshot().primary(cluster).is_some() {
         tokio::select! {
-            leased = lessee.lease(&Decision::Primary, 0) => leased?,
+            leased = lessee.lease(&Decision::Primary) => leased?,
             () = monitor.until(|snapshot| snapshot.primary(cluster).is_none()) => return Err(lost()),
         }
     } else {
         // Without a primary a replica tells as well; without any node, whichever comes up first.
-        lessee.lease(&Decision::Replica(Demands::default()), 0).await?
+        lessee.lease(&Decision::Replica(Demands::default())).await?
     };
     let over = leased.over();
     let conn = leased.conn().ok_or_else(lost)?;

@@ -47,7 +47,7 @@ pub(crate) struct Lessee {
 }
 
 /// Where a decision leads at the moment.
-enum Place {
+pub(crate) enum Goal {
     Node(NodeId),
     /// Nowhere yet.
     Wait,
@@ -69,25 +69,36 @@ impl Lessee {
         }
     }
 
-    /// A connection that suits the decision and that is idle, of this worker: the hot path. None: it takes time.
-    pub(crate) fn at_once(&mut self, decision: &Decision) -> Option<Leased> {
+    /// A connection that suits the decision and that is idle, of this worker: the hot path. The error is that it takes time,
+    /// and where it is to be had.
+    pub(crate) fn at_once(&mut self, decision: &Decision) -> Result<Leased, Goal> {
         self.waited = Duration::ZERO;
-        let Place::Node(node) = self.place(decision) else { return None };
-        let (_, pool) = self.pools.iter().find(|(n, _)| *n == node)?;
-        match pool.try_acquire(self.ctx.index)? {
-            Grant::Conn(lease) => self.lent(lease),
-            // Somebody else may open one, if this one need not.
-            Grant::Connect(_) => None,
+        let place = self.place(decision);
+        if let Goal::Node(node) = place
+            && let Some((_, pool)) = self.pools.iter().find(|(n, _)| *n == node)
+            && let Some(Grant::Conn(lease)) = pool.try_acquire(self.ctx.index)
+            && let Some(leased) = self.lent(lease)
+        {
+            return Ok(leased);
+        }
+        Err(place)
+    }
+
+    /// A connection that suits the decision. Cancel safe.
+    pub(crate) async fn lease(&mut self, decision: &Decision) -> Result<Leased, ErrorReport> {
+        match self.at_once(decision) {
+            Ok(leased) => Ok(leased),
+            Err(place) => self.lease_later(place, decision, 0).await,
         }
     }
 
-    /// A connection that suits the decision, for a batch of so many bytes. Cancel safe.
-    pub(crate) async fn lease(
+    /// The same for a batch of so many bytes, when it takes time. Cancel safe.
+    pub(crate) async fn lease_later(
         &mut self,
+        place: Goal,
         decision: &Decision,
         bytes: usize,
     ) -> Result<Leased, ErrorReport> {
-        let place = self.place(decision);
         let began = Instant::now();
         let leased = self.wait(place, decision, bytes, began).await;
         self.waited = began.elapsed();
@@ -96,10 +107,9 @@ impl Lessee {
         leased
     }
 
-    /// The same when it takes time.
     async fn wait(
         &mut self,
-        mut place: Place,
+        mut place: Goal,
         decision: &Decision,
         bytes: usize,
         began: Instant,
@@ -113,8 +123,8 @@ impl Lessee {
         loop {
             epochs.mark_unchanged();
             match place {
-                Place::Refuse(report) => return Err(report),
-                Place::Node(node) => {
+                Goal::Refuse(report) => return Err(report),
+                Goal::Node(node) => {
                     holding = None;
                     let leased = tokio::select! {
                         biased;
@@ -126,7 +136,7 @@ impl Lessee {
                         None => sleep(jittered(RETRY)).await,
                     }
                 }
-                Place::Wait => {
+                Goal::Wait => {
                     if holding.is_none() {
                         let most_bytes = shared.config.load().limits.held_bytes.0;
                         let held = shared.held(self.cluster);
@@ -162,29 +172,29 @@ impl Lessee {
             return "none: the proxy answers".to_owned();
         }
         match self.place(decision) {
-            Place::Node(node) => {
+            Goal::Node(node) => {
                 let snapshot = self.ctx.shared.monitor.snapshot();
                 let role = snapshot.state(node).map_or("unknown", |state| state.role.name());
                 format!("{} ({role})", snapshot.spec(node).map_or("", |spec| &spec.name))
             }
-            Place::Wait => "none yet: it would wait for one".to_owned(),
-            Place::Refuse(report) => report.to_string(),
+            Goal::Wait => "none yet: it would wait for one".to_owned(),
+            Goal::Refuse(report) => report.to_string(),
         }
     }
 
-    fn place(&mut self, decision: &Decision) -> Place {
+    fn place(&mut self, decision: &Decision) -> Goal {
         let snapshot = self.ctx.shared.monitor.glance();
         let primary = |cluster| match snapshot.writable(cluster) {
-            Some(node) if !snapshot.is_paused(cluster) => Place::Node(node),
-            _ => Place::Wait,
+            Some(node) if !snapshot.is_paused(cluster) => Goal::Node(node),
+            _ => Goal::Wait,
         };
         match decision {
-            Decision::Replica(_) if snapshot.is_paused(self.cluster) => Place::Wait,
+            Decision::Replica(_) if snapshot.is_paused(self.cluster) => Goal::Wait,
             Decision::Replica(demands) => self.replica(&snapshot, demands),
             Decision::Node(name) => match snapshot.named(name) {
-                Some(node) if snapshot.is_drained(node) => Place::Wait,
-                Some(node) => Place::Node(node),
-                None => Place::Refuse(
+                Some(node) if snapshot.is_drained(node) => Goal::Wait,
+                Some(node) => Goal::Node(node),
+                None => Goal::Refuse(
                     ErrorReport::error(b"57P03", &format!("node \"{name}\" is not available"))
                         .detail("A policy sent this statement there.")
                         .hint("Check the policy and the node."),
@@ -192,7 +202,7 @@ impl Lessee {
             },
             Decision::Cluster(name) => match snapshot.cluster(name) {
                 Some(cluster) => primary(cluster),
-                None => Place::Refuse(
+                None => Goal::Refuse(
                     ErrorReport::error(b"3D000", &format!("cluster \"{name}\" does not exist"))
                         .detail("A policy sent this statement there.")
                         .hint("Check the policy's settings against the clusters of the configuration."),
@@ -202,7 +212,7 @@ impl Lessee {
         }
     }
 
-    fn replica(&mut self, snapshot: &Snapshot, demands: &Demands) -> Place {
+    fn replica(&mut self, snapshot: &Snapshot, demands: &Demands) -> Goal {
         let causality = self.causality.as_mut();
         let seen = causality.map_or(MustHaveSeen::Anything, |c| c.demand(snapshot, self.cluster));
         let mut balancer = self.ctx.balancer.borrow_mut();
@@ -218,9 +228,9 @@ impl Lessee {
             self.ctx.shared.monitor.want(self.cluster);
         }
         match pick {
-            Pick::Node(node) => Place::Node(node),
-            Pick::Wait => Place::Wait,
-            Pick::Refuse => Place::Refuse(
+            Pick::Node(node) => Goal::Node(node),
+            Pick::Wait => Goal::Wait,
+            Pick::Refuse => Goal::Refuse(
                 ErrorReport::error(b"57P03", "no replica fulfils the policy's demands")
                     .hint("Try again later, or let the policy fall back to the primary."),
             ),
@@ -320,7 +330,7 @@ impl Lessee {
         let mut epochs = self.ctx.shared.monitor.epochs();
         loop {
             epochs.mark_unchanged();
-            if let Place::Node(node) = self.place(&Decision::Primary) {
+            if let Goal::Node(node) = self.place(&Decision::Primary) {
                 let tenure = self.ctx.shared.monitor.tenure(node);
                 if let Some(connected) = self.connect(node, &settings, parameters).await? {
                     return Ok((connected, node, tenure));
