@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use howdah_cluster::{ClusterId, NodeId};
-use howdah_e2e::{PATIENCE, Running, connect};
+use howdah_e2e::{PATIENCE, Running, connect, value};
 use howdah_pgcluster::Managed;
 
 const MAIN: ClusterId = ClusterId(0);
@@ -21,6 +21,17 @@ async fn until(what: &str, condition: impl Fn() -> bool) {
     let give_up = Instant::now() + PATIENCE * LONG;
     while !condition() {
         assert!(Instant::now() < give_up, "waited in vain for {what}");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
+
+/// Returns when a node has the table: replicas are asynchronous, and whichever is promoted shall not be without.
+async fn has_table(node: &str) {
+    let port = node.rsplit(':').next().unwrap().parse().unwrap();
+    let direct = connect(port, "postgres").await;
+    let give_up = Instant::now() + PATIENCE;
+    while value(&direct, "SELECT count(*) FROM pg_class WHERE relname = 'kept'").await != "1" {
+        assert!(Instant::now() < give_up, "{node} has no table");
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
 }
@@ -42,6 +53,9 @@ async fn switchovers_and_failovers_of_patroni_are_followed() {
     until("three servers", up).await;
     let client = connect(proxy.port, "postgres").await;
     client.batch_execute("CREATE TABLE kept (n int)").await.unwrap();
+    for node in managed.nodes() {
+        has_table(&node).await;
+    }
     let mut acknowledged = 0;
     let monitor = &proxy.proxy().shared.monitor;
     let changes = || {
