@@ -22,7 +22,10 @@ LOADS = [
     ("[pool]\nreset_always = {}\nsize = 20\n", 0, "reads, 64 clients, 20 servers", 64, ROW + SELECT, 1),
     ("prove_commits = {}\n", 0, "BEGIN, a write, COMMIT, 16 clients", 16, ROW + "BEGIN;\n" + UPDATE + "COMMIT;\n", 3),
     ("prove_autocommit = {}\n", 0, "a write, 16 clients", 16, ROW + UPDATE, 1),
+    ("[pool]\nprepare_unnamed = {}\n", 0, "reads, extended, 16 clients", 16, ROW + SELECT, 1),
 ]
+# The setting that is for the extended protocol, and is to be better than no proxy.
+UNNAMED = "prepare_unnamed"
 
 
 def packets(cluster, process):
@@ -33,11 +36,12 @@ def packets(cluster, process):
     return sum(int(sent.group(1)) for line in own if (sent := re.search(r"data_segs_out:(\d+)", line)))
 
 
-def measure(cluster, port, process, clients, script, statements):
+def measure(cluster, port, process, clients, protocol, script, statements):
     """Statements per second; microseconds of the proxy and of the servers, and packets to these, for each statement."""
-    look = lambda: (cpu_seconds(process.pid), family_seconds(cluster.process.pid), packets(cluster, process))
+    own = lambda: (cpu_seconds(process.pid), packets(cluster, process)) if process else (0, 0)
+    look = lambda: (own()[0], family_seconds(cluster.process.pid), own()[1])
     before = look()
-    count, tps, _ = cluster.load(port, clients, seconds, "-f", script)
+    count, tps, _ = cluster.load(port, clients, seconds, "-M", protocol, "-f", script)
     proxy, servers, sent = ((b - a) / (count * statements) for a, b in zip(before, look()))
     return tps * statements, proxy * 1e6, servers * 1e6, sent
 
@@ -46,6 +50,7 @@ def compare(setting, replicas, load, clients, text, statements):
     """Prints a row for the setting off, and one for it on."""
     cluster = Cluster(target, replicas)
     proxies, results = {}, {"false": [], "true": []}
+    protocol = "extended" if UNNAMED in setting else "simple"
     with tempfile.NamedTemporaryFile("w", prefix="howdah-bench-") as script:
         script.write(text)
         script.flush()
@@ -53,24 +58,28 @@ def compare(setting, replicas, load, clients, text, statements):
             for value in results:
                 proxies[value] = start_howdah(target, cluster.nodes, setting.format(value))
                 # Connections are opened.
-                cluster.load(proxies[value][0], clients, 1, "-f", script.name)
+                cluster.load(proxies[value][0], clients, 1, "-M", protocol, "-f", script.name)
+            if UNNAMED in setting:
+                proxies["directly"], results["directly"] = (cluster.port, None), []
             for _ in range(rounds):
                 for value, (port, process) in proxies.items():
-                    results[value].append(measure(cluster, port, process, clients, script.name, statements))
+                    results[value].append(measure(cluster, port, process, clients, protocol, script.name, statements))
         finally:
             for _, process in proxies.values():
-                process.terminate()
-                process.wait()
+                if process:
+                    process.terminate()
+                    process.wait()
             cluster.end()
     name = re.search(r"\w+ = (?={)", setting).group()
     median = {value: [statistics.median(column) for column in zip(*rows)] for value, rows in results.items()}
     for value, (rate, proxy, servers, sent) in median.items():
-        times = [f" ({one / off:.2f})" if value == "true" else "" for one, off in zip(median[value], median["false"])]
-        print(f"| `{name}{value}` | {load} | {rate:,.0f}{times[0]} | {proxy:.1f}{times[1]} | {servers:.1f}{times[2]} | "
+        times = [f" ({one / off:.2f})" if value != "false" and off else "" for one, off in zip(median[value], median["false"])]
+        shown = "no proxy" if value == "directly" else f"`{name}{value}`"
+        print(f"| {shown} | {load} | {rate:,.0f}{times[0]} | {proxy:.1f}{times[1]} | {servers:.1f}{times[2]} | "
               f"{sent:.3f} |")
 
 
-print(f"pgbench, simple protocol, scale 10, medians of {rounds} interleaved rounds of {seconds} s; {machine()}. "
+print(f"pgbench, simple protocol where nothing else is said, scale 10, medians of {rounds} interleaved rounds of {seconds} s; {machine()}. "
       "For each statement of a client; in brackets, times off.\n")
 print("| setting | load | statements per second | proxy, CPU µs | servers, CPU µs | packets to servers |")
 print("|---|---|---|---|---|---|")
