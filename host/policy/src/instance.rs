@@ -10,7 +10,7 @@ use crate::bindings::exports::howdah::policy as exports;
 use crate::convert;
 use crate::engine::{self, Caller, MAX_TIME};
 use crate::host::{State, to_guest};
-use crate::loaded::Loaded;
+use crate::loaded::{Fault, Loaded};
 use crate::spec::Limits;
 
 /// The hooks of an instance.
@@ -141,6 +141,14 @@ impl Instance {
         let Some(topology) = &self.guest.topology else { return Ok(()) };
         let nodes: Vec<_> = nodes.iter().map(convert::node).collect();
         topology.call_changed(&mut self.store, epoch, &nodes)
+    }
+}
+
+/// Whether a call took too long, or trapped.
+pub(crate) fn fault(error: &wasmtime::Error) -> Fault {
+    match error.downcast_ref() {
+        Some(wasmtime::Trap::Interrupt) => Fault::TimeLimit,
+        _ => Fault::Trap,
     }
 }
 

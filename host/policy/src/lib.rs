@@ -39,6 +39,7 @@ pub use heard::{Call, Heard, Listener, Said, Subject};
 pub use host::{PARAMETER, wall_ms};
 pub use inspect::Description;
 pub use kv::{Due, News, Room, Sharing, SpaceStatus, Values, Written};
+pub use loaded::Fault;
 pub use memory::Known;
 pub use metrics::{Histogram, Metric};
 pub use registry::{Applied, Options, Registry};

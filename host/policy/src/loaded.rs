@@ -97,15 +97,45 @@ pub(crate) struct AsksBack {
     pub(crate) catalog: bool,
 }
 
+/// How a call has failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It trapped, or its instance could not be started.
+    Trap,
+    /// It took longer than it may.
+    TimeLimit,
+    /// Its answer cannot be used.
+    Answer,
+}
+
+impl Fault {
+    /// All there are, with their words.
+    pub const ALL: [(Fault, &str); 3] =
+        [(Fault::Trap, "trap"), (Fault::TimeLimit, "time limit"), (Fault::Answer, "answer")];
+}
+
 /// Counters of one policy, of all workers together.
 #[derive(Default)]
 pub(crate) struct Counters {
     pub(crate) calls: AtomicU64,
     pub(crate) nanoseconds: AtomicU64,
-    pub(crate) failures: AtomicU64,
+    /// By [`Fault`].
+    failures: [AtomicU64; Fault::ALL.len()],
     pub(crate) remembered: AtomicU64,
     /// Observations that were dropped because the policy was too slow for them.
     pub(crate) unobserved: AtomicU64,
+}
+
+impl Counters {
+    /// Calls that failed in one way.
+    pub(crate) fn failed(&self, fault: Fault) -> u64 {
+        self.failures[fault as usize].load(Ordering::Relaxed)
+    }
+
+    /// Calls that failed.
+    pub(crate) fn failures(&self) -> u64 {
+        Fault::ALL.iter().map(|(fault, _)| self.failed(*fault)).sum()
+    }
 }
 
 /// A policy that can be instantiated.
@@ -239,8 +269,8 @@ impl Loaded {
     }
 
     /// A call has failed: after too many within the window the policy is not asked any more.
-    pub(crate) fn failed(&self, message: &str) {
-        self.counters.failures.fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn failed(&self, fault: Fault, message: &str) {
+        self.counters.failures[fault as usize].fetch_add(1, Ordering::Relaxed);
         *self.last_failure.lock() = Some(message.to_owned());
         let now = Instant::now();
         let mut failures = self.failures.lock();

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::loaded::Fault;
 use crate::metrics::Metric;
 use crate::place::Place;
 use crate::spec::Rollout;
@@ -29,6 +30,8 @@ pub struct PolicyStatus {
     pub remembered: u64,
     /// Calls that failed.
     pub failures: u64,
+    /// The same in each way.
+    pub faults: [u64; Fault::ALL.len()],
     /// It is not asked any more.
     pub quarantined: bool,
     /// How the last failed call failed.
@@ -90,7 +93,8 @@ impl PolicyStatus {
             calls: read(&live.counters.calls),
             nanoseconds: read(&live.counters.nanoseconds),
             remembered: read(&live.counters.remembered),
-            failures: read(&live.counters.failures),
+            failures: live.counters.failures(),
+            faults: Fault::ALL.map(|(fault, _)| live.counters.failed(fault)),
             quarantined: live.is_quarantined(),
             last_failure: live.last_failure.lock().clone(),
             unobserved: read(&live.counters.unobserved),
@@ -113,7 +117,7 @@ impl TrialStatus {
             age: trial.began.elapsed(),
             calls: read(&candidate.counters.calls),
             nanoseconds: read(&candidate.counters.nanoseconds),
-            failures: read(&candidate.counters.failures),
+            failures: candidate.counters.failures(),
             quarantined: candidate.is_quarantined(),
             last_failure: candidate.last_failure.lock().clone(),
             agreed: read(&figures.agreed),

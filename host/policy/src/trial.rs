@@ -242,7 +242,7 @@ impl Bench {
             self.figures.skipped.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        let failures = other.counters.failures.load(Ordering::Relaxed);
+        let failures = other.counters.failures();
         let worker = Worker::new(registry, usize::MAX);
         let scan = |sql: &str| {
             Rc::new(howdah_sql::scan(sql.as_bytes(), ScanOptions::default(), &NoCatalog))
@@ -263,7 +263,7 @@ impl Bench {
             }
         };
         // A failure is counted by itself, and is no opinion.
-        if other.counters.failures.load(Ordering::Relaxed) == failures {
+        if other.counters.failures() == failures {
             self.note(difference);
         } else {
             self.figures.skipped.fetch_add(1, Ordering::Relaxed);
@@ -291,7 +291,7 @@ impl Bench {
         let canary = self.canary?;
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let counters = &self.candidate.counters;
-        let (calls, failures) = (read(&counters.calls), read(&counters.failures));
+        let (calls, failures) = (read(&counters.calls), counters.failures());
         let (agreed, disagreed) = (read(&self.figures.agreed), read(&self.figures.disagreed));
         let compared = agreed + disagreed;
         let average = Duration::from_nanos(read(&counters.nanoseconds) / calls.max(1));

@@ -18,9 +18,9 @@ use crate::convert::{self, Opinion};
 use crate::engine::Caller;
 use crate::heard::{Heard, Said, Subject};
 use crate::host::{Asked, Looked};
-use crate::instance::{Instance, explain};
+use crate::instance::{Instance, explain, fault};
 use crate::lines::Lines;
-use crate::loaded::{AsksBack, Loaded};
+use crate::loaded::{AsksBack, Fault, Loaded};
 use crate::memory::Until;
 use crate::registry::{Generation, Registry};
 use crate::spec::OnFailure;
@@ -408,7 +408,7 @@ impl Worker {
         let outcome = match self.call(post, subject.question(), taped) {
             Ok((Ok(answer), looked)) => Ok((answer, looked)),
             Ok((Err(message), _)) => {
-                policy.failed(&format!("its answer cannot be used: {message}"));
+                policy.failed(Fault::Answer, &format!("its answer cannot be used: {message}"));
                 Err(Failed)
             }
             Err(Failed) => Err(Failed),
@@ -460,7 +460,8 @@ impl Worker {
         match outcome {
             Ok(answer) => Ok((answer, instance.store.data().looked)),
             Err(error) => {
-                policy.failed(&explain(&error, &instance.store.data().last_words));
+                let message = explain(&error, &instance.store.data().last_words);
+                policy.failed(fault(&error), &message);
                 self.replace(policy, &mut slot);
                 Err(Failed)
             }
@@ -489,7 +490,7 @@ impl Worker {
         match Instance::start(policy, &self.caller) {
             Ok(fresh) if slot.instance.is_none() => slot.instance = Some(fresh),
             Ok(fresh) => slot.spare = Some(fresh),
-            Err(message) => policy.failed(&message),
+            Err(message) => policy.failed(Fault::Trap, &message),
         }
     }
 

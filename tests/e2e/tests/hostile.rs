@@ -35,6 +35,9 @@ fn a_trap_in_any_hook_costs_one_answer() {
                     _ => assert_eq!(house.route("SELECT 1"), Decision::Primary, "{hook} {mode}"),
                 }
                 assert_eq!(house.failures(), before + 1, "{hook} {mode} {round}");
+                let [traps, late, _] = house.registry.status()[0].faults;
+                let expected = if mode == "loop" { (0, before + 1) } else { (before + 1, 0) };
+                assert_eq!((traps, late), expected, "{hook} {mode} {round}");
                 let told = house.last_failure();
                 assert!(told.contains(failure), "{hook} {mode}: {told}");
             }
@@ -82,7 +85,7 @@ fn what_cannot_be_an_answer_is_a_failure() {
             _ => assert!(matches!(house.open(), SessionDecision::Accept(_))),
         }
         let told = house.last_failure();
-        assert_eq!(house.failures(), 1, "{hook} {mode}");
+        assert_eq!(house.registry.status()[0].faults, [0, 0, 1], "{hook} {mode}");
         assert!(told.contains(failure), "{hook} {mode}: {told}");
     }
 }

@@ -38,6 +38,15 @@ static CLUSTER: Label = Label::of("cluster", "name of a cluster");
 static NODE: Label = Label::of("node", "name of a node");
 static NODE_OR_NONE: Label = Label::of("node", "name of a node, empty when there was none");
 static POLICY: Label = Label::of("policy", "name of a policy");
+static FAULT: Label = Label {
+    name: "reason",
+    about: "how a call of a policy failed",
+    words: &[
+        ("trap", "it trapped, or could not be started again"),
+        ("time limit", "it took longer than it may"),
+        ("answer", "its answer cannot be used"),
+    ],
+};
 static METRIC: Label = Label::of("metric", "as the policy calls it, at most 64 of each");
 static CLASS: Label = Label::of("class", "the first two characters of the SQLSTATE");
 static VERSION: Label = Label::of("version", "as `howdah version` says");
@@ -193,8 +202,8 @@ metrics! {
     POLICY_SECONDS: Counter "howdah_policy_seconds" [POLICY];
     /// Answers that were given from memory instead; counted for the first policy of the chain.
     POLICY_REMEMBERED: Counter "howdah_policy_remembered" [POLICY];
-    /// Calls that failed: by a trap, by taking too long, or with an answer that cannot be.
-    POLICY_FAILURES: Counter "howdah_policy_failures" [POLICY];
+    /// Calls that failed.
+    POLICY_FAILURES: Counter "howdah_policy_failures" [POLICY, FAULT];
     /// Observations that were dropped because the policy was too slow for them.
     POLICY_UNOBSERVED: Counter "howdah_policy_unobserved" [POLICY];
     /// 1: it has failed too often and is not asked any more.

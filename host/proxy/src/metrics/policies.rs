@@ -1,6 +1,6 @@
 //! Policies, those on trial too, and what they count themselves.
 
-use howdah_policy::{Metric, PolicyStatus, Registry, TrialStatus};
+use howdah_policy::{Fault, Metric, PolicyStatus, Registry, TrialStatus};
 
 use super::catalogue as metrics;
 use super::family::Family;
@@ -55,7 +55,9 @@ impl InForce {
         calls.add(&labels, status.calls);
         time.add(&labels, seconds(status.nanoseconds));
         remembered.add(&labels, status.remembered);
-        failures.add(&labels, status.failures);
+        for ((_, word), count) in Fault::ALL.iter().zip(status.faults) {
+            failures.add(&[&status.name, word], count);
+        }
         unobserved.add(&labels, status.unobserved);
         quarantined.add(&labels, status.quarantined);
     }
