@@ -47,12 +47,19 @@ impl Files {
         *self = new;
     }
 
+    /// Something has happened that may have changed a file. Without a watcher nobody ever says so.
+    async fn notice(&mut self) {
+        if self.touched.recv().await.is_none() {
+            std::future::pending().await
+        }
+    }
+
     /// Returns when a file is not the one that it was, and has settled. Cancel safe.
     pub async fn changed(&mut self) {
         loop {
             // With or without a notice.
-            let _ = timeout(LOOK, self.touched.recv()).await;
-            while let Ok(Some(())) = timeout(SETTLED, self.touched.recv()).await {}
+            let _ = timeout(LOOK, self.notice()).await;
+            while timeout(SETTLED, self.notice()).await.is_ok() {}
             let found = look(self.seen.keys().map(PathBuf::as_path));
             if found != self.seen {
                 self.seen = found;
@@ -194,6 +201,20 @@ mod tests {
 
     use super::*;
     use crate::config::Origin;
+
+    #[tokio::test(start_paused = true)]
+    async fn files_that_cannot_be_watched_are_looked_at_now_and_then() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("howdah.toml");
+        std::fs::write(&file, "a").unwrap();
+        let seen = look([file.as_path()].into_iter());
+        let mut files = Files { seen, touched: mpsc::channel(1).1, _watcher: None };
+        assert!(timeout(LOOK * 10, files.notice()).await.is_err(), "nobody notices anything");
+        std::fs::write(&file, "other").unwrap();
+        let began = tokio::time::Instant::now();
+        files.changed().await;
+        assert!(began.elapsed() >= LOOK);
+    }
 
     #[test]
     fn a_certificate_and_its_key_may_be_one_file() {

@@ -22,11 +22,20 @@ enum Order {
     Touched,
     /// Use these policies; tell whether it worked.
     Replace(Vec<PolicyFile>, Sender<Result<Applied, Vec<PolicyError>>>),
+    /// Nobody swaps policies any more.
+    End,
 }
 
-/// Swaps policies in, on a thread of its own, so that nobody waits for a compiler.
+/// Swaps policies in, on a thread of its own, so that nobody waits for a compiler. The thread ends with it.
 pub struct Swapper {
     orders: Sender<Order>,
+}
+
+impl Drop for Swapper {
+    fn drop(&mut self) {
+        // The thread, which keeps a sender of its own, may have ended.
+        let _ = self.orders.send(Order::End);
+    }
 }
 
 impl Swapper {
@@ -115,7 +124,7 @@ impl Thread {
                     self.touched(inbox);
                 }
                 Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return,
+                Ok(Order::End) | Err(RecvTimeoutError::Disconnected) => return,
             }
         }
     }

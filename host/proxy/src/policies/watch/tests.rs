@@ -248,6 +248,14 @@ fn what_was_rolled_back_stays_out_until_its_content_changes() {
     assert_eq!(house.status(0).rolled_back, None);
 }
 
+#[test]
+fn nothing_is_left_when_nobody_swaps_policies_any_more() {
+    let House { directory: _directory, registry, swapper } = House::new();
+    let left = Arc::downgrade(&registry);
+    drop((registry, swapper));
+    wait("the end of all", || left.upgrade().is_none());
+}
+
 /// A case that the built-in policy passes, or not.
 fn case(expect: &str) -> String {
     format!("[[case]]\nname = \"a deletion\"\nsql = \"DELETE FROM t\"\nexpect = \"{expect}\"\n")
