@@ -46,7 +46,7 @@ pub(crate) enum Asked {
     No,
     Answered(Box<Proof>),
     /// The server refused it, which has aborted the transaction.
-    Refused(Box<ErrorReport>),
+    Refused(ErrorReport),
     /// The server has ended the session before it got to it, and so before COMMIT.
     Never,
 }
@@ -118,12 +118,12 @@ impl Ending {
     /// A question has been refused. What was asked behind it is refused because of that.
     pub(crate) fn refused(&mut self, report: ErrorReport) {
         if !matches!(self.proof, Asked::Refused(_)) {
-            self.proof = Asked::Refused(Box::new(report));
+            self.proof = Asked::Refused(report);
         }
     }
 
     /// What the client gets in the place of the ROLLBACK that its COMMIT has become, when that was not its own fault.
-    pub(crate) fn instead(&mut self) -> Option<Box<ErrorReport>> {
+    pub(crate) fn instead(&mut self) -> Option<ErrorReport> {
         match std::mem::take(&mut self.proof) {
             Asked::Refused(report) => Some(report),
             other => {

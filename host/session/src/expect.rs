@@ -19,7 +19,7 @@ pub(crate) enum Reply {
 /// What becomes of the answer to something that was sent upstream, in the order of sending.
 pub(crate) enum Expect {
     /// ParseComplete. `define` is the client's name for it, when the client asked.
-    Parse { reply: Reply, id: Option<StatementId>, define: Option<(Box<[u8]>, Rc<Named>)> },
+    Parse { reply: Reply, id: Option<StatementId>, define: Option<(Defined, Rc<Named>)> },
     /// BindComplete.
     Bind,
     /// CloseComplete.
@@ -31,7 +31,7 @@ pub(crate) enum Expect {
     /// CommandComplete, EmptyQueryResponse or PortalSuspended.
     Execute(Option<Rc<Statement>>),
     /// Nothing from the server: ParseComplete for the client, which has this name now.
-    Defined(Box<[u8]>),
+    Defined(Defined),
     /// Nothing from the server: CloseComplete for the client, whose name for this is gone.
     Undefined(Box<[u8]>, Option<Rc<Named>>),
     /// Nothing from the server: these bytes are for the client when their turn comes.
@@ -54,7 +54,7 @@ pub(crate) enum Expect {
     /// was told. An error is the client's.
     Verify(Rc<Named>),
     /// An error, in the place of which the client gets this one.
-    Instead(Box<ErrorReport>),
+    Instead(ErrorReport),
     /// All up to ReadyForQuery, of the proxy's own question whether the session may leave its server.
     PinCheck,
     /// All up to ReadyForQuery, of the proxy's own question in front of a COMMIT.
@@ -68,6 +68,14 @@ pub(crate) enum Expect {
     Isolation,
     /// All up to ReadyForQuery, of a batch that is run again and executes these.
     Again(Vec<Rc<Statement>>),
+}
+
+/// A name that a client has given to a statement.
+pub(crate) struct Defined {
+    /// Empty: the unnamed one.
+    pub(crate) name: Box<[u8]>,
+    /// What had it before, which only the unnamed one can have.
+    pub(crate) before: Option<Rc<Named>>,
 }
 
 impl Expect {

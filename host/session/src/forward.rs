@@ -395,18 +395,18 @@ impl<A: AsRef<Decision>> Session<A> {
             self.provoke_duplicate(io, server, &parse);
             return Ok(Passage::Replaced);
         }
-        let named = self.define(parse.name.into(), prepared);
+        let (defined, named) = self.define(parse.name, prepared);
         let known = server.has_prepared(named.copy, self.edition);
         if known && self.status != TransactionStatus::Failed {
             self.reused = true;
-            self.pending.push_back(Expect::Defined(parse.name.into()));
+            self.pending.push_back(Expect::Defined(defined));
             return Ok(Passage::Replaced);
         }
         self.prepare(io, server, named.copy, &named.prepared);
-        let define = Some((Box::from(parse.name), Rc::clone(&named)));
-        let id = Some(named.copy);
+        let copy = named.copy;
+        let (id, define) = (Some(copy), Some((defined, named)));
         self.pending.push_back(Expect::Parse { reply: Reply::Forward, id, define });
-        self.keep(io, server, named.copy);
+        self.keep(io, server, copy);
         Ok(Passage::Replaced)
     }
 
@@ -422,9 +422,9 @@ impl<A: AsRef<Decision>> Session<A> {
             Parse { name: b"", query: &prepared.query, types: parse.types }
                 .write(&mut io.server_out);
         }
-        let named = self.define(Box::default(), prepared);
+        let (defined, named) = self.define(b"", prepared);
         server.unnamed = Some((named.copy, self.edition));
-        let define = Some((Box::default(), named));
+        let define = Some((defined, named));
         self.pending.push_back(Expect::Parse { reply: Reply::Forward, id: None, define });
         if same { Passage::Verbatim } else { Passage::Replaced }
     }

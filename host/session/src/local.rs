@@ -108,7 +108,7 @@ impl<A: AsRef<Decision>> Session<A> {
         while let Some(entry) = self.batch.next_entry() {
             if let Entry::Parse(name, prepared) = entry {
                 let (name, prepared) = (name.clone(), Rc::clone(prepared));
-                self.define(name, prepared);
+                self.define(&name, prepared);
             }
         }
     }

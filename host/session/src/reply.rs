@@ -36,7 +36,7 @@ pub(crate) enum Fate {
     Forward,
     Drop,
     /// The client gets this in its place.
-    Instead(Box<ErrorReport>),
+    Instead(ErrorReport),
     /// It gets this when the write by itself that it belongs to has been committed.
     Hold,
     /// It has been, and the client gets what was held.
@@ -297,9 +297,9 @@ impl<A: AsRef<Decision>> Session<A> {
             tag::PARSE_COMPLETE => match self.pending.pop_front() {
                 Some(Expect::Parse { reply: Reply::Swallow, .. }) => Ok(Fate::Drop),
                 Some(Expect::Parse { define, .. }) => {
-                    if let Some((name, named)) = define {
+                    if let Some((defined, named)) = define {
                         named.prepared.proven.set(Some((named.copy, named.since.get())));
-                        self.note_answered(Expect::Defined(name));
+                        self.note_answered(Expect::Defined(defined));
                     }
                     Ok(Fate::Forward)
                 }
@@ -552,6 +552,10 @@ impl<A: AsRef<Decision>> Session<A> {
                 break;
             }
             skipped.extend(self.pending.pop_front());
+        }
+        if let Some(Expect::Parse { define: Some((defined, _)), .. }) = skipped.first_mut() {
+            // The one that fails drops the unnamed statement first (postgres.c, `exec_parse_message`).
+            defined.before = None;
         }
         for expect in skipped.iter().rev() {
             self.undo(expect, server);

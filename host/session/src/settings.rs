@@ -188,6 +188,22 @@ impl Settings {
         }
     }
 
+    /// The SQL that makes those of these settings, which decide what texts mean, local to a transaction, whatever they
+    /// are there. `None`: what one of them is has not been reported.
+    pub(crate) fn texts(&self) -> Option<String> {
+        let mut sql = String::from("SELECT ");
+        for (number, name) in TEXTS.iter().enumerate() {
+            let value = match self.map.get(*name) {
+                Some(Value::Plain(text)) => quote_text(text),
+                Some(Value::Sql(_)) => return None,
+                None => "NULL".to_owned(),
+            };
+            let comma = if number > 0 { ", " } else { "" };
+            let _ = write!(sql, "{comma}pg_catalog.set_config('{name}', {value}, true)");
+        }
+        Some(sql)
+    }
+
     /// Whether a server cannot refuse to become what these settings are, coming from `have`: whatever differs depends on
     /// nothing but its value, which a server has accepted before.
     pub fn differs_surely(&self, have: &Settings) -> bool {
@@ -200,6 +216,10 @@ impl Settings {
 
 /// Who a session is: the second depends on the first.
 const IDENTITY: [&str; 2] = ["session_authorization", "role"];
+
+/// Those settings that decide what texts mean and that servers report.
+const TEXTS: [&str; 5] =
+    ["client_encoding", "datestyle", "intervalstyle", "standard_conforming_strings", "timezone"];
 
 /// Settings that everybody may make, and whose values depend on nothing that the server would have to look up
 /// (guc_tables.c).

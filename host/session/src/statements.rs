@@ -12,15 +12,15 @@ use howdah_wire::backend::{ErrorReport, TransactionStatus};
 use howdah_wire::frontend::{Bind, Close, Describe, Execute, Parse, Sync, Target};
 
 use crate::batch::{may_draw, may_write};
-use crate::expect::{Expect, Reply};
+use crate::expect::{Defined, Expect, Reply};
 use crate::prepared::{Named, Told, own_meaning};
 use crate::session::Session;
 use crate::settings::{Bearing, bearing};
-use crate::{Buffers, Guide, Pin, Prepared, ServerState, StatementId};
+use crate::{Buffers, Guide, Pin, Prepared, ServerState, Settings, StatementId};
 
 impl<A: AsRef<Decision>> Session<A> {
     /// The client has prepared this.
-    pub(crate) fn define(&mut self, name: Box<[u8]>, prepared: Rc<Prepared>) -> Rc<Named> {
+    pub(crate) fn define(&mut self, name: &[u8], prepared: Rc<Prepared>) -> (Defined, Rc<Named>) {
         let shared = self.means_to_itself().is_none();
         let named = Rc::new(Named {
             has_name: !name.is_empty() || self.gives_name(&prepared),
@@ -31,11 +31,17 @@ impl<A: AsRef<Decision>> Session<A> {
             told: Cell::new(None),
             outdated: Cell::new(false),
         });
+        let name = Box::from(name);
+        let before = self.means(&name, Rc::clone(&named));
+        (Defined { name, before }, named)
+    }
+
+    /// This is what the client means by the name; what it meant before.
+    fn means(&mut self, name: &[u8], named: Rc<Named>) -> Option<Rc<Named>> {
         match name.is_empty() {
-            true => self.unnamed = Some(Rc::clone(&named)),
-            false => drop(self.statements.insert(name, Rc::clone(&named))),
+            true => self.unnamed.replace(named),
+            false => self.statements.insert(name.into(), named),
         }
-        named
     }
 
     /// Whether a statement that a client prepares without a name gets one on servers: where that is wanted, what has been
@@ -67,10 +73,7 @@ impl<A: AsRef<Decision>> Session<A> {
         }
         let prepared = guide.prepare(&named.prepared.query, &named.prepared.types);
         let named = Rc::new(Named { prepared, ..(*named).clone() });
-        match name.is_empty() {
-            true => self.unnamed = Some(Rc::clone(&named)),
-            false => drop(self.statements.insert(name.into(), Rc::clone(&named))),
-        }
+        self.means(name, Rc::clone(&named));
         Some(named)
     }
 
@@ -160,22 +163,21 @@ impl<A: AsRef<Decision>> Session<A> {
         let Some(then) = &named.under else { return };
         let now = Arc::clone(self.carried.wanted());
         let unnamed = !named.has_name;
-        if then.meaning() == now.meaning()
+        let known = self.pin.as_ref().is_none_or(Pin::leaves_meaning);
+        if (known && then.meaning() == now.meaning())
             || (unnamed && server.has_unnamed(named.copy, named.since.get()))
             || (!unnamed && server.has_prepared(named.copy, named.since.get()))
         {
             return;
         }
-        let known = self.pin.as_ref().is_none_or(Pin::leaves_meaning);
-        let possible = known
-            && self.own_meaning.is_none()
-            && self.carried.is_there()
-            && self.status != TransactionStatus::Failed
+        let begins = self.status != TransactionStatus::Failed
             && !self.unsynced
             && self.pending.iter().all(Expect::is_own);
-        if !possible || !then.differs_surely(&now) || !now.differs_surely(then) {
-            return;
-        }
+        let settings = match known {
+            true => self.changed_for_once(then, &now),
+            false => self.laid_aside(then),
+        };
+        let Some((before, after)) = settings.filter(|_| begins) else { return };
         if unnamed {
             server.unnamed = Some((named.copy, self.edition));
         } else {
@@ -184,13 +186,42 @@ impl<A: AsRef<Decision>> Session<A> {
             }
             self.keep(io, server, named.copy);
         }
-        then.steps(&now, |step| run_unseen(io, step));
+        before.iter().for_each(|step| run_unseen(io, step));
         let Prepared { query, types, .. } = &*named.prepared;
         let name = named.copy.server_name();
         Parse { name: if unnamed { b"" } else { &name }, query, types }.write(&mut io.server_out);
-        now.steps(then, |step| run_unseen(io, step));
+        after.iter().for_each(|step| run_unseen(io, step));
         Sync.write(&mut io.server_out);
         self.pending.push_back(Expect::Lend);
+    }
+
+    /// The statements that make the settings `then`, and those that make them what they are now.
+    fn changed_for_once(
+        &self,
+        then: &Settings,
+        now: &Settings,
+    ) -> Option<(Vec<String>, Vec<String>)> {
+        let steps = |to: &Settings, from| {
+            let mut all = Vec::new();
+            to.steps(from, |step| all.push(step.to_string()));
+            all
+        };
+        let possible = self.own_meaning.is_none()
+            && self.carried.is_there()
+            && then.differs_surely(now)
+            && now.differs_surely(then);
+        possible.then(|| (steps(then, now), steps(now, then)))
+    }
+
+    /// The same where nobody knows what the settings are now: what is local to a transaction, or to a savepoint, goes
+    /// with it.
+    fn laid_aside(&self, then: &Settings) -> Option<(Vec<String>, Vec<String>)> {
+        let texts = then.texts()?;
+        if self.status == TransactionStatus::Idle {
+            return Some((vec![texts], Vec::new()));
+        }
+        let step = |word| format!("{word} howdah_setting");
+        Some((vec![step("SAVEPOINT"), texts], vec![step("ROLLBACK TO"), step("RELEASE")]))
     }
 
     /// The client was told the columns of this before the schema changed, and the server would not notice: it has to be
@@ -238,7 +269,7 @@ impl<A: AsRef<Decision>> Session<A> {
             .routine("RevalidateCachedQuery");
         Bind { portal: b"", statement: b"howdah_outdated", rest: b"\0\0\0\0\0\0" }
             .write(&mut io.server_out);
-        self.pending.push_back(Expect::Instead(Box::new(report)));
+        self.pending.push_back(Expect::Instead(report));
     }
 
     /// The name under which the server knows a statement; prepares it there when it does not.
@@ -318,13 +349,14 @@ impl<A: AsRef<Decision>> Session<A> {
     /// What was sent, or would have been, has not happened: the client's statements are as before.
     pub(crate) fn take_back(&mut self, expect: &Expect) {
         match expect {
-            Expect::Parse { define: Some((name, _)), .. } | Expect::Defined(name) => {
+            Expect::Parse { define: Some((Defined { name, before }, _)), .. }
+            | Expect::Defined(Defined { name, before }) => {
                 self.undefine(name);
+                if let Some(before) = before {
+                    self.means(name, Rc::clone(before));
+                }
             }
-            Expect::Undefined(name, Some(named)) if !name.is_empty() => {
-                self.statements.insert(name.clone(), Rc::clone(named));
-            }
-            Expect::Undefined(_, Some(named)) => self.unnamed = Some(Rc::clone(named)),
+            Expect::Undefined(name, Some(named)) => drop(self.means(name, Rc::clone(named))),
             _ => {}
         }
     }
@@ -404,10 +436,10 @@ impl<A: AsRef<Decision>> Session<A> {
 }
 
 /// A statement of the proxy's own between others of a batch: it leaves nothing.
-fn run_unseen(io: &mut Buffers, sql: std::fmt::Arguments<'_>) {
+fn run_unseen(io: &mut Buffers, sql: &str) {
     const NAME: &[u8] = b"howdah_setting";
-    let (out, query) = (&mut io.server_out, sql.to_string());
-    Parse { name: NAME, query: query.as_bytes(), types: b"\0\0" }.write(out);
+    let out = &mut io.server_out;
+    Parse { name: NAME, query: sql.as_bytes(), types: b"\0\0" }.write(out);
     Bind { portal: NAME, statement: NAME, rest: b"\0\0\0\0\0\0" }.write(out);
     Execute { portal: NAME, max_rows: 0 }.write(out);
     Close { target: Target::Portal, name: NAME }.write(out);

@@ -35,7 +35,7 @@ enum Act {
     Reconnect,
 }
 
-const NAMES: [&str; 2] = ["p", "q"];
+const NAMES: [&str; 3] = ["p", "q", ""];
 const PREPARED: [&str; 9] = [
     "SELECT current_setting('work_mem'), current_user",
     "SELECT count(*) FROM mine",
@@ -385,6 +385,37 @@ fn what_went_wrong_once_goes_right() {
             (2, query(&["SELECT 1"])),
             (0, Act::Execute(1)),
         ],
+        // Prepared under other settings, and not known where settings that can't be carried keep the client.
+        vec![
+            (2, Act::Prepare(0, 4)),
+            (2, Act::Prepare(0, 0)),
+            (
+                2,
+                query(&[
+                    "SET SESSION TIME ZONE INTERVAL '-08:00' HOUR TO MINUTE",
+                    "SET work_mem = '1MB'",
+                ]),
+            ),
+            (2, Act::Execute(0)),
+        ],
+        // The same in a transaction.
+        vec![
+            (2, Act::Prepare(0, 4)),
+            (2, Act::Prepare(0, 0)),
+            (2, query(&["BEGIN"])),
+            (
+                2,
+                query(&[
+                    "INSERT INTO mine SELECT 3 WHERE set_config('datestyle', 'german', false) IS NOT NULL",
+                ]),
+            ),
+            (2, Act::Execute(0)),
+            (2, query(&["SHOW datestyle"])),
+            (2, query(&["COMMIT"])),
+            (2, query(&["SHOW datestyle"])),
+        ],
+        // The second of two unnamed statements is skipped.
+        vec![(1, Act::Batch(6, 0)), (1, Act::Execute(2)), (0, Act::Execute(2))],
         // What the protocol has prepared is named in a text of several statements.
         vec![(1, Act::Prepare(0, 0)), (1, query(&["SET work_mem = '1MB'", "DEALLOCATE p"]))],
     ];

@@ -68,9 +68,12 @@ pub enum Severity {
     Warning,
 }
 
-/// An error or notice of our own, or taken from a server.
+/// An error or notice of our own, or taken from a server. It is rare, so it is small where there is room for one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ErrorReport {
+pub struct ErrorReport(Box<Report>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Report {
     severity: Severity,
     sqlstate: [u8; 5],
     message: Box<str>,
@@ -81,14 +84,14 @@ pub struct ErrorReport {
 
 impl ErrorReport {
     fn new(severity: Severity, sqlstate: &[u8; 5], message: &str) -> ErrorReport {
-        ErrorReport {
+        ErrorReport(Box::new(Report {
             severity,
             sqlstate: *sqlstate,
             message: clean(message),
             detail: None,
             hint: None,
             routine: None,
-        }
+        }))
     }
 
     /// The statement fails.
@@ -110,34 +113,34 @@ impl ErrorReport {
     pub fn from_response(response: &ErrorResponse<'_>) -> ErrorReport {
         let text =
             |letter| response.field(letter).map(|value| clean(&String::from_utf8_lossy(value)));
-        ErrorReport {
+        ErrorReport(Box::new(Report {
             severity: Severity::Error,
             sqlstate: response.sqlstate().unwrap_or(*b"XX000"),
             message: text(b'M').unwrap_or_default(),
             detail: text(b'D'),
             hint: text(b'H'),
             routine: None,
-        }
+        }))
     }
 
     /// More about it.
     #[must_use]
     pub fn detail(mut self, detail: &str) -> ErrorReport {
-        self.detail = Some(clean(detail));
+        self.0.detail = Some(clean(detail));
         self
     }
 
     /// What to do about it.
     #[must_use]
     pub fn hint(mut self, hint: &str) -> ErrorReport {
-        self.hint = Some(clean(hint));
+        self.0.hint = Some(clean(hint));
         self
     }
 
     /// The function of PostgreSQL that reports the same: drivers know some errors by it.
     #[must_use]
     pub fn routine(mut self, routine: &'static str) -> ErrorReport {
-        self.routine = Some(routine);
+        self.0.routine = Some(routine);
         self
     }
 
@@ -145,9 +148,9 @@ impl ErrorReport {
     #[must_use]
     pub fn caused_by(mut self, cause: Option<ErrorReport>) -> ErrorReport {
         if let Some(cause) = cause {
-            let state = String::from_utf8_lossy(&cause.sqlstate).into_owned();
-            let said = format!("The server said: {} ({state}).", cause.message);
-            self.detail = Some(match self.detail.take() {
+            let state = String::from_utf8_lossy(&cause.0.sqlstate).into_owned();
+            let said = format!("The server said: {} ({state}).", cause.0.message);
+            self.0.detail = Some(match self.0.detail.take() {
                 Some(detail) => format!("{detail} {said}").into(),
                 None => said.into(),
             });
@@ -157,28 +160,29 @@ impl ErrorReport {
 
     /// The same, but the connection ends.
     #[must_use]
-    pub fn into_fatal(self) -> ErrorReport {
-        ErrorReport { severity: Severity::Fatal, ..self }
+    pub fn into_fatal(mut self) -> ErrorReport {
+        self.0.severity = Severity::Fatal;
+        self
     }
 
     /// The SQLSTATE.
     pub fn sqlstate(&self) -> &[u8; 5] {
-        &self.sqlstate
+        &self.0.sqlstate
     }
 
     /// The primary message.
     pub fn message(&self) -> &str {
-        &self.message
+        &self.0.message
     }
 
     /// The detail and the hint, if there are any.
     pub fn more(&self) -> impl Iterator<Item = &str> {
-        [&self.detail, &self.hint].into_iter().flatten().map(AsRef::as_ref)
+        [&self.0.detail, &self.0.hint].into_iter().flatten().map(AsRef::as_ref)
     }
 
     /// Appends an ErrorResponse, or a NoticeResponse when it is a notice or a warning.
     pub fn write(&self, out: &mut BytesMut) {
-        let (tag, severity) = match self.severity {
+        let (tag, severity) = match self.0.severity {
             Severity::Error => (tag::ERROR_RESPONSE, "ERROR"),
             Severity::Fatal => (tag::ERROR_RESPONSE, "FATAL"),
             Severity::Notice => (tag::NOTICE_RESPONSE, "NOTICE"),
@@ -191,15 +195,15 @@ impl ErrorReport {
             };
             field(b'S', severity.as_bytes());
             field(b'V', severity.as_bytes());
-            field(b'C', &self.sqlstate);
-            field(b'M', self.message.as_bytes());
-            if let Some(detail) = &self.detail {
+            field(b'C', &self.0.sqlstate);
+            field(b'M', self.0.message.as_bytes());
+            if let Some(detail) = &self.0.detail {
                 field(b'D', detail.as_bytes());
             }
-            if let Some(hint) = &self.hint {
+            if let Some(hint) = &self.0.hint {
                 field(b'H', hint.as_bytes());
             }
-            if let Some(routine) = self.routine {
+            if let Some(routine) = self.0.routine {
                 field(b'R', routine.as_bytes());
             }
             out.put_u8(0);
@@ -209,7 +213,7 @@ impl ErrorReport {
 
 impl std::fmt::Display for ErrorReport {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} ({})", self.message, String::from_utf8_lossy(&self.sqlstate))
+        write!(f, "{} ({})", self.message(), String::from_utf8_lossy(self.sqlstate()))
     }
 }
 
