@@ -1,6 +1,6 @@
 //! Who may come in.
 
-mod crowd;
+pub(crate) mod crowd;
 mod lookup;
 mod rules;
 

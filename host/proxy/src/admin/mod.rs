@@ -110,7 +110,7 @@ pub(crate) async fn serve(mut visits: mpsc::UnboundedReceiver<Visit>, operated: 
                 Ok(_place) => session::serve(&mut stream, hello, role, &operated).await,
                 Err(_) => {
                     let report = ErrorReport::fatal(b"53300", "sorry, too many operators already");
-                    session::say(&mut stream, &report).await;
+                    session::say(&mut stream, hello.output, &report).await;
                 }
             }
         });

@@ -33,12 +33,12 @@ const NUMBERS: [u32; 3] = [20, 21, 23];
 /// Serves an operator until it leaves.
 pub(super) async fn serve(
     stream: &mut Stream,
-    hello: ClientHello,
+    mut hello: ClientHello,
     role: Role,
     operated: &Operated,
 ) {
     tracing::info!(user = hello.user, ?role, "an operator has come");
-    let mut session = Session::new(role, operated, &hello);
+    let mut session = Session::new(role, operated, &mut hello);
     let mut input = hello.input;
     loop {
         if !session.out.is_empty() {
@@ -51,7 +51,7 @@ pub(super) async fn serve(
             Ok(head) => head,
             Err(_) => {
                 let report = ErrorReport::fatal(b"08P01", "invalid message length");
-                return say(stream, &report).await;
+                return say(stream, session.out, &report).await;
             }
         };
         let Some(head) = head.filter(|head| input.len() >= head.len) else {
@@ -65,14 +65,13 @@ pub(super) async fn serve(
         match session.heed(head.tag, &message).await {
             Ok(true) => {}
             Ok(false) => return,
-            Err(report) => return say(stream, &report).await,
+            Err(report) => return say(stream, session.out, &report).await,
         }
     }
 }
 
-/// Tells an operator the last that it hears. It need not listen.
-pub(super) async fn say(stream: &mut Stream, report: &ErrorReport) {
-    let mut out = BytesMut::new();
+/// Tells an operator the last that it hears, after what is still to be said. It need not listen.
+pub(super) async fn say(stream: &mut Stream, mut out: BytesMut, report: &ErrorReport) {
     report.write(&mut out);
     let _ = stream.write_all(&out).await;
     let _ = stream.flush().await;
@@ -122,7 +121,8 @@ enum Outcome {
 }
 
 impl<'o> Session<'o> {
-    fn new(role: Role, operated: &'o Operated, hello: &ClientHello) -> Session<'o> {
+    fn new(role: Role, operated: &'o Operated, hello: &mut ClientHello) -> Session<'o> {
+        let mut out = std::mem::take(&mut hello.output);
         let application = hello.parameters.iter().find(|(name, _)| name == "application_name");
         let application = application.map_or("", |(_, value)| value);
         let parameters = [
@@ -137,7 +137,6 @@ impl<'o> Session<'o> {
             ("standard_conforming_strings", "on"),
             ("TimeZone", "UTC"),
         ];
-        let mut out = BytesMut::new();
         let parameters = parameters.iter().map(|(name, value)| ((*name).into(), (*value).into()));
         parameters.collect::<Parameters>().greet(&mut out);
         // Nothing here takes so long that it would have to be cancelled.

@@ -7,7 +7,6 @@ use howdah_wire::backend::{Authentication, ErrorReport};
 use howdah_wire::frontend::{Password, SaslInitialResponse};
 use howdah_wire::scram::{self, Binding, ClientKeys, ServerError, Verifier};
 use howdah_wire::{md5, same};
-use tokio::io::AsyncWriteExt;
 use tokio::time::sleep;
 
 use super::opening::Wire;
@@ -63,8 +62,8 @@ pub trait Authenticator {
     fn failed(&self, client: &ClientHello, caller: Caller<'_>) -> Duration;
 }
 
-/// Lets a client prove who it is, by a login that may be bound to `end_point`, and says how it has. On success
-/// AuthenticationOk has been sent.
+/// Lets a client prove who it is, by a login that may be bound to `end_point`, and says how it has. On success it is
+/// still to be told what `wire` holds, which ends with AuthenticationOk.
 pub(super) async fn authenticate(
     wire: &mut Wire<'_>,
     client: &ClientHello,
@@ -97,7 +96,7 @@ pub(super) async fn authenticate(
             return Err(report);
         }
     }
-    wire.tell(&Authentication::Ok).await?;
+    Authentication::Ok.write(&mut wire.output);
     Ok(method)
 }
 
@@ -107,21 +106,20 @@ async fn scram(
     verifier: Arc<Verifier>,
     end_point: Option<&[u8]>,
 ) -> Result<Proof, ErrorReport> {
-    let mut out = BytesMut::new();
     let bindings = match end_point {
         Some(hash) => &[Binding::EndPoint(hash), Binding::Unused][..],
         None => &[Binding::Impossible],
     };
     let mechanisms: Vec<&str> = bindings.iter().map(Binding::mechanism).collect();
-    Authentication::write_sasl(&mut out, &mechanisms);
-    wire.stream.write_all(&out).await.map_err(|_| gone())?;
+    Authentication::write_sasl(&mut wire.output, &mechanisms);
+    wire.flush().await?;
     let (binding, client_first) = client_first(wire, bindings).await?;
     let mut server = scram::Server::new(&verifier, &nonce(), binding);
     let first = server.first(&client_first).map_err(|e| refused(e, user))?;
     wire.tell(&Authentication::SaslContinue(first.as_bytes())).await?;
     let body = wire.password_message().await?;
     let (last, keys) = server.last(&body).map_err(|e| refused(e, user))?;
-    wire.tell(&Authentication::SaslFinal(last.as_bytes())).await?;
+    Authentication::SaslFinal(last.as_bytes()).write(&mut wire.output);
     Ok(Proof::Scram(verifier, keys))
 }
 

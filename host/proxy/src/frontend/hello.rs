@@ -26,6 +26,8 @@ pub struct ClientHello {
     pub method: LoginMethod,
     /// What it has sent already.
     pub input: BytesMut,
+    /// What it is to be told before anything else: that it has been let in.
+    pub output: BytesMut,
 }
 
 /// The parameters of a start-up packet, sorted by what they are for.
@@ -61,8 +63,9 @@ pub(super) fn hello(startup: &Startup<'_>) -> Result<(ClientHello, BytesMut), Er
     }
     let (user, database) = (user.to_owned(), database.to_owned());
     let replication = replication.map(str::to_owned);
-    let (method, input) = (LoginMethod::Trust, BytesMut::new());
-    let hello = ClientHello { user, database, parameters, replication, version, method, input };
+    let (method, input, output) = (LoginMethod::Trust, BytesMut::new(), BytesMut::new());
+    let hello =
+        ClientHello { user, database, parameters, replication, version, method, input, output };
     Ok((hello, answer))
 }
 

@@ -20,13 +20,16 @@ use crate::upstream::Stream;
 /// How long a client may take to hear the last that it is told: nobody waits for it longer.
 pub(crate) const FAREWELL: Duration = Duration::from_millis(100);
 
+/// Bytes that are read at once: most start-up packets, and each message of a login.
+const ROOM: usize = 512;
+
 /// The first byte of a TLS handshake (RFC 8446, section 5.1). As the length of a start-up packet it would be too much.
 const HANDSHAKE: u8 = 22;
 
 /// What a connection turned out to be.
 #[derive(Debug)]
 pub enum Opened {
-    /// A client that has been let in, and knows it.
+    /// A client that has been let in, and is to be told so.
     Client(ClientHello),
     /// A request to cancel.
     Cancel {
@@ -39,7 +42,7 @@ pub enum Opened {
     Gone(LoginFailure),
 }
 
-/// Sees a connection through its opening, up to and with AuthenticationOk. A client that breaks a rule is
+/// Sees a connection through its opening, up to AuthenticationOk, which is left to be sent with what follows. A client that breaks a rule is
 /// told so and sent away; one that is too slow is sent away at the deadline.
 pub async fn open(
     stream: &mut Stream,
@@ -47,21 +50,26 @@ pub async fn open(
     auth: &impl Authenticator,
     deadline: Instant,
 ) -> Opened {
-    let mut wire = Wire { stream, input: BytesMut::new() };
+    let mut wire = Wire { stream, input: BytesMut::new(), output: BytesMut::new() };
     let outcome = timeout_at(deadline, wire.open(peer, auth)).await;
     let report = match outcome {
         Ok(Ok(opened)) => return opened,
         Ok(Err(report)) => report,
         Err(_) => ErrorReport::fatal(b"57014", "canceling authentication due to timeout"),
     };
-    send_away(stream, peer, &report).await;
+    send_away(stream, peer, BytesMut::new(), &report).await;
     Opened::Gone(LoginFailure::of(&report))
 }
 
-/// Tells a client why it is not let in. It may have gone, and need not listen: nobody waits for it.
-pub(crate) async fn send_away(stream: &mut Stream, peer: Option<IpAddr>, report: &ErrorReport) {
+/// Tells a client why it is not let in, after what it is told before. It may have gone, and need not listen: nobody
+/// waits for it.
+pub(crate) async fn send_away(
+    stream: &mut Stream,
+    peer: Option<IpAddr>,
+    mut out: BytesMut,
+    report: &ErrorReport,
+) {
     tracing::debug!(peer = ?peer, reason = %report, "a client was not let in");
-    let mut out = BytesMut::new();
     report.write(&mut out);
     let _ = timeout_at(Instant::now() + FAREWELL, stream.write_all(&out)).await;
 }
@@ -76,6 +84,8 @@ fn smuggled() -> ErrorReport {
 pub(super) struct Wire<'a> {
     pub(super) stream: &'a mut Stream,
     input: BytesMut,
+    /// What has not been sent yet.
+    pub(super) output: BytesMut,
 }
 
 impl Wire<'_> {
@@ -138,8 +148,9 @@ impl Wire<'_> {
                     let (encrypted, certificate) = (self.stream.is_encrypted(), shown.as_ref());
                     let caller = Caller { address: peer, encrypted, certificate };
                     let method = authenticate(self, &hello, caller, auth).await?;
-                    let input = std::mem::take(&mut self.input);
-                    return Ok(Opened::Client(ClientHello { method, input, ..hello }));
+                    let (input, output) =
+                        (std::mem::take(&mut self.input), std::mem::take(&mut self.output));
+                    return Ok(Opened::Client(ClientHello { method, input, output, ..hello }));
                 }
             }
         }
@@ -166,14 +177,19 @@ impl Wire<'_> {
 
     /// False: the client has gone.
     async fn read(&mut self) -> Result<bool, ErrorReport> {
+        self.input.reserve(ROOM);
         self.stream.read_buf(&mut self.input).await.map(|n| n > 0).map_err(|_| gone())
     }
 
     /// Says something of authentication.
     pub(super) async fn tell(&mut self, what: &Authentication<'_>) -> Result<(), ErrorReport> {
-        let mut out = BytesMut::new();
-        what.write(&mut out);
-        self.stream.write_all(&out).await.map_err(|_| gone())
+        what.write(&mut self.output);
+        self.flush().await
+    }
+
+    /// Sends what is to be sent.
+    pub(super) async fn flush(&mut self) -> Result<(), ErrorReport> {
+        self.stream.write_all_buf(&mut self.output).await.map_err(|_| gone())
     }
 
     /// The body of the next message, which must belong to authentication.

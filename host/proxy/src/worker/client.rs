@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
+use bytes::BytesMut;
 use howdah_cluster::Evidence;
 use howdah_decision::{Decision, Outcome, PoolMode, Target};
 use howdah_policy::Answer;
@@ -31,6 +32,7 @@ use super::replication;
 use super::seat::{Link, Order, Seated, Visitor};
 use super::server::Leased;
 use super::{Ctx, Message, Shared};
+use crate::access::crowd::{Caller, Member};
 use crate::admin;
 use crate::config::{Config, Reset};
 use crate::figures::{ClientEnd, ServerEnd, Words as _};
@@ -39,24 +41,49 @@ use crate::frontend::{
 };
 use crate::upstream::Stream;
 
-/// Serves a client. What lasts only a moment has a box of its own: as many of these wait as there are clients, and each is
-/// as large as the largest of its parts.
+/// Serves a client. As many of these wait as there are clients, so whatever comes before and after it is served has a box
+/// of its own, which lasts as long as that.
 pub(crate) async fn serve(ctx: Rc<Ctx>, mut stream: Stream, peer: Option<IpAddr>) {
     let _counted = Counted(Rc::clone(&ctx));
     ctx.counters().connections.add(1);
+    match Box::pin(receive(&ctx, &mut stream, peer)).await {
+        Came::In { mut guest, caller: _caller, member: _member } => {
+            guest.see_off(&mut stream).await;
+        }
+        Came::Operator(hello) => return Box::pin(visit(&ctx, stream, *hello)).await,
+        Came::Nobody => {}
+    }
+    // A client that does not listen is not waited for.
+    let deadline = Instant::now() + FAREWELL;
+    let _ = timeout_at(deadline, poll_fn(|cx| stream.poll_close_tls(cx))).await;
+}
+
+/// Who has come by a connection.
+enum Came {
+    /// A client that is served from now on, and counted as long as it is.
+    In { guest: Box<Guest>, caller: Caller, member: Member },
+    /// Somebody who wants the console.
+    Operator(Box<ClientHello>),
+    /// Nobody any more.
+    Nobody,
+}
+
+/// Sees a connection through to where its client is served.
+async fn receive(ctx: &Rc<Ctx>, stream: &mut Stream, peer: Option<IpAddr>) -> Came {
     let config = ctx.shared.config.load_full();
     let deadline = Instant::now() + config.limits.login_timeout;
-    let peer = match real(&mut stream, peer, &config, deadline).await {
+    let nothing = BytesMut::new();
+    let peer = match real(stream, peer, &config, deadline).await {
         Ok(peer) => peer,
-        Err(report) => return not_let_in(&ctx, &mut stream, peer, &report).await,
+        Err(report) => return not_let_in(ctx, stream, peer, nothing, &report).await,
     };
-    let _caller = match ctx.shared.memory.crowd.call(peer, &config) {
+    let caller = match ctx.shared.memory.crowd.call(peer, &config) {
         Ok(caller) => caller,
         // It need not say who it is to be told.
-        Err(report) => return not_let_in(&ctx, &mut stream, peer, &report).await,
+        Err(report) => return not_let_in(ctx, stream, peer, nothing, &report).await,
     };
     let access = ctx.shared.access.load_full();
-    let opened = Box::pin(open(&mut stream, peer, &*access, deadline)).await;
+    let opened = open(stream, peer, &*access, deadline).await;
     match stream.tls_version() {
         Some(ProtocolVersion::TLSv1_2) => ctx.counters().handshakes.add(TlsSpoken::V1_2),
         Some(ProtocolVersion::TLSv1_3) => ctx.counters().handshakes.add(TlsSpoken::V1_3),
@@ -67,37 +94,47 @@ pub(crate) async fn serve(ctx: Rc<Ctx>, mut stream: Stream, peer: Option<IpAddr>
         Opened::Gone(why) => ctx.counters().failures.add(why),
         Opened::Cancel { pid, key } => {
             ctx.counters().cancels.add(1);
-            Box::pin(cancel(&ctx.shared, pid, key)).await;
+            cancel(&ctx.shared, pid, key).await;
         }
         Opened::Client(hello) if admin::is_for(&hello.database, &config) => {
-            return visit(&ctx, stream, hello, &config).await;
+            return Came::Operator(Box::new(hello));
         }
         Opened::Client(hello) => {
-            welcome(&ctx, &mut stream, peer, hello).await;
+            if let Some((guest, member)) = welcome(ctx, stream, peer, hello).await {
+                return Came::In { guest, caller, member };
+            }
         }
     }
-    // A client that does not listen is not waited for.
-    let deadline = Instant::now() + FAREWELL;
-    let _ = timeout_at(deadline, poll_fn(|cx| stream.poll_close_tls(cx))).await;
+    Came::Nobody
 }
 
 /// An operator is brought to the control thread.
-async fn visit(ctx: &Ctx, mut stream: Stream, hello: ClientHello, config: &Config) {
-    match admin::role(&hello.user, config) {
+async fn visit(ctx: &Ctx, mut stream: Stream, hello: ClientHello) {
+    let config = ctx.shared.config.load_full();
+    match admin::role(&hello.user, &config) {
         Ok(role) => {
             if let Ok(stream) = stream.detach() {
                 // The process ends if nobody is there to receive it.
                 let _ = ctx.shared.door.send(admin::Visit { stream, hello, role });
             }
         }
-        Err(report) => not_let_in(ctx, &mut stream, None, &report).await,
+        Err(report) => {
+            not_let_in(ctx, &mut stream, None, hello.output, &report).await;
+        }
     }
 }
 
 /// A client is not let in, before anything is known of it.
-async fn not_let_in(ctx: &Ctx, stream: &mut Stream, peer: Option<IpAddr>, report: &ErrorReport) {
+async fn not_let_in(
+    ctx: &Ctx,
+    stream: &mut Stream,
+    peer: Option<IpAddr>,
+    before: BytesMut,
+    report: &ErrorReport,
+) -> Came {
     ctx.counters().failures.add(LoginFailure::of(report));
-    send_away(stream, peer, report).await;
+    send_away(stream, peer, before, report).await;
+    Came::Nobody
 }
 
 /// Where a client really comes from, when a load balancer is in front.
@@ -143,44 +180,64 @@ impl Drop for Counted {
     }
 }
 
-/// A client that has authenticated: policies are asked, it is greeted, and then served.
-async fn welcome(ctx: &Rc<Ctx>, stream: &mut Stream, peer: Option<IpAddr>, hello: ClientHello) {
+/// A client that has authenticated: policies are asked, and it is greeted. None: it is not to be served any more.
+async fn welcome(
+    ctx: &Rc<Ctx>,
+    stream: &mut Stream,
+    peer: Option<IpAddr>,
+    mut hello: ClientHello,
+) -> Option<(Box<Guest>, Member)> {
+    let mut out = std::mem::take(&mut hello.output);
     let id = ctx.shared.next_client.fetch_add(1, Ordering::Relaxed);
     let outcome = match may_come(ctx) {
         Ok(()) => {
-            let outcome = served(ctx, stream, id, peer, hello).await;
-            ctx.policies.closed(&ctx.policies.chain(id), id);
+            let outcome = let_in(ctx, stream, id, peer, hello, &mut out).await;
+            if !matches!(outcome, Ok(LetIn::Guest(..))) {
+                ctx.policies.closed(&ctx.policies.chain(id), id);
+            }
             outcome
         }
         Err(report) => Err(report.into()),
     };
     match outcome {
-        Ok(end) => {
-            ctx.counters().ends.add(end);
-            tracing::debug!(client = id, end = end.word(), "client gone");
-        }
+        Ok(LetIn::Guest(guest, member)) => return Some((guest, member)),
+        Ok(LetIn::Ended(end)) => ended(ctx, id, end),
         Err(Refused { why, report }) => {
             ctx.counters().refused.add(1);
             ctx.counters().failures.add(why);
             tracing::info!(client = id, reason = %report, "client refused");
-            let mut out = bytes::BytesMut::new();
             report.write(&mut out);
             // It may have gone.
             let _ = stream.write_all(&out).await;
         }
     }
+    None
 }
 
-/// From the policies' answer to the client's end, and why it ended.
-async fn served(
+fn ended(ctx: &Ctx, id: u64, end: ClientEnd) {
+    ctx.counters().ends.add(end);
+    tracing::debug!(client = id, end = end.word(), "client gone");
+}
+
+/// What became of a client that policies have let in.
+enum LetIn {
+    /// It is to be served.
+    Guest(Box<Guest>, Member),
+    /// It has wanted no queries, and has gone.
+    Ended(ClientEnd),
+}
+
+/// Asks the policies, and greets the client. What it is told before anything else is taken from `before` when it is told.
+async fn let_in(
     ctx: &Rc<Ctx>,
     stream: &mut Stream,
     id: u64,
     peer: Option<IpAddr>,
     hello: ClientHello,
-) -> Result<ClientEnd, Refused> {
+    before: &mut BytesMut,
+) -> Result<LetIn, Refused> {
     let config = ctx.shared.config.load_full();
-    let _member = ctx.shared.memory.crowd.join(&hello.user, &hello.database, &config)?;
+    let member = ctx.shared.memory.crowd.join(&hello.user, &hello.database, &config)?;
     let visitor = Visitor {
         id,
         address: peer,
@@ -188,16 +245,14 @@ async fn served(
         replicates: hello.replication.is_some(),
         came: SystemTime::now(),
     };
-    let admitted = Box::pin(admit(ctx, visitor, &hello)).await?;
-    match &hello.replication {
-        None => {
-            let method = hello.method;
-            let mut guest = Box::pin(Guest::greet(ctx, id, hello, admitted)).await?;
-            ctx.counters().logins.add(method);
-            Ok(guest.run(stream).await)
-        }
-        Some(_) => Ok(Box::pin(replication::serve(ctx, stream, hello, admitted)).await?),
+    let admitted = admit(ctx, visitor, &hello).await?;
+    if hello.replication.is_some() {
+        return Ok(LetIn::Ended(replication::serve(ctx, stream, hello, admitted, before).await?));
     }
+    let method = hello.method;
+    let guest = Box::new(Guest::greet(ctx, id, hello, admitted, before).await?);
+    ctx.counters().logins.add(method);
+    Ok(LetIn::Guest(guest, member))
 }
 
 /// A client that is being served.
@@ -232,6 +287,7 @@ impl Guest {
         id: u64,
         mut hello: ClientHello,
         admitted: Admitted,
+        before: &mut BytesMut,
     ) -> Result<Guest, ErrorReport> {
         let Admitted { guide, mut lessee, mode, settings, visitor } = admitted;
         let seat = Seated::new(ctx, visitor, &guide.who);
@@ -241,7 +297,8 @@ impl Guest {
         let greeting = seat.waiting(&Decision::NoOpinion, greeting).await.map_err(fatal)?;
         let place = ctx.slots.occupy(hello.version >= Version::V3_2).ok_or_else(too_many)?;
         let client_in = std::mem::take(&mut hello.input);
-        let mut io = Buffers { client_in, ..Buffers::default() };
+        let client_out = std::mem::take(before);
+        let mut io = Buffers { client_in, client_out, ..Buffers::default() };
         let out = &mut io.client_out;
         out.extend_from_slice(&greeting.messages);
         BackendKeyData { pid: place.pid(), key: place.secret() }.write(out);
@@ -279,8 +336,16 @@ impl Guest {
         }
     }
 
+    /// Serves until the end, and tells whom it concerns.
+    pub(super) async fn see_off(&mut self, client: &mut Stream) {
+        let end = self.run(client).await;
+        let (ctx, id) = (&self.ctx, self.guide.id);
+        ctx.policies.closed(&ctx.policies.chain(id), id);
+        ended(ctx, id, end);
+    }
+
     /// Serves until the end, and says what that was.
-    pub(super) async fn run(&mut self, client: &mut Stream) -> ClientEnd {
+    async fn run(&mut self, client: &mut Stream) -> ClientEnd {
         loop {
             let server = self.leased.as_mut().and_then(Leased::conn).map(|conn| &mut conn.state);
             let step = self.session.advance(&mut self.io, server, &mut self.guide);

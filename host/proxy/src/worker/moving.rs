@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use bytes::BytesMut;
 use howdah_decision::PoolMode;
 use howdah_session::{Buffers, Moved, Session};
 use howdah_wire::Version;
@@ -20,7 +21,6 @@ use super::client::{Counted, Guest, Opening};
 use super::guide::SessionGuide;
 use super::lease::Lessee;
 use super::seat::{Seated, Visitor};
-use crate::figures::Words as _;
 use crate::frontend::{ClientHello, LoginMethod};
 use crate::upstream::{Detached, Stream};
 
@@ -132,8 +132,8 @@ pub(super) async fn arrive(ctx: Rc<Ctx>, arrival: Arrival) {
         (Err(report), _) => Err(report.to_string()),
         (_, Err(error)) => Err(error.to_string()),
         (Ok(_), Ok(stream)) => {
-            let guest = resume(&ctx, *departure).await.map_err(|report| report.to_string());
-            guest.map(|guest| (guest, stream))
+            let guest = Box::pin(resume(&ctx, *departure)).await;
+            guest.map(|guest| (Box::new(guest), stream)).map_err(|report| report.to_string())
         }
     };
     let answer = |taken| {
@@ -145,13 +145,13 @@ pub(super) async fn arrive(ctx: Rc<Ctx>, arrival: Arrival) {
         Ok((mut guest, mut stream)) => {
             answer(Ok(()));
             tracing::debug!(client = id, "client has come from the process before this one");
-            let end = guest.run(&mut stream).await;
-            ctx.counters().ends.add(end);
-            tracing::debug!(client = id, end = end.word(), "client gone");
+            guest.see_off(&mut stream).await;
         }
-        Err(why) => answer(Err(why)),
+        Err(why) => {
+            answer(Err(why));
+            ctx.policies.closed(&ctx.policies.chain(id), id);
+        }
     }
-    ctx.policies.closed(&ctx.policies.chain(id), id);
 }
 
 /// The session as it was.
@@ -159,11 +159,12 @@ async fn resume(ctx: &Rc<Ctx>, departure: Departure) -> Result<Guest, ErrorRepor
     may_come(ctx)?;
     let Departure { id, address, came, user, database, parameters, version, home, .. } = departure;
     let version = Version::from_code(version);
-    let input = bytes::BytesMut::new();
+    let (input, output) = (BytesMut::new(), BytesMut::new());
     // How the client has proven who it is was counted where it came in.
     let method = LoginMethod::Trust;
+    let replication = None;
     let hello =
-        ClientHello { user, database, parameters, replication: None, version, method, input };
+        ClientHello { user, database, parameters, replication, version, method, input, output };
     let visitor = Visitor { id, address, encrypted: false, replicates: false, came };
     let admitted = admit(ctx, visitor, &hello).await.map_err(|refused| refused.report)?;
     if Home::of(&admitted.guide, &admitted.lessee, admitted.mode) != home {

@@ -27,6 +27,7 @@ pub(super) async fn serve(
     client: &mut Stream,
     hello: ClientHello,
     mut admitted: Admitted,
+    before: &mut BytesMut,
 ) -> Result<ClientEnd, ErrorReport> {
     if admitted.mode != PoolMode::Session {
         let message = "replication connections are not possible in transaction pooling";
@@ -40,7 +41,7 @@ pub(super) async fn serve(
     let (mut connected, node, tenure) = connected.map_err(ErrorReport::into_fatal)?;
     let place = ctx.slots.occupy(hello.version >= Version::V3_2).ok_or_else(too_many)?;
     place.uses(Some(ServerKey::new(connected.peer, connected.pid, connected.key)));
-    let mut greeting = BytesMut::new();
+    let mut greeting = std::mem::take(before);
     connected.parameters.into_iter().collect::<Parameters>().greet(&mut greeting);
     BackendKeyData { pid: place.pid(), key: place.secret() }.write(&mut greeting);
     ReadyForQuery { status: TransactionStatus::Idle }.write(&mut greeting);

@@ -4,11 +4,13 @@ mod hello;
 mod password;
 mod rules;
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::BytesMut;
 use howdah_wire::Version;
 use howdah_wire::startup::write_startup;
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 
@@ -40,6 +42,20 @@ impl<F: Fn() -> Method> Authenticator for All<F> {
     }
 }
 
+/// Opens a connection, and tells the client that it is let in.
+async fn told(
+    stream: &mut Stream,
+    peer: Option<IpAddr>,
+    auth: &impl Authenticator,
+    deadline: Instant,
+) -> Opened {
+    let opened = open(stream, peer, auth, deadline).await;
+    if let Opened::Client(hello) = &opened {
+        stream.write_all(&hello.output).await.unwrap();
+    }
+    opened
+}
+
 /// Opens a connection for a client; what came of it, and the client's own result.
 async fn opened<T>(
     auth: &impl Authenticator,
@@ -52,7 +68,7 @@ async fn opened<T>(
         let (stream, peer) = listener.accept().await.unwrap();
         let mut stream = Stream::from(stream);
         // The stream is dropped here, so that a client that was sent away sees the end.
-        open(&mut stream, Some(peer.ip()), auth, deadline).await
+        told(&mut stream, Some(peer.ip()), auth, deadline).await
     };
     let client = async { client(Peer::new(TcpStream::connect(address).await.unwrap())).await };
     tokio::join!(server, client)

@@ -7,7 +7,7 @@ use howdah_wire::md5;
 use howdah_wire::scram::{Binding, Client, ClientKeys, MECHANISM, Verifier};
 use tokio::net::TcpListener;
 
-use super::{All, Authenticator, Method, Opened, Stored, me, open, opened};
+use super::{All, Authenticator, Method, Opened, Stored, me, opened, told};
 use crate::upstream::tests::{Peer, far, near};
 use crate::upstream::{ConnectError, KeyCache, Login, Secret, Stream, Target, connect};
 
@@ -33,7 +33,7 @@ async fn log_in(auth: &impl Authenticator, password: &str) -> (Opened, ConnectEr
     };
     let server = async {
         let (stream, peer) = listener.accept().await.unwrap();
-        open(&mut Stream::from(stream), Some(peer.ip()), auth, far()).await
+        told(&mut Stream::from(stream), Some(peer.ip()), auth, far()).await
     };
     let keys = KeyCache::default();
     let (opened, connected) = tokio::join!(server, connect(&target, &login, far(), &keys));
