@@ -3,7 +3,7 @@ import statistics
 import sys
 import time
 
-from parts import Cluster, end, family_seconds, heading, peak_memory, start_haproxy, start_howdah, start_pgbouncer, \
+from parts import Cluster, end, family_seconds, heading, keep, peak_memory, start_haproxy, start_howdah, start_pgbouncer, \
     started
 from wire import Client
 
@@ -61,3 +61,5 @@ for load in LOADS:
     for proxy in proxies:
         ratio = f"{median(proxy, 0) / median('HAProxy', 0):.2f}" if "HAProxy" in proxies else ""
         print(f"| {load} | {proxy} | {median(proxy, 0):,.0f} | {median(proxy, 1):,.0f} | {ratio} | {grown[proxy]:,} |")
+        if proxy == "howdah" and ratio:
+            keep({f"bytes, {load}": float(ratio), "memory grown": grown[proxy]})

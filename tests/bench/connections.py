@@ -4,7 +4,7 @@ import statistics
 import sys
 import tempfile
 
-from parts import Cluster, end, family_seconds, heading, scram, start_howdah, start_pgbouncer, started
+from parts import Cluster, end, family_seconds, heading, keep, scram, start_howdah, start_pgbouncer, started
 
 target, seconds, rounds = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 CLIENTS = 16
@@ -46,3 +46,5 @@ for name in results:
     rate, cost = (statistics.median(column) for column in zip(*results[name]))
     ratio = f"{cost / statistics.median(run[1] for run in results['PgBouncer']):.2f}" if "PgBouncer" in results else ""
     print(f"| {name} | {rate:,.0f} | {cost:.0f} | {1e6 / cost:,.0f} | {ratio} |")
+    if name == "howdah" and ratio:
+        keep({"a connection": float(ratio)})

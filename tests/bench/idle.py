@@ -1,7 +1,7 @@
 """What memory a client that does nothing takes: after its login, and after its first query."""
 import sys
 
-from parts import Cluster, end, heading, memory, start_howdah, start_pgbouncer, started
+from parts import Cluster, end, heading, keep, memory, start_howdah, start_pgbouncer, started
 from wire import Client, allow_files
 
 target, clients = sys.argv[1], int(sys.argv[2])
@@ -43,3 +43,5 @@ print("| | base, KiB | KiB per idle client | KiB after a query |")
 print("|---|---|---|---|")
 for name, (base, idle, after) in results.items():
     print(f"| {name} | {base:,} | {idle:.2f} | {after:.2f} |")
+    if name == "howdah":
+        keep({"an idle client": idle})

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import tempfile
 
-from parts import Cluster, cpu_seconds, family_seconds, machine, start_howdah
+from parts import Cluster, cpu_seconds, family_seconds, keep, machine, start_howdah
 
 target, seconds, rounds = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 # Of the settings to compare; none: all.
@@ -77,6 +77,9 @@ def compare(setting, replicas, load, clients, text, statements):
         shown = "no proxy" if value == "directly" else f"`{name}{value}`"
         print(f"| {shown} | {load} | {rate:,.0f}{times[0]} | {proxy:.1f}{times[1]} | {servers:.1f}{times[2]} | "
               f"{sent:.3f} |")
+    if UNNAMED in setting:
+        ours, direct = median["true"], median["directly"]
+        keep({"no proxy, CPU": (ours[1] + ours[2]) / direct[2], "no proxy, throughput": ours[0] / direct[0]})
 
 
 print(f"pgbench, simple protocol where nothing else is said, scale 10, medians of {rounds} interleaved rounds of {seconds} s; {machine()}. "

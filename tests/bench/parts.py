@@ -94,8 +94,9 @@ def await_port(port, patience=20):
 class Cluster:
     """Throw-away servers with pgbench's tables."""
 
-    def __init__(self, target, replicas=0):
-        self.process = subprocess.Popen([f"{target}/debug/examples/cluster", str(replicas)],
+    def __init__(self, target, replicas=0, *settings):
+        """`settings` are lines of postgresql.conf."""
+        self.process = subprocess.Popen([f"{target}/debug/examples/cluster", str(replicas), *settings],
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.nodes = self.process.stdout.readline().split()
         self.port = int(self.nodes[0].split(":")[1])
@@ -274,6 +275,13 @@ def heading(cluster, proxies, target, what):
     build = "" if PROFILE == "release" else f" {PROFILE} build of howdah."
     command = " ".join(["run", os.path.basename(sys.argv[0]).removesuffix(".py"), *sys.argv[2:]])
     return f"{what}; {', '.join(versions)}; {machine()}; `tests/bench/{command}`.{build}\n"
+
+
+def keep(figures):
+    """Figures, by what they are of, for `run goals`."""
+    if path := os.environ.get("FIGURES"):
+        with open(path, "a") as file:
+            file.write(json.dumps(figures) + "\n")
 
 
 def scram(cluster, directory):

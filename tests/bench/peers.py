@@ -1,9 +1,11 @@
 """Runs pgbench against PostgreSQL itself, howdah and its peers, one after the other, round after round."""
 import argparse
+import glob
 import itertools
 import statistics
+import tempfile
 
-from parts import Cluster, end, family_seconds, heading, named, start_haproxy, start_howdah, start_pgbouncer, \
+from parts import Cluster, end, family_seconds, heading, keep, named, start_haproxy, start_howdah, start_pgbouncer, \
     start_pgpool, started
 from picture import picture
 
@@ -19,6 +21,19 @@ arguments = parser.parse_args()
 target, seconds, rounds = arguments.target, arguments.seconds, arguments.rounds
 
 
+def select(cluster, port, mode, clients):
+    """Queries, queries per second and their latency in ms: of a single client the median, of several the average."""
+    if clients > 1:
+        return cluster.select(port, mode, clients, seconds, check=False)
+    with tempfile.TemporaryDirectory(prefix="howdah-bench-") as directory:
+        run = cluster.select(port, mode, clients, seconds, "-l", f"--log-prefix={directory}/log", check=False)
+        if run is None:
+            return None
+        # Client, transaction, microseconds (pgbench, "Per-Transaction Logging").
+        lines = [line for name in glob.glob(f"{directory}/log*") for line in open(name)]
+        return *run[:2], statistics.median(int(line.split()[2]) for line in lines) / 1e3
+
+
 def measure(cluster, contenders, clients):
     """Queries per second, latency in ms and CPU µs per query: medians by clients, mode and contender that works."""
     runs = {}
@@ -26,7 +41,7 @@ def measure(cluster, contenders, clients):
         for key in itertools.product(clients, arguments.modes, contenders):
             port, process = contenders[key[2]]
             before = family_seconds(process.pid) if process else 0
-            if run := cluster.select(port, key[1], key[0], seconds, check=False):
+            if run := select(cluster, port, key[1], key[0]):
                 count, tps, latency = run
                 cpu = (family_seconds(process.pid) - before) / count * 1e6 if process else 0
                 runs.setdefault(key, []).append((tps, latency, cpu))
@@ -70,9 +85,20 @@ one = block("One server", 0, arguments.clients, "PgBouncer", lambda nodes: start
     **{"Pgpool-II": start_pgpool(nodes, most + 4)}, **dict(arguments.others)))
 print()
 split = [count for count in arguments.clients if count == 16] or arguments.clients[:1]
-block("Reads over a primary and two replicas", 2, split, "howdah, primary alone", lambda nodes: started(
+spread = block("Reads over a primary and two replicas", 2, split, "howdah, primary alone", lambda nodes: started(
     **{"howdah, primary alone": start_howdah(target, nodes[:1]), "howdah": start_howdah(target, nodes),
        "Pgpool-II": start_pgpool(nodes, most + 4)}))
+for count, mode, name in one:
+    ours, theirs, direct = (one.get((count, mode, who)) for who in ("howdah", "PgBouncer", "direct"))
+    if name == "howdah" and theirs:
+        keep({f"CPU, {count} clients, {mode}": ours[2] / theirs[2]})
+        if count == 1:
+            keep({f"latency, {mode}": (ours[1] - direct[1]) / (theirs[1] - direct[1])})
+        else:
+            keep({f"throughput, {count} clients, {mode}": ours[0] / theirs[0]})
+for count, mode, name in spread:
+    if name == "howdah":
+        keep({f"three nodes, {mode}": spread[count, mode, name][2] / spread[count, mode, "howdah, primary alone"][2]})
 if arguments.svg:
     with open(arguments.svg, "w") as file:
         file.write(picture(one, split[0], arguments.modes))

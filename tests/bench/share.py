@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections import Counter
 
-from parts import Cluster, machine, start_howdah
+from parts import Cluster, keep, machine, start_howdah
 
 target, seconds, rounds = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 MODES = ["simple", "extended", "prepared"]
@@ -74,4 +74,5 @@ print("|---|---|---|---|---|---|---|---|")
 for (name, mode), count in found.items():
     share = lambda *parts: f"{100 * sum(count[one] for one in parts) / count.total():.2f} %"
     parts = ["host", "engine", "guest", "clock"]
+    keep({f"policies, {name}, {mode}": sum(count[one] for one in parts) / count.total()})
     print(f"| {name} | {mode} | {count.total():,} | {share(*parts)} | {' | '.join(share(one) for one in parts)} |")

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import tempfile
 
-from parts import Cluster, cpu_seconds, end, machine, scram, start_howdah, start_pgbouncer, started
+from parts import Cluster, cpu_seconds, end, keep, machine, scram, start_howdah, start_pgbouncer, started
 
 target, seconds, rounds = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 
@@ -71,3 +71,5 @@ for load in LOADS:
         ratio = f"{tls_cpu / median('PgBouncer', 'TLS', 1):.2f}" if "PgBouncer" in proxies else ""
         print(f"| {load} | {name} | {plain:,.0f} | {tls:,.0f} | {plain_cpu:.1f} | {tls_cpu:.1f} | "
               f"{tls_cpu - plain_cpu:.1f} | {ratio} |")
+        if name == "howdah" and ratio:
+            keep({f"TLS, {load}": float(ratio)})

@@ -20,10 +20,10 @@ def message(tag, body=b""):
 
 
 class Client:
-    def __init__(self, port):
+    def __init__(self, port, user="postgres"):
         self.socket = socket.create_connection(("127.0.0.1", port), 30)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        body = struct.pack("!i", 3 << 16) + b"user\0postgres\0database\0postgres\0\0"
+        body = struct.pack("!i", 3 << 16) + f"user\0{user}\0database\0postgres\0\0".encode()
         self.socket.sendall(struct.pack("!i", len(body) + 4) + body)
         self.until_ready()
 
