@@ -69,7 +69,7 @@ chaos: setup
 bench: setup
 	.ci/setup peers
 	cargo build --release --quiet --locked --package howdah
-	for what in peers idle connections bytes policy options tls instructions; do tests/bench/run $$what || exit 1; done
+	for what in goals policy instructions; do tests/bench/run $$what || exit 1; done
 	cargo bench --locked --package howdah-sql --package howdah-wire --package howdah
 
 ## Every benchmark for a moment with a debug build: it runs, and prints figures. Of those of instructions per query the

@@ -7,10 +7,11 @@ import tempfile
 from parts import Cluster, cpu_seconds, end, heading, keep, start_howdah
 from wire import Client, allow_files
 
-target, guard, seconds, rounds = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+target, seconds, rounds, most = sys.argv[1], *(int(number) for number in sys.argv[2:5])
 # Clients that send queries.
 BUSY, MANY = 16, 500
-# Most policies that a chain may have.
+# A policy that has no opinion of what is sent here, and most policies that a chain may have.
+GUARD = f"{target}/bench/wasm32-wasip2/release/query_guard.wasm"
 POLICIES = 64
 # Most pools: each keeps a connection to the server.
 POOLS = 1_000
@@ -36,7 +37,7 @@ def chain(count):
     """So many policies, of which the last one decides."""
     if count == 1:
         return ""
-    more = "".join(f'[[policy]]\nname = "guard-{number}"\npath = "{guard}"\n' for number in range(count - 1))
+    more = "".join(f'[[policy]]\nname = "guard-{number}"\npath = "{GUARD}"\n' for number in range(count - 1))
     return f'{more}[[policy]]\nname = "last"\npath = "built-in"\n'
 
 
@@ -62,6 +63,7 @@ def measure(cluster, port, process, script, clients):
 def curve(cluster, directory, what):
     """Prints a row for each amount."""
     amounts, config, prepare, statements, busy = CURVES[what]
+    amounts = [amount for amount in amounts if amount <= most]
     proxies, scripts, results = {}, {}, {amount: [] for amount in amounts}
     with contextlib.ExitStack() as there:
         try:
@@ -82,11 +84,11 @@ def curve(cluster, directory, what):
     medians = {amount: [statistics.median(column) for column in zip(*runs)] for amount, runs in results.items()}
     first_rate, first = medians[amounts[0]]
     for amount, (rate, cost) in medians.items():
-        print(f"| {what} | {amount:,} | {rate:,.0f} ({rate / first_rate:.2f}) | {cost:.1f} ({cost / first:.2f}) |")
+        print(f"| {what} | {amount:,} | {rate:,.0f} | {rate / first_rate:.2f} | {cost:.1f} | {cost / first:.2f} |")
     keep({f"curve, {what}": cost / first, f"throughput, {what}": rate / first_rate})
 
 
-allow_files(14_000)
+allow_files(most + 4_000)
 with tempfile.TemporaryDirectory(prefix="howdah-bench-") as directory:
     cluster = Cluster(target, 0, f"max_connections = {POOLS + 500}")
     try:
@@ -94,8 +96,8 @@ with tempfile.TemporaryDirectory(prefix="howdah-bench-") as directory:
         print(heading(cluster, ["howdah"], target,
                       f"pgbench, one SELECT by key, simple protocol, {BUSY} clients where nothing else is said, medians of {rounds} interleaved "
                       f"rounds of {seconds} s"))
-        print("| more and more | how many | queries per second, × the first | CPU µs per query, × the first |")
-        print("|---|---|---|---|")
+        print("| more and more | how many | queries per second | × the first | CPU µs per query | × the first |")
+        print("|---|---|---|---|---|---|")
         for what in CURVES:
             curve(cluster, directory, what)
     finally:

@@ -161,7 +161,8 @@ def start_howdah(target, nodes, config="", stderr=subprocess.DEVNULL, top="", ar
         f.write(f'{top}listen = ["127.0.0.1:{port}"]\n[cluster.main]\nnodes = {json.dumps(nodes)}\n{config}')
     process = subprocess.Popen([*around, f"{target}/{PROFILE}/howdah", "run", "--config", f"{directory}/howdah.toml"],
                                stderr=stderr, text=True)
-    await_port(port, 300 if around else 20)
+    # Policies are compiled, or everything is slow.
+    await_port(port, 300)
     return port, process
 
 

@@ -63,11 +63,8 @@ impl<A: AsRef<Decision>> Session<A> {
         let mut run = 0;
         loop {
             self.local_replies(io, &mut run);
-            if self.server_stream.0 > 0 {
-                move_bytes(&mut io.server_in, &mut io.client_out, std::mem::take(&mut run));
-                if !self.pass_server_stream(io) {
-                    return Ok(Replied::More);
-                }
+            if self.server_stream.0 > 0 && !self.pass_server_stream(io, &mut run) {
+                break;
             }
             let rest = io.server_in.get(run..).unwrap_or_default();
             let Some(head) = peek_server(rest)? else { break };
@@ -263,14 +260,18 @@ impl<A: AsRef<Decision>> Session<A> {
         self.batch.statements().for_each(|statement| guide.learn_write(statement));
     }
 
-    /// Passes on what has come of a large message. False: more of it has still to come.
-    fn pass_server_stream(&mut self, io: &mut Buffers) -> bool {
+    /// Passes on what has come of a large message, with the run in front of it. False: more of it has still to come.
+    fn pass_server_stream(&mut self, io: &mut Buffers, run: &mut usize) -> bool {
         let (left, keep) = self.server_stream;
-        let n = left.min(io.server_in.len());
-        self.hear_piece(&io.server_in[..n]);
+        let piece = io.server_in.get(*run..).unwrap_or_default();
+        let n = left.min(piece.len());
+        self.hear_piece(&piece[..n]);
         match keep {
-            true => move_bytes(&mut io.server_in, &mut io.client_out, n),
-            false => io.server_in.advance(n),
+            true => *run += n,
+            false => {
+                move_bytes(&mut io.server_in, &mut io.client_out, std::mem::take(run));
+                io.server_in.advance(n);
+            }
         }
         self.server_stream.0 -= n;
         self.server_stream.0 == 0

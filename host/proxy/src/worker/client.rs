@@ -100,7 +100,8 @@ async fn receive(ctx: &Rc<Ctx>, stream: &mut Stream, peer: Option<IpAddr>) -> Ca
             return Came::Operator(Box::new(hello));
         }
         Opened::Client(hello) => {
-            if let Some((guest, member)) = welcome(ctx, stream, peer, hello).await {
+            // Clients that have not got so far need no room for it.
+            if let Some((guest, member)) = Box::pin(welcome(ctx, stream, peer, hello)).await {
                 return Came::In { guest, caller, member };
             }
         }

@@ -13,8 +13,6 @@ use super::buffers::BUFFER;
 use super::seat::Order;
 use crate::upstream::Stream;
 
-/// A peer is not read from while more than this waits to be written to the other one.
-const HIGH_WATER: usize = 4 * BUFFER;
 /// Most bytes that are gathered from a client: one statement, and one batch (`howdah_session::limits`).
 const MAX_GATHERED: usize =
     howdah_session::limits::MAX_STATEMENT + howdah_session::limits::MAX_BATCH + BUFFER;
@@ -38,7 +36,8 @@ pub(crate) enum News {
     Ordered(Order),
 }
 
-/// Writes what there is to write and reads what may be read; ready when something has come in.
+/// Writes what there is to write and reads what may be read; ready when something has come in. A peer is not read from
+/// while something waits to be written to the other one: more would only be copied and kept.
 pub(crate) fn poll(
     ctx: &Ctx,
     io: &mut Buffers,
@@ -57,7 +56,7 @@ pub(crate) fn poll(
     }
     let mut news = Poll::Pending;
     if let Some(server) = server
-        && io.client_out.len() < HIGH_WATER
+        && io.client_out.is_empty()
     {
         match read(ctx, server, &mut io.server_in, cx) {
             Poll::Ready(Ok(n)) if n > 0 => news = Poll::Ready(News::Bytes),
@@ -65,7 +64,7 @@ pub(crate) fn poll(
             Poll::Pending => {}
         }
     }
-    if io.server_out.len() < HIGH_WATER && io.client_in.len() < MAX_GATHERED && news.is_pending() {
+    if io.server_out.is_empty() && io.client_in.len() < MAX_GATHERED && news.is_pending() {
         match read(ctx, client, &mut io.client_in, cx) {
             Poll::Ready(Ok(n)) if n > 0 => news = Poll::Ready(News::Bytes),
             Poll::Ready(_) => return Poll::Ready(News::ClientGone),
