@@ -37,7 +37,7 @@ def chain(count):
     """So many policies, of which the last one decides."""
     if count == 1:
         return ""
-    more = "".join(f'[[policy]]\nname = "guard-{number}"\npath = "{GUARD}"\n' for number in range(count - 1))
+    more = "".join(f'[[policy]]\nname = "guard-{number}"\npath = "{GUARD}"\ngrants = ["metrics"]\n' for number in range(count - 1))
     return f'{more}[[policy]]\nname = "last"\npath = "built-in"\n'
 
 

@@ -79,10 +79,10 @@ def peak_memory(pid):
     return memory(pid, "VmHWM")
 
 
-def await_port(port, patience=20):
-    """Waits until somebody listens, for some seconds at most."""
+def await_port(port, patience=20, process=None):
+    """Waits until somebody listens, for some seconds at most, and not when the process that shall has ended."""
     give_up = time.time() + patience
-    while time.time() < give_up:
+    while time.time() < give_up and not (process and process.poll()):
         try:
             socket.create_connection(("127.0.0.1", port), 1).close()
             return
@@ -162,7 +162,7 @@ def start_howdah(target, nodes, config="", stderr=subprocess.DEVNULL, top="", ar
     process = subprocess.Popen([*around, f"{target}/{PROFILE}/howdah", "run", "--config", f"{directory}/howdah.toml"],
                                stderr=stderr, text=True)
     # Policies are compiled, or everything is slow.
-    await_port(port, 300)
+    await_port(port, 300, process)
     return port, process
 
 
