@@ -15,17 +15,18 @@ GUARD = f"{target}/bench/wasm32-wasip2/release/query_guard.wasm"
 POLICIES = 64
 # Most pools: each keeps a connection to the server.
 POOLS = 1_000
-SELECT = "\\set aid random(1, 1000000)\n\\set k random(1, {})\nSELECT abalance AS c:k FROM pgbench_accounts WHERE aid = :aid;\n"
+SELECT = ("\\set aid random(1, 1000000)\n\\set k random(1, {})\n"
+          "SELECT abalance AS c:k FROM pgbench_accounts WHERE aid = :aid;\n")
 
 
-def idle_clients(cluster, port, count, there):
+def idle_clients(port, count, there):
     """Clients that have sent one query and send no more."""
     for _ in range(count):
         client = there.enter_context(contextlib.closing(Client(port)))
         client.query("SELECT 1")
 
 
-def many_pools(cluster, port, count, there):
+def many_pools(port, count, there):
     """Pools of so many users. Each has a connection to the server, which its client leaves behind."""
     for number in range(count):
         client = Client(port, f"user{number}")
@@ -37,13 +38,14 @@ def chain(count):
     """So many policies, of which the last one decides."""
     if count == 1:
         return ""
-    more = "".join(f'[[policy]]\nname = "guard-{number}"\npath = "{GUARD}"\ngrants = ["metrics"]\n' for number in range(count - 1))
+    more = "".join(f'[[policy]]\nname = "guard-{number}"\npath = "{GUARD}"\ngrants = ["metrics"]\n'
+                   for number in range(count - 1))
     return f'{more}[[policy]]\nname = "last"\npath = "built-in"\n'
 
 
 # What there is more and more of: how much, the configuration for it, what is done before it is measured, how many
 # different statements are sent, and by how many clients.
-NONE = lambda cluster, port, count, there: None
+NONE = lambda port, count, there: None
 CURVES = {
     "idle clients": ([0, 100, 1_000, 10_000], lambda n: "", idle_clients, lambda n: 1, BUSY),
     f"idle clients beside {MANY}": ([0, 10_000 - MANY], lambda n: "", idle_clients, lambda n: 1, MANY),
@@ -73,7 +75,7 @@ def curve(cluster, directory, what):
                 scripts[amount] = f"{directory}/{amount}"
                 with open(scripts[amount], "w") as file:
                     file.write(SELECT.format(statements(amount)))
-                prepare(cluster, proxies[amount][0], amount, there)
+                prepare(proxies[amount][0], amount, there)
                 # Connections are opened, and answers learnt.
                 cluster.load(proxies[amount][0], busy, 1, "-f", scripts[amount])
             for _ in range(rounds):
@@ -92,10 +94,11 @@ allow_files(most + 4_000)
 with tempfile.TemporaryDirectory(prefix="howdah-bench-") as directory:
     cluster = Cluster(target, 0, f"max_connections = {POOLS + 500}")
     try:
-        cluster.sql(f"DO $$BEGIN FOR i IN 0..{POOLS - 1} LOOP EXECUTE 'CREATE ROLE user' || i || ' LOGIN'; END LOOP; END$$")
+        cluster.sql(f"DO $$BEGIN FOR i IN 0..{POOLS - 1} LOOP "
+                    "EXECUTE 'CREATE ROLE user' || i || ' LOGIN'; END LOOP; END$$")
         print(heading(cluster, ["howdah"], target,
-                      f"pgbench, one SELECT by key, simple protocol, {BUSY} clients where nothing else is said, medians of {rounds} interleaved "
-                      f"rounds of {seconds} s"))
+                      f"pgbench, one SELECT by key, simple protocol, {BUSY} clients where nothing else is said, "
+                      f"medians of {rounds} interleaved rounds of {seconds} s"))
         print("| more and more | how many | queries per second | × the first | CPU µs per query | × the first |")
         print("|---|---|---|---|---|---|")
         for what in CURVES:

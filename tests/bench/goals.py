@@ -5,14 +5,14 @@ import subprocess
 import sys
 import tempfile
 
-seconds, rounds = sys.argv[1], sys.argv[2]
+NUMBERS = sys.argv[1:3]
 here = os.path.dirname(os.path.abspath(__file__))
-NUMBERS = [seconds, rounds]
 COMMANDS = [["peers", *NUMBERS], ["share", *NUMBERS], ["idle"], ["connections", *NUMBERS], ["tls", *NUMBERS],
             ["bytes", *NUMBERS], ["options", *NUMBERS], ["curves", *NUMBERS]]
 MODES = ["simple", "extended", "prepared"]
 CURVES = ["idle clients", "pools", "policies", "different statements"]
-# A goal in words; how its figures begin, what they may be at most (or, where it is negative, at least), and their unit.
+# A goal in words; its figures, as the benchmarks keep them; what they may be at most (where it is negative, at least), and
+# their unit.
 GOALS = [
     ("1. CPU per query, × PgBouncer, 16 clients", [f"CPU, 16 clients, {mode}" for mode in MODES], 0.9, ""),
     ("1. CPU per query, × PgBouncer, 64 clients", [f"CPU, 64 clients, {mode}" for mode in MODES], 0.9, ""),
@@ -48,7 +48,7 @@ with tempfile.NamedTemporaryFile("r", prefix="howdah-bench-") as file:
     for line in file:
         figures |= json.loads(line)
 
-print(f"### All goals (`tests/bench/run goals {seconds} {rounds}`)\n")
+print(f"### All goals (`tests/bench/run goals {' '.join(NUMBERS)}`)\n")
 print("| goal | at most, or at least | measured | met |")
 print("|---|---|---|---|")
 for goal, names, limit, unit in GOALS:

@@ -82,7 +82,7 @@ def peak_memory(pid):
 def await_port(port, patience=20, process=None):
     """Waits until somebody listens, for some seconds at most, and not when the process that shall has ended."""
     give_up = time.time() + patience
-    while time.time() < give_up and not (process and process.poll()):
+    while time.time() < give_up and (process is None or process.poll() is None):
         try:
             socket.create_connection(("127.0.0.1", port), 1).close()
             return

@@ -165,19 +165,18 @@ impl<A: AsRef<Decision>> Session<A> {
         let unnamed = !named.has_name;
         let known = self.pin.as_ref().is_none_or(Pin::leaves_meaning);
         if (known && then.meaning() == now.meaning())
+            || !self.begins_batch()
+            || self.status == TransactionStatus::Failed
             || (unnamed && server.has_unnamed(named.copy, named.since.get()))
             || (!unnamed && server.has_prepared(named.copy, named.since.get()))
         {
             return;
         }
-        let begins = self.status != TransactionStatus::Failed
-            && !self.unsynced
-            && self.pending.iter().all(Expect::is_own);
         let settings = match known {
             true => self.changed_for_once(then, &now),
             false => self.laid_aside(then),
         };
-        let Some((before, after)) = settings.filter(|_| begins) else { return };
+        let Some((before, after)) = settings else { return };
         if unnamed {
             server.unnamed = Some((named.copy, self.edition));
         } else {
@@ -193,6 +192,11 @@ impl<A: AsRef<Decision>> Session<A> {
         after.iter().for_each(|step| run_unseen(io, step));
         Sync.write(&mut io.server_out);
         self.pending.push_back(Expect::Lend);
+    }
+
+    /// Whether nothing of the client's is under way to the server.
+    fn begins_batch(&self) -> bool {
+        !self.unsynced && self.pending.iter().all(Expect::is_own)
     }
 
     /// The statements that make the settings `then`, and those that make them what they are now.
@@ -234,11 +238,10 @@ impl<A: AsRef<Decision>> Session<A> {
     ) -> bool {
         let Some(told) = named.told.get() else { return false };
         let verified = std::mem::take(&mut self.verified);
-        let first = !self.unsynced && self.pending.iter().all(Expect::is_own);
         if told.edition == self.edition
             || named.outdated.get()
             || verified
-            || !first
+            || !self.begins_batch()
             || self.status == TransactionStatus::Failed
             || server.would_notice(named, !named.has_name, told.edition)
         {
@@ -350,12 +353,10 @@ impl<A: AsRef<Decision>> Session<A> {
     pub(crate) fn take_back(&mut self, expect: &Expect) {
         match expect {
             Expect::Parse { define: Some((Defined { name, before }, _)), .. }
-            | Expect::Defined(Defined { name, before }) => {
-                self.undefine(name);
-                if let Some(before) = before {
-                    self.means(name, Rc::clone(before));
-                }
-            }
+            | Expect::Defined(Defined { name, before }) => match before {
+                Some(before) => drop(self.means(name, Rc::clone(before))),
+                None => self.undefine(name),
+            },
             Expect::Undefined(name, Some(named)) => drop(self.means(name, Rc::clone(named))),
             _ => {}
         }

@@ -42,8 +42,8 @@ pub enum Opened {
     Gone(LoginFailure),
 }
 
-/// Sees a connection through its opening, up to AuthenticationOk, which is left to be sent with what follows. A client that breaks a rule is
-/// told so and sent away; one that is too slow is sent away at the deadline.
+/// Sees a connection through its opening, up to AuthenticationOk, which is left to be sent with what follows. A client
+/// that breaks a rule is told so and sent away; one that is too slow is sent away at the deadline.
 pub async fn open(
     stream: &mut Stream,
     peer: Option<IpAddr>,
