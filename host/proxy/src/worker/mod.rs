@@ -20,6 +20,7 @@ mod held;
 mod lease;
 mod moving;
 mod prove;
+mod reception;
 mod replication;
 mod seat;
 mod server;
@@ -307,7 +308,7 @@ async fn work(ctx: Rc<Ctx>, mut inbox: mpsc::UnboundedReceiver<Message>) {
         match message {
             Message::Client(detached, peer) => match Stream::attach(detached) {
                 Ok(stream) => {
-                    spawn_local(client::serve(Rc::clone(&ctx), stream, peer));
+                    spawn_local(reception::serve(Rc::clone(&ctx), stream, peer));
                 }
                 Err(error) => {
                     ctx.counters().clients.fetch_sub(1, Ordering::Relaxed);

@@ -17,9 +17,10 @@ use serde::{Deserialize, Serialize};
 
 use super::Ctx;
 use super::admission::{Admitted, admit, may_come};
-use super::client::{Counted, Guest, Opening};
+use super::client::{Guest, Opening};
 use super::guide::SessionGuide;
 use super::lease::Lessee;
+use super::reception::Counted;
 use super::seat::{Seated, Visitor};
 use crate::frontend::{ClientHello, LoginMethod};
 use crate::upstream::{Detached, Stream};
