@@ -76,6 +76,12 @@ impl<A: AsRef<Decision>> Session<A> {
                 run += head.len;
                 continue;
             }
+            if self.copying && head.tag == tag::SYNC {
+                // The server would ignore it, as long as nothing has gone wrong (copyfromparse.c, `CopyGetData`).
+                self.flush_run(io, &mut run);
+                io.client_in.advance(head.len);
+                continue;
+            }
             let passage = self.pass(io, server, guide, head, &mut run)?;
             if passage != Passage::Held && head.tag != tag::QUERY {
                 let message = io.client_in.get(run..run + head.len).unwrap_or_default();
