@@ -3,9 +3,10 @@
 
 use std::fmt::Write as _;
 use std::hint::black_box;
+use std::sync::Arc;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use howdah_sql::{NoCatalog, ScanOptions, scan, without_literals};
+use howdah_sql::{NoCatalog, ScanOptions, Shapes, scan, without_literals};
 
 const SHORT: &str = "SELECT abalance FROM pgbench_accounts WHERE aid = 1234567;";
 
@@ -42,6 +43,15 @@ fn texts(criterion: &mut Criterion) {
         group.throughput(Throughput::Bytes(text.len() as u64));
         group.bench_function(*name, |bencher| {
             bencher.iter(|| scan(black_box(text.as_bytes()), ScanOptions::default(), &NoCatalog));
+        });
+    }
+    group.finish();
+    let mut group = criterion.benchmark_group("known shape");
+    for (name, text) in &texts {
+        group.throughput(Throughput::Bytes(text.len() as u64));
+        let (mut shapes, catalog) = (Shapes::default(), Arc::new(NoCatalog));
+        group.bench_function(*name, |bencher| {
+            bencher.iter(|| shapes.scan(black_box(text.as_bytes()), || Arc::clone(&catalog)));
         });
     }
     group.finish();

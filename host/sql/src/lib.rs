@@ -17,6 +17,7 @@ mod normal;
 mod parameters;
 mod relations;
 mod scan;
+mod shapes;
 mod words;
 
 pub use body::{Body, body};
@@ -27,6 +28,7 @@ pub use literals::literal;
 pub use normal::without_literals;
 pub use parameters::parameters;
 pub use relations::relations;
+pub use shapes::Shapes;
 
 use std::borrow::Cow;
 

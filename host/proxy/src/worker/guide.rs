@@ -9,7 +9,7 @@ use howdah_cluster::{ClusterId, NodeId, Token};
 use howdah_decision::{Facts, Failure, Observation, Parameter, Refusal, Retry, Rewrite, Source};
 use howdah_policy::{Answer, Background, Chain, FailedAt, Interest, Question, Who};
 use howdah_session::{Explained, Guide, Parameters, Prepared, Seen, StatementId, Told};
-use howdah_sql::{Catalog, Own, PinReason, ScanOptions, Statement};
+use howdah_sql::{Catalog, Own, PinReason, Shapes, Statement};
 use howdah_wire::backend::ErrorReport;
 use howdah_wire::frontend::{Bind, Bound};
 use std::hash::BuildHasher;
@@ -45,7 +45,17 @@ pub(crate) struct Database {
 #[derive(Default)]
 struct Known {
     epoch: u64,
+    shapes: Shapes,
     statements: HashTable<(u64, Rc<Prepared>)>,
+}
+
+impl Known {
+    /// Forgets what has been scanned with another catalog.
+    fn expect(&mut self, epoch: u64) {
+        if self.epoch != epoch {
+            *self = Known { epoch, ..Known::default() };
+        }
+    }
 }
 
 impl Database {
@@ -65,8 +75,9 @@ impl Database {
     /// Statements that it keeps, and the bytes of their texts.
     pub(crate) fn kept(&self) -> (usize, usize) {
         let known = self.known.borrow();
-        let bytes = known.statements.iter().map(|(_, prepared)| prepared.query.len()).sum();
-        (known.statements.len(), bytes)
+        let bytes: usize = known.statements.iter().map(|(_, prepared)| prepared.query.len()).sum();
+        let (shapes, shape_bytes) = known.shapes.kept();
+        (known.statements.len() + shapes, bytes + shape_bytes)
     }
 
     pub(crate) fn catalog(&self) -> Arc<Schema> {
@@ -76,23 +87,21 @@ impl Database {
     fn scan(&self, ctx: &Ctx, text: &[u8]) -> Rc<Statement> {
         // Clients that turn standard_conforming_strings off are scanned as if it were on: a backslash then ends a
         // string too early, which can only make a read look like something else.
-        let catalog = self.schema.catalog.load();
-        let statement = howdah_sql::scan(text, ScanOptions::default(), &**catalog);
+        let known = &mut *self.known.borrow_mut();
+        known.expect(self.schema.loads());
+        let statement = known.shapes.scan(text, || self.schema.catalog.load_full());
         if statement.pin() == Some(PinReason::UnknownFunction) {
             ctx.shared.monitor.catalogs.doubted(self.cluster, &self.name);
         }
-        Rc::new(statement)
+        statement
     }
 
     fn prepare(&self, ctx: &Ctx, query: &[u8], types: &[u8]) -> Rc<Prepared> {
-        let mut known = self.known.borrow_mut();
-        let epoch = self.schema.catalog.load().epoch;
-        if known.epoch != epoch {
-            *known = Known { epoch, ..Known::default() };
-        }
+        let epoch = self.schema.loads();
         let hash = self.hasher.hash_one((query, types));
         let same = |(_, p): &(u64, Rc<Prepared>)| *p.query == *query && *p.types == *types;
-        if let Some((_, prepared)) = known.statements.find(hash, same) {
+        self.known.borrow_mut().expect(epoch);
+        if let Some((_, prepared)) = self.known.borrow().statements.find(hash, same) {
             return Rc::clone(prepared);
         }
         let prepared = Rc::new(Prepared {
@@ -104,6 +113,7 @@ impl Database {
             proven: Cell::new(None),
         });
         if query.len() <= MAX_TEXT {
+            let mut known = self.known.borrow_mut();
             if known.statements.len() >= MAX_STATEMENTS {
                 known.statements.clear();
             }

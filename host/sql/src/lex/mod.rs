@@ -278,7 +278,7 @@ const fn is_identifier_start(b: u8) -> bool {
     b.is_ascii_alphabetic() || b == b'_' || b >= 0x80
 }
 
-fn is_identifier(b: u8) -> bool {
+pub(crate) fn is_identifier(b: u8) -> bool {
     CLASSES[usize::from(b)] & IDENTIFIER != 0
 }
 

@@ -43,6 +43,8 @@ pub(crate) struct Scan<'a> {
     schema: Option<Token>,
     /// The next `(` opens the arguments of `set_config`.
     configures: bool,
+    /// What a constant says has made a difference, or may have made one.
+    pub(crate) reads_constants: bool,
 }
 
 impl<'a> Scan<'a> {
@@ -64,6 +66,7 @@ impl<'a> Scan<'a> {
             head: Token::NONE,
             schema: None,
             configures: false,
+            reads_constants: false,
         }
     }
 
@@ -155,6 +158,7 @@ impl<'a> Scan<'a> {
         level.fresh = false;
         if level.configures {
             level.arguments.add(token, bytes);
+            self.reads_constants = true;
         }
     }
 
@@ -181,6 +185,7 @@ impl<'a> Scan<'a> {
 
     /// The body of a DO block.
     fn block(&mut self, token: Token) {
+        self.reads_constants = true;
         self.current.volatile = true;
         let body = body(self.lexer.bytes(token));
         let used = body.names.iter().filter_map(|name| self.catalog.pins(name));
@@ -191,6 +196,7 @@ impl<'a> Scan<'a> {
 
     /// A string in DDL, which may be the body of a function.
     fn definition(&mut self, token: Token) {
+        self.reads_constants = true;
         let body = body(self.lexer.bytes(token));
         self.current.arms |=
             body.pin.is_some() || body.names.iter().any(|name| self.catalog.pins(name).is_some());

@@ -7,6 +7,7 @@ mod kinds;
 mod laws;
 mod names;
 mod parts;
+mod shapes;
 
 use crate::{Catalog, ScanOptions, Statement, Volatility, scan};
 

@@ -1,0 +1,164 @@
+//! A text whose shape is known is what a scan of it would find.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use super::{Known, look};
+use crate::shapes::{MAX_SHAPES, Shapes};
+
+/// What is found when its like has come often enough.
+fn seen(texts: &[&str]) -> Shapes {
+    let mut shapes = Shapes::default();
+    for text in texts.iter().flat_map(|text| [text, text]) {
+        shapes.scan(text.as_bytes(), || Arc::new(Known));
+    }
+    shapes
+}
+
+/// Whether the second is taken for one of the first's shape.
+fn are_one(first: &str, second: &str) -> bool {
+    let mut shapes = seen(&[first]);
+    let known = shapes.scan(first.as_bytes(), || Arc::new(Known));
+    let found = shapes.scan(second.as_bytes(), || Arc::new(Known));
+    assert_eq!(*found, look(second), "{first} and {second}");
+    Rc::ptr_eq(&known, &found)
+}
+
+#[test]
+fn constants_make_no_difference() {
+    for (first, second) in [
+        ("SELECT a FROM t WHERE a = 1", "SELECT a FROM t WHERE a = 12345"),
+        ("SELECT a FROM t WHERE a = -1.5;", "SELECT a FROM t WHERE a = -0.25;"),
+        ("SELECT a FROM t WHERE b = 'x' LIMIT 1", "SELECT a FROM t WHERE b = 'it''s; --' LIMIT 20"),
+        (
+            "UPDATE t SET a = 1, b = '' WHERE c IN (1,2)",
+            "UPDATE t SET a = 0, b = '/*' WHERE c IN (34,5)",
+        ),
+        ("SELECT 1 /* a */; SELECT '2'", "SELECT 3 /* a */; SELECT '4'"),
+        ("SELECT t1.a FROM t1 WHERE a=1or b='2'", "SELECT t1.a FROM t1 WHERE a=1or b='3'"),
+        ("BEGIN", "BEGIN"),
+        ("SET work_mem = '64MB'", "SET work_mem = '64MB'"),
+        ("SELECT set_config('a.b', 'c', true)", "SELECT set_config('a.b', 'c', true)"),
+    ] {
+        assert!(are_one(first, second), "{first} and {second}");
+    }
+}
+
+#[test]
+fn all_else_makes_one() {
+    for (first, second) in [
+        ("SELECT a FROM t1 WHERE a = 1", "SELECT a FROM t2 WHERE a = 1"),
+        ("SELECT $1", "SELECT $2"),
+        ("SELECT 1", "SELECT '1'"),
+        ("SELECT 1", "SELECT 1e5"),
+        ("SELECT 0 x1", "SELECT 0x1"),
+        ("SELECT 1 /* howdah: primary */", "SELECT 1 /* howdah: replica */"),
+        ("SELECT 1 /* 1 */", "SELECT 1 /* 2 */"),
+        ("SELECT 'a'", "SELECT E'a'"),
+        ("SELECT 'a'", "SELECT 'a''"),
+        ("SELECT 'a' 'b'", "SELECT 'a'''b'"),
+        ("SELECT \"a'1'\"", "SELECT \"a'2'\""),
+        ("SELECT $$1$$", "SELECT $$2$$"),
+        ("SET work_mem = '64MB'", "SET work_mem = '32MB'"),
+        ("SELECT set_config('a.b', 'c', 'true')", "SELECT set_config('a.b', 'c', 'false')"),
+        ("DO 'BEGIN END'", "DO 'BEGIN LISTEN a; END'"),
+        ("SAVEPOINT a1", "SAVEPOINT a2"),
+        ("SELECT 'not ended", "SELECT 'never ended"),
+        ("ALTER ROLE r PASSWORD 'sesame'", "ALTER ROLE r PASSWORD 'sesame'"),
+    ] {
+        assert!(!are_one(first, second), "{first} and {second}");
+    }
+}
+
+#[test]
+fn what_is_kept_is_bounded() {
+    let mut shapes = Shapes::default();
+    for column in 0..100_000 {
+        shapes.scan(format!("SELECT c{column}").as_bytes(), || Arc::new(Known));
+        assert!(shapes.kept().0 <= MAX_SHAPES);
+    }
+}
+
+fn constant() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec![
+        "1",
+        "0",
+        "27",
+        "1.5",
+        "2.",
+        ".5",
+        "1e5",
+        "0x1F",
+        "1_000",
+        "'a'",
+        "''",
+        "'it''s'",
+        "'1'",
+        "'--'",
+        "'/*'",
+        "';'",
+        "E'\\''",
+        "'set_config'",
+        "'true'",
+    ])
+}
+
+/// A piece of a text: the same one twice, or two constants.
+fn piece() -> impl Strategy<Value = (&'static str, &'static str)> {
+    let same = prop::sample::select(vec![
+        "SELECT",
+        "FROM",
+        "(",
+        ")",
+        ",",
+        "'",
+        "\"",
+        "$$",
+        "/*",
+        "*/",
+        "--",
+        "\n",
+        ";",
+        "t1",
+        ".",
+        "::",
+        "$1",
+        "e",
+        "x",
+        "-",
+        "+",
+        "=",
+        " ",
+        " ",
+        " ",
+        "INSERT INTO",
+        "VALUES",
+        "IN",
+        "UPDATE",
+        "SET",
+        "WHERE",
+        "set_config",
+        "true",
+        "DO",
+        "CREATE",
+        "now()",
+        "writes()",
+        "LIMIT",
+        "COPY",
+        "howdah:",
+    ]);
+    prop_oneof![3 => same.prop_map(|piece| (piece, piece)), 2 => (constant(), constant())]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(20_000))]
+
+    #[test]
+    fn a_known_shape_is_what_a_scan_finds(pieces in prop::collection::vec(piece(), 0..24)) {
+        let (first, second): (String, String) = pieces.iter().copied().unzip();
+        are_one(&first, &second);
+        are_one(&second, &first);
+    }
+}
