@@ -41,8 +41,7 @@ packages: setup
 ## A Debian package; prints where it is.
 package: setup
 	.ci/setup package
-	cargo build --release --quiet --locked --package howdah
-	.ci/package/deb $(CARGO_TARGET_DIR)/release/howdah $$(.ci/package/policies) $(CARGO_TARGET_DIR)
+	program=$$(.ci/package/build) && .ci/package/deb $$program $$(.ci/package/policies) $(CARGO_TARGET_DIR)
 
 ## PostgreSQL's own regression suite, directly and through transaction pooling.
 regress: setup
@@ -68,7 +67,7 @@ chaos: setup
 ## logins, bytes; what a policy, its swapping, settings and TLS cost; instructions per query; parts of the program alone.
 bench: setup
 	.ci/setup peers
-	cargo build --release --quiet --locked --package howdah
+	.ci/package/build
 	for what in goals policy instructions; do tests/bench/run $$what || exit 1; done
 	cargo bench --locked --package howdah-sql --package howdah-wire --package howdah
 

@@ -12,8 +12,9 @@ import tempfile
 import time
 
 TICKS = os.sysconf("SC_CLK_TCK")
-# The build that is measured; figures of a debug build compare only with each other.
-PROFILE = os.environ.get("PROFILE", "release")
+# The build that is measured: "trained" by .ci/package/build, as it is released, or a plain "release" or "debug" of cargo.
+# Figures of a debug build compare only with each other.
+PROFILE = os.environ.get("PROFILE", "trained")
 # Where Debian has them, which need not be a place that a user's shell searches.
 HAPROXY, PGPOOL = "/usr/sbin/haproxy", "/usr/sbin/pgpool"
 
@@ -150,17 +151,17 @@ class Cluster:
         self.process.wait()
 
 
-def start_howdah(target, nodes, config="", stderr=subprocess.DEVNULL, top="", around=()):
+def start_howdah(target, nodes, config="", stderr=subprocess.DEVNULL, top="", around=(), program=None):
     """
-    Its port and its process. Whatever `config` says of a directory is relative to a new one. `top` is what comes before
+    Its port and its process; `program` is another one than the build that is measured. Whatever `config` says of a directory is relative to a new one. `top` is what comes before
     all sections; `around` is the command that runs the program, and makes it slow.
     """
     port = free_port()
     directory = tempfile.mkdtemp(prefix="howdah-bench-")
     with open(f"{directory}/howdah.toml", "w") as f:
         f.write(f'{top}listen = ["127.0.0.1:{port}"]\n[cluster.main]\nnodes = {json.dumps(nodes)}\n{config}')
-    process = subprocess.Popen([*around, f"{target}/{PROFILE}/howdah", "run", "--config", f"{directory}/howdah.toml"],
-                               stderr=stderr, text=True)
+    command = [*around, program or f"{target}/{PROFILE}/howdah", "run", "--config", f"{directory}/howdah.toml"]
+    process = subprocess.Popen(command, stderr=stderr, text=True)
     # Policies are compiled, or everything is slow.
     await_port(port, 300, process)
     return port, process
@@ -273,7 +274,7 @@ def heading(cluster, proxies, target, what):
                 "HAProxy": [HAPROXY, "-v"], "Pgpool-II": [PGPOOL, "--version"]}
     versions = [f"{name} {version(*commands[name])}" for name in proxies if name in commands]
     versions.append(f"PostgreSQL {cluster.sql('SHOW server_version').split()[0]}")
-    build = "" if PROFILE == "release" else f" {PROFILE} build of howdah."
+    build = "" if PROFILE == "trained" else f" {PROFILE} build of howdah."
     command = " ".join(["run", os.path.basename(sys.argv[0]).removesuffix(".py"), *sys.argv[2:]])
     return f"{what}; {', '.join(versions)}; {machine()}; `tests/bench/{command}`.{build}\n"
 

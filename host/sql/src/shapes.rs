@@ -12,7 +12,7 @@ use crate::{Catalog, ScanOptions, Statement, scan};
 use howdah_decision::Kind;
 
 /// Shapes that are kept, and texts that have been seen once. When there are more, all are forgotten.
-pub(crate) const MAX_SHAPES: usize = 2_048;
+pub(crate) const MAX_SHAPES: usize = 8_192;
 /// Longer texts are scanned each time.
 const MAX_TEXT: usize = 4_096;
 
