@@ -16,25 +16,26 @@ with tempfile.TemporaryDirectory(prefix="howdah-bench-") as directory:
     howdah, _ = scram(cluster, directory)
     port, process = start_howdah(target, cluster.nodes, howdah, program=program, stderr=sys.stderr)
     try:
+        print("| what | clients | how many |")
+        print("|---|---|---|")
         for mode in ("simple", "extended", "prepared"):
             # Alone, with a server for each, with fewer servers than clients.
             for clients in (1, 16, 64):
-                cluster.select(port, mode, clients, seconds)
-            # Writes, in transactions.
-            cluster.load(port, 8, seconds, "-M", mode)
-        cluster.select(port, "simple", 8, seconds, "-C")
+                print(f"| queries, {mode} | {clients} | {cluster.select(port, mode, clients, seconds)[0]:,} |")
+            print(f"| transactions, {mode} | 8 | {cluster.load(port, 8, seconds, '-M', mode)[0]:,} |")
+        print(f"| connections with SCRAM | 8 | {cluster.select(port, 'simple', 8, seconds, '-C')[0]:,} |")
     finally:
         end({"howdah": (port, process)})
     cluster.sql("CREATE UNLOGGED TABLE swallowed (line text)")
     # Without a password.
     port, process = start_howdah(target, cluster.nodes, program=program, stderr=sys.stderr)
     try:
-        client = Client(port)
+        client, count = Client(port), 0
         for _ in range(3 * seconds):
-            client.query(ROWS)
-            client.query(f"COPY ({ROWS}) TO STDOUT")
-            client.copy_in("COPY swallowed FROM STDIN", LINES, TIMES)
+            count += client.query(ROWS) + client.query(f"COPY ({ROWS}) TO STDOUT")
+            count += client.copy_in("COPY swallowed FROM STDIN", LINES, TIMES)
         client.close()
+        print(f"| bytes | 1 | {count:,} |")
     finally:
         end({"howdah": (port, process)})
         cluster.end()
