@@ -1,6 +1,4 @@
 """Lets a program of howdah do what it is there for, so that a compiler may learn from it (.ci/package/build)."""
-import os
-import subprocess
 import sys
 import tempfile
 
