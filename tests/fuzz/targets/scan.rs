@@ -1,8 +1,11 @@
-//! The scan of SQL. The first byte chooses the options; the rest is the text.
+//! The scan of SQL. The first byte chooses the options; the rest is the text. A zero byte parts two texts, of which the second
+//! may have the shape of the first.
 #![no_main]
 
+use std::sync::Arc;
+
 use howdah_decision::Kind;
-use howdah_sql::{Catalog, ScanOptions, Volatility, same_shape, scan};
+use howdah_sql::{Catalog, ScanOptions, Shapes, Volatility, same_shape, scan};
 use libfuzzer_sys::fuzz_target;
 
 /// Every name means something else, so that all branches are taken.
@@ -37,5 +40,14 @@ fuzz_target!(|data: &[u8]| {
     if statement.kind != Kind::Unknown {
         let longer = [text, b"\n-- the end"].concat();
         assert_eq!(statement, scan(&longer, options, &Mixed), "a comment makes a difference");
+    }
+    let mut texts = text.splitn(2, |b| *b == 0);
+    let one = texts.next().unwrap_or_default();
+    let mut shapes = Shapes::default();
+    // The second time it is remembered.
+    for text in [one, one, texts.next().unwrap_or(one)] {
+        let found = shapes.scan(text, || Arc::new(Mixed));
+        let scanned = scan(text, ScanOptions::default(), &Mixed);
+        assert_eq!(*found, scanned, "its shape says something else");
     }
 });
