@@ -6,7 +6,7 @@ use super::{Known, look};
 use crate::{ScanOptions, Statement, scan, tag};
 
 /// Tokens of every kind, and pieces of such.
-fn piece() -> impl Strategy<Value = &'static str> {
+pub(super) fn piece() -> impl Strategy<Value = &'static str> {
     prop::sample::select(vec![
         "SELECT",
         "FROM",
