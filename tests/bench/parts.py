@@ -153,8 +153,9 @@ class Cluster:
 
 def start_howdah(target, nodes, config="", stderr=subprocess.DEVNULL, top="", around=(), program=None):
     """
-    Its port and its process; `program` is another one than the build that is measured. Whatever `config` says of a directory is relative to a new one. `top` is what comes before
-    all sections; `around` is the command that runs the program, and makes it slow.
+    Its port and its process. Whatever `config` says of a directory is relative to a new one. `top` is what comes before
+    all sections; `around` is the command that runs the program, and makes it slow; `program` is another one than the
+    build that is measured.
     """
     port = free_port()
     directory = tempfile.mkdtemp(prefix="howdah-bench-")

@@ -52,7 +52,8 @@ def samples(process):
 if os.getuid() != 0 and int(open("/proc/sys/kernel/perf_event_paranoid").read()) > 1:
     sys.exit("the kernel's part cannot be sampled: set kernel.perf_event_paranoid to 1 at most, or be root")
 cluster = Cluster(target)
-proxies = {name: start_howdah(target, cluster.nodes, config, program=f"{target}/frames/release/howdah") for name, config in POLICIES.items()}
+program = f"{target}/frames/release/howdah"
+proxies = {name: start_howdah(target, cluster.nodes, config, program=program) for name, config in POLICIES.items()}
 found = {}
 try:
     for _ in range(rounds):

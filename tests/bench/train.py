@@ -1,4 +1,5 @@
 """Lets a program of howdah do what it is there for, so that a compiler may learn from it (.ci/package/build)."""
+import contextlib
 import sys
 import tempfile
 
@@ -9,31 +10,35 @@ target, program, seconds = sys.argv[1], sys.argv[2], int(sys.argv[3])
 ROWS = "SELECT repeat('x', 100) FROM generate_series(1, 20000)"
 LINES, TIMES = (b"x" * 100 + b"\n") * 64, 500
 
-cluster = Cluster(target, 1)
-with tempfile.TemporaryDirectory(prefix="howdah-bench-") as directory:
-    howdah, _ = scram(cluster, directory)
-    port, process = start_howdah(target, cluster.nodes, howdah, program=program, stderr=sys.stderr)
+
+@contextlib.contextmanager
+def at_work(config=""):
+    """The port of the program, which then ends and leaves its counts."""
+    port, process = start_howdah(target, cluster.nodes, config, program=program, stderr=sys.stderr)
     try:
-        print("| what | clients | how many |")
-        print("|---|---|---|")
+        yield port
+    finally:
+        end({"howdah": (port, process)})
+
+
+cluster = Cluster(target, 1)
+try:
+    print("| what | clients | how many |")
+    print("|---|---|---|")
+    with tempfile.TemporaryDirectory(prefix="howdah-bench-") as directory, at_work(scram(cluster, directory)[0]) as port:
         for mode in ("simple", "extended", "prepared"):
             # Alone, with a server for each, with fewer servers than clients.
             for clients in (1, 16, 64):
                 print(f"| queries, {mode} | {clients} | {cluster.select(port, mode, clients, seconds)[0]:,} |")
             print(f"| transactions, {mode} | 8 | {cluster.load(port, 8, seconds, '-M', mode)[0]:,} |")
         print(f"| connections with SCRAM | 8 | {cluster.select(port, 'simple', 8, seconds, '-C')[0]:,} |")
-    finally:
-        end({"howdah": (port, process)})
     cluster.sql("CREATE UNLOGGED TABLE swallowed (line text)")
-    # Without a password.
-    port, process = start_howdah(target, cluster.nodes, program=program, stderr=sys.stderr)
-    try:
-        client, count = Client(port), 0
+    # This client knows no passwords.
+    with at_work() as port, contextlib.closing(Client(port)) as client:
+        count = 0
         for _ in range(3 * seconds):
             count += client.query(ROWS) + client.query(f"COPY ({ROWS}) TO STDOUT")
             count += client.copy_in("COPY swallowed FROM STDIN", LINES, TIMES)
-        client.close()
         print(f"| bytes | 1 | {count:,} |")
-    finally:
-        end({"howdah": (port, process)})
-        cluster.end()
+finally:
+    cluster.end()

@@ -71,16 +71,18 @@ impl<A: AsRef<Decision>> Session<A> {
                 }
                 continue;
             }
-            let copy = matches!(head.tag, tag::COPY_DATA);
-            if copy && self.copying {
-                run += head.len;
-                continue;
-            }
-            if self.copying && head.tag == tag::SYNC {
+            match head.tag {
+                tag::COPY_DATA if self.copying => {
+                    run += head.len;
+                    continue;
+                }
                 // The server would ignore it, as long as nothing has gone wrong (copyfromparse.c, `CopyGetData`).
-                self.flush_run(io, &mut run);
-                io.client_in.advance(head.len);
-                continue;
+                tag::SYNC if self.copying => {
+                    self.flush_run(io, &mut run);
+                    io.client_in.advance(head.len);
+                    continue;
+                }
+                _ => {}
             }
             let passage = self.pass(io, server, guide, head, &mut run)?;
             if passage != Passage::Held && head.tag != tag::QUERY {

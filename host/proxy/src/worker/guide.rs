@@ -51,7 +51,7 @@ struct Known {
 
 impl Known {
     /// Forgets what has been scanned with another catalog.
-    fn expect(&mut self, epoch: u64) {
+    fn renew(&mut self, epoch: u64) {
         if self.epoch != epoch {
             *self = Known { epoch, ..Known::default() };
         }
@@ -88,7 +88,7 @@ impl Database {
         // Clients that turn standard_conforming_strings off are scanned as if it were on: a backslash then ends a
         // string too early, which can only make a read look like something else.
         let known = &mut *self.known.borrow_mut();
-        known.expect(self.schema.loads());
+        known.renew(self.schema.loads());
         let statement = known.shapes.scan(text, || self.schema.catalog.load_full());
         if statement.pin() == Some(PinReason::UnknownFunction) {
             ctx.shared.monitor.catalogs.doubted(self.cluster, &self.name);
@@ -100,7 +100,7 @@ impl Database {
         let epoch = self.schema.loads();
         let hash = self.hasher.hash_one((query, types));
         let same = |(_, p): &(u64, Rc<Prepared>)| *p.query == *query && *p.types == *types;
-        self.known.borrow_mut().expect(epoch);
+        self.known.borrow_mut().renew(epoch);
         if let Some((_, prepared)) = self.known.borrow().statements.find(hash, same) {
             return Rc::clone(prepared);
         }
