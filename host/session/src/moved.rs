@@ -37,6 +37,8 @@ struct Statement {
     under: Option<usize>,
     columns: Option<u128>,
     outdated: bool,
+    #[serde(default)]
+    discarded: bool,
 }
 
 /// Bytes that mostly are text, and are written as such then.
@@ -98,6 +100,7 @@ impl<A: AsRef<Decision>> Session<A> {
                 under: place,
                 columns: named.told.get().map(|told| told.columns),
                 outdated: named.outdated.get(),
+                discarded: named.discarded.get(),
             });
         }
         Some(Moved {
@@ -151,6 +154,7 @@ impl<A: AsRef<Decision>> Session<A> {
             since: Cell::new(self.edition),
             told: Cell::new(statement.columns.map(|columns| Told { edition: 0, columns })),
             outdated: Cell::new(statement.outdated),
+            discarded: Cell::new(statement.discarded),
         });
         match statement.name.bytes() {
             b"" => self.unnamed = Some(named),

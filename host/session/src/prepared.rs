@@ -133,6 +133,8 @@ pub(crate) struct Named {
     pub(crate) told: Cell<Option<Told>>,
     /// They have changed since, and so the client cannot use it any more.
     pub(crate) outdated: Cell<bool>,
+    /// The client has discarded its plan, and has not used it since.
+    pub(crate) discarded: Cell<bool>,
 }
 
 /// Columns of a statement that a client knows.

@@ -434,7 +434,10 @@ impl<A: AsRef<Decision>> Session<A> {
         match effect {
             Effect::Unpin => self.pin_in_doubt = true,
             // Other clients' statements are prepared there too, and mean what they meant when they were prepared.
-            Effect::DiscardPlans => server.tainted = true,
+            Effect::DiscardPlans => {
+                server.tainted = true;
+                self.discard_plans();
+            }
             // What was made in the transaction may have gone with it.
             Effect::End => self.pin_in_doubt |= self.pin.is_some(),
             Effect::DiscardAll => {

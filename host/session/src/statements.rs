@@ -21,15 +21,15 @@ use crate::{Buffers, Guide, Pin, Prepared, ServerState, Settings, StatementId};
 impl<A: AsRef<Decision>> Session<A> {
     /// The client has prepared this.
     pub(crate) fn define(&mut self, name: &[u8], prepared: Rc<Prepared>) -> (Defined, Rc<Named>) {
-        let shared = self.means_to_itself().is_none();
         let named = Rc::new(Named {
             has_name: !name.is_empty() || self.gives_name(&prepared),
             copy: self.copy_of(&prepared),
-            under: shared.then(|| Arc::clone(self.carried.wanted())),
+            under: self.shared_settings(),
             prepared,
             since: Cell::new(self.edition),
             told: Cell::new(None),
             outdated: Cell::new(false),
+            discarded: Cell::new(false),
         });
         let name = Box::from(name);
         let before = self.means(&name, Rc::clone(&named));
@@ -61,20 +61,35 @@ impl<A: AsRef<Decision>> Session<A> {
         }
     }
 
-    /// The same, as the newest catalog sees it: a function that it calls may do something else by now.
+    /// The same, as the newest catalog sees it: a function that it calls may do something else by now. After
+    /// `DISCARD PLANS` it means what it means under the settings of now, as servers look at its text again
+    /// (RevalidateCachedQuery in plancache.c).
     pub(crate) fn look_again<G: Guide<Answer = A>>(
         &mut self,
         name: &[u8],
         guide: &mut G,
     ) -> Option<Rc<Named>> {
         let named = self.defined(name)?;
-        if named.prepared.scanned == guide.catalog() {
+        let outdated = named.prepared.scanned != guide.catalog();
+        if !outdated && !named.discarded.get() {
             return Some(named);
         }
-        let prepared = guide.prepare(&named.prepared.query, &named.prepared.types);
-        let named = Rc::new(Named { prepared, ..(*named).clone() });
+        let mut again = Named::clone(&named);
+        if outdated {
+            again.prepared = guide.prepare(&again.prepared.query, &again.prepared.types);
+        }
+        if again.discarded.take() {
+            again.copy = self.copy_of(&again.prepared);
+            again.under = self.shared_settings();
+        }
+        let named = Rc::new(again);
         self.means(name, Rc::clone(&named));
         Some(named)
+    }
+
+    /// `DISCARD PLANS` has run: what each statement means is found out anew when it is used next.
+    pub(crate) fn discard_plans(&mut self) {
+        self.statements.values().chain(&self.unnamed).for_each(|named| named.discarded.set(true));
     }
 
     pub(crate) fn undefine(&mut self, name: &[u8]) {
@@ -374,6 +389,11 @@ impl<A: AsRef<Decision>> Session<A> {
     pub(crate) fn copy_of(&self, prepared: &Prepared) -> StatementId {
         let shared = || self.carried.wanted().meaning();
         prepared.id.where_it_means(self.means_to_itself().unwrap_or_else(shared))
+    }
+
+    /// The settings that decide it, unless it means that to this session alone.
+    fn shared_settings(&self) -> Option<Arc<Settings>> {
+        self.means_to_itself().is_none().then(|| Arc::clone(self.carried.wanted()))
     }
 
     /// What statements mean to this session alone at the moment.

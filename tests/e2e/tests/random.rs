@@ -369,6 +369,16 @@ fn what_went_wrong_once_goes_right() {
             (2, query(&["DISCARD PLANS"])),
             (0, Act::Execute(1)),
         ],
+        // Plans that the client itself has discarded are made under later settings.
+        vec![
+            (2, Act::Prepare(1, 4)),
+            (2, query(&["DISCARD PLANS"])),
+            (2, query(&["SET SESSION datestyle = german"])),
+            (2, Act::Execute(1)),
+            (2, query(&["SET SESSION datestyle = ymd"])),
+            (0, query(&["DISCARD PLANS"])),
+            (2, Act::Execute(1)),
+        ],
         // Prepared under other settings, and not known where a lock has kept the client since.
         vec![
             (0, Act::Prepare(1, 4)),
