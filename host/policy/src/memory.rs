@@ -3,13 +3,14 @@
 use std::hash::BuildHasher;
 use std::rc::Rc;
 
-use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
+use hashbrown::DefaultHashBuilder;
 use howdah_decision::Remember;
+use lru::LruCache;
 
 use crate::chain::{Interest, Question};
 
-/// Most answers by digest, and most by text. When one is full it is emptied: what is asked often returns at once.
-const MAX_ENTRIES: usize = 8_192;
+/// Most answers by digest, and most by text. Of more, the least recently used are forgotten.
+const MAX_ENTRIES: usize = 16_384;
 /// Longer texts are not kept.
 const MAX_TEXT: usize = 4_096;
 
@@ -23,7 +24,6 @@ struct DigestKey {
 }
 
 struct TextEntry<T> {
-    hash: u64,
     text: Box<str>,
     facts: u16,
     interest: Interest,
@@ -50,8 +50,9 @@ impl Until {
 
 /// Remembered answers of one chain on one worker.
 pub(crate) struct Memory<T> {
-    digests: HashMap<DigestKey, (Until, Rc<T>)>,
-    texts: HashTable<TextEntry<T>>,
+    digests: LruCache<DigestKey, (Until, Rc<T>)>,
+    /// By a hash of all that they are for.
+    texts: LruCache<u64, TextEntry<T>>,
     hasher: DefaultHashBuilder,
     /// Whether any answer depends on the class: saves a second look.
     classes: bool,
@@ -60,8 +61,8 @@ pub(crate) struct Memory<T> {
 impl<T> Memory<T> {
     pub(crate) fn new() -> Memory<T> {
         Memory {
-            digests: HashMap::new(),
-            texts: HashTable::new(),
+            digests: LruCache::unbounded(),
+            texts: LruCache::unbounded(),
             hasher: DefaultHashBuilder::default(),
             classes: false,
         }
@@ -69,30 +70,34 @@ impl<T> Memory<T> {
 
     /// What was answered before. Allocates nothing. `topology` tells the present epoch.
     pub(crate) fn recall(
-        &self,
+        &mut self,
         q: &Question<'_>,
         topology: impl Fn() -> u64 + Copy,
     ) -> Option<Rc<T>> {
-        if !self.digests.is_empty() {
-            let hit = self.digests.get(&digest_key(q, None));
-            let hit = hit.or_else(|| {
-                self.classes.then(|| self.digests.get(&digest_key(q, Some(q.class)))).flatten()
-            });
-            if let Some((until, value)) = hit
-                && until.holds(q, topology)
-            {
-                return Some(Rc::clone(value));
-            }
+        let found = self.find(q, None);
+        let found =
+            if found.is_none() && self.classes { self.find(q, Some(q.class)) } else { found };
+        found.filter(|(until, _)| until.holds(q, topology)).map(|(_, value)| value)
+    }
+
+    fn find(&mut self, q: &Question<'_>, class: Option<u32>) -> Option<(Until, Rc<T>)> {
+        if !self.digests.is_empty()
+            && let Some((until, value)) = self.digests.get(&digest_key(q, class))
+        {
+            return Some((*until, Rc::clone(value)));
         }
         if self.texts.is_empty() || q.sql.len() > MAX_TEXT {
             return None;
         }
-        let hash = self.hasher.hash_one(q.sql);
-        let found = self.texts.find(hash, |entry| entry.fits(q));
-        found.filter(|entry| entry.until.holds(q, topology)).map(|entry| Rc::clone(&entry.value))
+        let entry = self.texts.get(&self.text_key(q, class))?;
+        entry.is_for(q, class).then(|| (entry.until, Rc::clone(&entry.value)))
     }
 
-    /// Keeps an answer as far as allowed. One that does not hold any more gives way.
+    fn text_key(&self, q: &Question<'_>, class: Option<u32>) -> u64 {
+        self.hasher.hash_one((q.sql, q.facts().bits(), q.interest, class))
+    }
+
+    /// Keeps an answer as far as allowed, in place of one that does not hold any more.
     pub(crate) fn keep(
         &mut self,
         q: &Question<'_>,
@@ -107,22 +112,18 @@ impl<T> Memory<T> {
             Remember::Never => {}
             Remember::Digest | Remember::DigestAndClass => {
                 if self.digests.len() >= MAX_ENTRIES {
-                    self.digests.clear();
+                    self.digests.pop_lru();
                 }
-                self.digests.insert(digest_key(q, class), (until, Rc::clone(value)));
+                self.digests.put(digest_key(q, class), (until, Rc::clone(value)));
             }
             Remember::Text | Remember::TextAndClass if q.sql.len() <= MAX_TEXT => {
                 if self.texts.len() >= MAX_ENTRIES {
-                    self.texts.clear();
-                }
-                let hash = self.hasher.hash_one(q.sql);
-                if let Ok(outdated) = self.texts.find_entry(hash, |entry| entry.fits(q)) {
-                    outdated.remove();
+                    self.texts.pop_lru();
                 }
                 let (text, facts, interest) = (q.sql.into(), q.facts().bits(), q.interest);
                 let value = Rc::clone(value);
-                let entry = TextEntry { hash, text, facts, interest, class, until, value };
-                self.texts.insert_unique(hash, entry, |entry| entry.hash);
+                let entry = TextEntry { text, facts, interest, class, until, value };
+                self.texts.put(self.text_key(q, class), entry);
             }
             Remember::Text | Remember::TextAndClass => {}
         }
@@ -143,7 +144,7 @@ pub struct Known<T> {
 }
 
 impl<T> Memory<T> {
-    /// Some of what is remembered, in no order.
+    /// Some of what is remembered: of digests and of texts those that were used last.
     pub(crate) fn known(&self, most: usize) -> Vec<Known<T>> {
         let digests = self.digests.iter().map(|(key, (_, answer))| Known {
             digest: Some(key.digest),
@@ -151,7 +152,7 @@ impl<T> Memory<T> {
             class: key.class,
             answer: Rc::clone(answer),
         });
-        let texts = self.texts.iter().map(|entry| Known {
+        let texts = self.texts.iter().map(|(_, entry)| Known {
             digest: None,
             text: Some(entry.text.clone()),
             class: entry.class,
@@ -162,8 +163,8 @@ impl<T> Memory<T> {
 }
 
 impl<T> TextEntry<T> {
-    fn fits(&self, q: &Question<'_>) -> bool {
-        self.class.is_none_or(|class| class == q.class)
+    fn is_for(&self, q: &Question<'_>, class: Option<u32>) -> bool {
+        self.class == class
             && self.facts == q.facts().bits()
             && self.interest == q.interest
             && *self.text == *q.sql
@@ -177,5 +178,76 @@ fn digest_key(q: &Question<'_>, class: Option<u32>) -> DigestKey {
         facts: q.facts().bits(),
         interest: q.interest,
         class,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use howdah_decision::Facts;
+    use howdah_sql::{NoCatalog, ScanOptions, scan};
+
+    use super::*;
+    use crate::{Interest, Who};
+
+    /// Does something with a question of the session's class.
+    fn with<R>(sql: &str, class: u32, act: impl FnOnce(&Question<'_>) -> R) -> R {
+        let statement = scan(sql.as_bytes(), ScanOptions::default(), &NoCatalog);
+        let (who, interest) = (Arc::new(Who::default()), Interest::default());
+        let (statement, extra, who, background) = (&statement, Facts::default(), &who, &());
+        act(&Question { sql, statement, extra, class, who, interest, background })
+    }
+
+    #[test]
+    fn the_least_recently_used_are_forgotten() {
+        for remember in [Remember::Digest, Remember::Text, Remember::DigestAndClass] {
+            let mut memory = Memory::new();
+            let mut knows = |sql: &str| {
+                with(sql, 1, |q| {
+                    let known = memory.recall(q, || 0).is_some();
+                    if !known {
+                        memory.keep(q, remember, Until::default(), &Rc::new(()));
+                    }
+                    assert!(memory.digests.len() + memory.texts.len() <= MAX_ENTRIES);
+                    known
+                })
+            };
+            assert!(!knows("SELECT used") && !knows("SELECT unused"));
+            for column in 0..MAX_ENTRIES {
+                assert!(!knows(&format!("SELECT c{column}")));
+                assert!(knows("SELECT used"));
+            }
+            assert!(!knows("SELECT unused"), "{remember:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_for_one_class_or_text_is_for_no_other() {
+        for (remember, other_text, other_class) in [
+            (Remember::Digest, true, true),
+            (Remember::DigestAndClass, true, false),
+            (Remember::Text, false, true),
+            (Remember::TextAndClass, false, false),
+        ] {
+            let mut memory = Memory::new();
+            let answer = Rc::new(());
+            with("SELECT 1", 1, |q| memory.keep(q, remember, Until::default(), &answer));
+            let mut knows = |sql, class| with(sql, class, |q| memory.recall(q, || 0).is_some());
+            assert!(knows("SELECT 1", 1), "{remember:?}");
+            assert_eq!(knows("SELECT 2", 1), other_text, "{remember:?}");
+            assert_eq!(knows("SELECT 1", 2), other_class, "{remember:?}");
+        }
+    }
+
+    #[test]
+    fn what_an_epoch_has_outdated_is_asked_again() {
+        let mut memory = Memory::new();
+        let until = Until { topology: Some(1), catalog: None };
+        for remember in [Remember::Digest, Remember::Text] {
+            with("SELECT 1", 1, |q| memory.keep(q, remember, until, &Rc::new(())));
+        }
+        let mut knows = |epoch| with("SELECT 1", 1, |q| memory.recall(q, || epoch).is_some());
+        assert!(knows(1) && !knows(2));
     }
 }

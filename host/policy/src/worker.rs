@@ -146,7 +146,7 @@ impl Worker {
 
     /// Asks where a statement goes.
     pub fn route(&self, chain: &Chain, q: &Question<'_>) -> Rc<Answer> {
-        let known = chain.answers.borrow().recall(q, || self.topology_epoch());
+        let known = chain.answers.borrow_mut().recall(q, || self.topology_epoch());
         if let Some(answer) = known
             && self.possible(&answer.verdict.decision).is_ok()
             && (answer.source == Source::Learned || !chain.samples())
@@ -177,7 +177,7 @@ impl Worker {
 
     /// Whether the answer to a routing question is remembered.
     pub fn remembers(&self, chain: &Chain, q: &Question<'_>) -> bool {
-        chain.answers.borrow().recall(q, || self.topology_epoch()).is_some()
+        chain.answers.borrow_mut().recall(q, || self.topology_epoch()).is_some()
     }
 
     /// Asks where a statement goes, whatever is remembered, and remembers nothing.
@@ -245,7 +245,7 @@ impl Worker {
         if !chain.rewrites() {
             return Rewrite::Unchanged;
         }
-        let known = chain.rewrites.borrow().recall(q, || self.topology_epoch());
+        let known = chain.rewrites.borrow_mut().recall(q, || self.topology_epoch());
         if let Some(known) = known
             && !chain.samples()
         {

@@ -4,27 +4,28 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use hashbrown::HashTable;
+use lru::LruCache;
 
 use crate::lex::{Lexer, Token, What, is_identifier};
 use crate::scan::Scan;
 use crate::{Catalog, ScanOptions, Statement, scan};
 use howdah_decision::Kind;
 
-/// Shapes that are kept, and texts that have been seen once. When there are more, all are forgotten.
-pub(crate) const MAX_SHAPES: usize = 8_192;
+/// Shapes that are kept, and texts that have been seen once. Of more, the least recently used are forgotten.
+pub(crate) const MAX_SHAPES: usize = 16_384;
 /// Longer texts are scanned each time.
 const MAX_TEXT: usize = 4_096;
 
 /// Scans texts as [`scan()`] does with default options, and remembers what it has found. A text is remembered when its like
 /// comes for the second time. For one catalog: when that says something else, this has to be made anew.
-#[derive(Default)]
-pub struct Shapes(HashTable<Entry>);
+///
+/// By hash. None: its like has been seen once.
+pub struct Shapes(LruCache<u64, Option<Shape>>);
 
-struct Entry {
-    hash: u64,
-    /// None: its like has been seen once.
-    shape: Option<Shape>,
+impl Default for Shapes {
+    fn default() -> Shapes {
+        Shapes(LruCache::unbounded())
+    }
 }
 
 /// Texts that are the same but for some of their constants.
@@ -54,7 +55,7 @@ enum Constant {
 impl Shapes {
     /// How many are kept or have been seen once, and the bytes of their texts.
     pub fn kept(&self) -> (usize, usize) {
-        let shapes = self.0.iter().filter_map(|entry| entry.shape.as_ref());
+        let shapes = self.0.iter().filter_map(|(_, shape)| shape.as_ref());
         (self.0.len(), shapes.map(|shape| shape.fixed.len()).sum())
     }
 
@@ -68,17 +69,18 @@ impl Shapes {
             return Rc::new(scan(text, ScanOptions::default(), &*catalog()));
         }
         let hash = hash(text);
-        let entry = self.0.find_mut(hash, |entry| entry.hash == hash);
-        let known = entry.as_ref().and_then(|entry| entry.shape.as_ref());
-        if let Some(shape) = known.filter(|shape| shape.is_of(text)) {
+        let known = self.0.get_mut(&hash);
+        if let Some(Some(shape)) = &known
+            && shape.is_of(text)
+        {
             return Rc::clone(&shape.statement);
         }
         let catalog = catalog();
         let mut scan = Scan::new(text, ScanOptions::default(), &*catalog);
         let statement = Rc::new(scan.run());
-        match entry {
+        match known {
             // Definitions are rare, and may hold passwords.
-            Some(Entry { shape: shape @ None, .. }) if statement.kind != Kind::Ddl => {
+            Some(shape @ None) if statement.kind != Kind::Ddl => {
                 let query = matches!(statement.kind, Kind::Read | Kind::Write);
                 let whole = !query || scan.reads_constants || !statement.effects.is_empty();
                 *shape = Some(Shape::new(text, whole, Rc::clone(&statement)));
@@ -86,9 +88,9 @@ impl Shapes {
             Some(_) => {}
             None => {
                 if self.0.len() >= MAX_SHAPES {
-                    self.0.clear();
+                    self.0.pop_lru();
                 }
-                self.0.insert_unique(hash, Entry { hash, shape: None }, |entry| entry.hash);
+                self.0.put(hash, None);
             }
         }
         statement

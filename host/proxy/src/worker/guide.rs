@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use hashbrown::{DefaultHashBuilder, HashTable};
+use hashbrown::DefaultHashBuilder;
 use howdah_cluster::{ClusterId, NodeId, Token};
 use howdah_decision::{Facts, Failure, Observation, Parameter, Refusal, Retry, Rewrite, Source};
 use howdah_policy::{Answer, Background, Chain, FailedAt, Interest, Question, Who};
@@ -12,6 +12,7 @@ use howdah_session::{Explained, Guide, Parameters, Prepared, Seen, StatementId, 
 use howdah_sql::{Catalog, Own, PinReason, Shapes, Statement};
 use howdah_wire::backend::ErrorReport;
 use howdah_wire::frontend::{Bind, Bound};
+use lru::LruCache;
 use std::hash::BuildHasher;
 use std::time::{Duration, Instant};
 
@@ -23,8 +24,8 @@ use super::traced::Traced;
 use crate::figures::{Figures, Ran, kept, micros};
 use crate::monitor::{Arming, Schema};
 
-/// Statements of one database that a worker keeps, by text. When full it is emptied.
-const MAX_STATEMENTS: usize = 8_192;
+/// Statements of one database that a worker keeps, by text. Of more, the least recently used are forgotten.
+const MAX_STATEMENTS: usize = 16_384;
 /// Longer texts are not kept.
 const MAX_TEXT: usize = 4_096;
 
@@ -42,18 +43,22 @@ pub(crate) struct Database {
 }
 
 /// Statements scanned with one catalog.
-#[derive(Default)]
 struct Known {
     epoch: u64,
     shapes: Shapes,
-    statements: HashTable<(u64, Rc<Prepared>)>,
+    /// By a hash of text and types.
+    statements: LruCache<u64, Rc<Prepared>>,
 }
 
 impl Known {
+    fn new(epoch: u64) -> Known {
+        Known { epoch, shapes: Shapes::default(), statements: LruCache::unbounded() }
+    }
+
     /// Forgets what has been scanned with another catalog.
     fn renew(&mut self, epoch: u64) {
         if self.epoch != epoch {
-            *self = Known { epoch, ..Known::default() };
+            *self = Known::new(epoch);
         }
     }
 }
@@ -68,7 +73,7 @@ impl Database {
             figures: RefCell::default(),
             schema,
             hasher: DefaultHashBuilder::default(),
-            known: RefCell::default(),
+            known: RefCell::new(Known::new(0)),
         })
     }
 
@@ -99,11 +104,15 @@ impl Database {
     fn prepare(&self, ctx: &Ctx, query: &[u8], types: &[u8]) -> Rc<Prepared> {
         let epoch = self.schema.loads();
         let hash = self.hasher.hash_one((query, types));
-        let same = |(_, p): &(u64, Rc<Prepared>)| *p.query == *query && *p.types == *types;
-        self.known.borrow_mut().renew(epoch);
-        if let Some((_, prepared)) = self.known.borrow().statements.find(hash, same) {
+        let mut known = self.known.borrow_mut();
+        known.renew(epoch);
+        if let Some(prepared) = known.statements.get(&hash)
+            && *prepared.query == *query
+            && *prepared.types == *types
+        {
             return Rc::clone(prepared);
         }
+        drop(known);
         let prepared = Rc::new(Prepared {
             id: StatementId::of(query, types),
             query: query.into(),
@@ -115,9 +124,9 @@ impl Database {
         if query.len() <= MAX_TEXT {
             let mut known = self.known.borrow_mut();
             if known.statements.len() >= MAX_STATEMENTS {
-                known.statements.clear();
+                known.statements.pop_lru();
             }
-            known.statements.insert_unique(hash, (hash, Rc::clone(&prepared)), |(hash, _)| *hash);
+            known.statements.put(hash, Rc::clone(&prepared));
         }
         prepared
     }

@@ -65,12 +65,20 @@ fn all_else_makes_one() {
 }
 
 #[test]
-fn what_is_kept_is_bounded() {
+fn the_least_recently_used_are_forgotten() {
     let mut shapes = Shapes::default();
-    for column in 0..100_000 {
-        shapes.scan(format!("SELECT c{column}").as_bytes(), || Arc::new(Known));
+    let mut scan = |text: &str| {
+        let statement = shapes.scan(text.as_bytes(), || Arc::new(Known));
         assert!(shapes.kept().0 <= MAX_SHAPES);
+        statement
+    };
+    let [_, used] = ["SELECT used"; 2].map(&mut scan);
+    let [_, unused] = ["SELECT unused"; 2].map(&mut scan);
+    for column in 0..2 * MAX_SHAPES {
+        scan(&format!("SELECT c{column}"));
+        assert!(Rc::ptr_eq(&scan("SELECT used"), &used));
     }
+    assert!(!Rc::ptr_eq(&scan("SELECT unused"), &unused));
 }
 
 /// Two constants, mostly of one form: then all that stands around them decides.
