@@ -22,11 +22,11 @@ pub(crate) fn hints(text: &[u8], begin: usize, end: usize) -> Facts {
 /// The comments that begin at `at`, with nothing but white space and `;` between them.
 fn comments(text: &[u8], at: usize) -> impl Iterator<Item = &[u8]> {
     let mut lexer = Lexer::new(text, at, false);
-    std::iter::from_fn(move || lexer.comment())
+    std::iter::from_fn(move || text.get(lexer.comment()?))
 }
 
 /// The hint in a comment: `/* howdah: primary */` or `/* howdah: replica */`.
-fn hint(comment: &[u8]) -> Facts {
+pub(crate) fn hint(comment: &[u8]) -> Facts {
     let Some(inner) = inside(comment) else { return Facts::NONE };
     let Some((name, value)) = inner.split_once(':') else { return Facts::NONE };
     if !name.trim().eq_ignore_ascii_case("howdah") {

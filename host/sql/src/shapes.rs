@@ -1,15 +1,17 @@
 //! Texts that have been scanned, by their shape. Most clients send the same few texts with other numbers and strings in
-//! them, and what these say makes no difference to what a statement is.
+//! them, or with other comments (sqlcommenter), and what these say makes no difference to what a statement is.
 
+use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use lru::LruCache;
 
+use crate::comment::hint;
 use crate::lex::{Lexer, Token, What, is_identifier};
 use crate::scan::Scan;
 use crate::{Catalog, ScanOptions, Statement, scan};
-use howdah_decision::Kind;
+use howdah_decision::{Facts, Kind};
 
 /// Shapes that are kept, and texts that have been seen once. Of more, the least recently used are forgotten.
 pub(crate) const MAX_SHAPES: usize = 16_384;
@@ -28,28 +30,48 @@ impl Default for Shapes {
     }
 }
 
-/// Texts that are the same but for some of their constants.
+/// Texts that are the same but for some of their constants and comments.
 struct Shape {
-    /// What stands around these constants.
+    /// What stands around these.
     fixed: Box<[u8]>,
-    /// The constants, in order.
+    /// Where they stand, in order.
     gaps: Box<[Gap]>,
     statement: Rc<Statement>,
 }
 
-/// A constant whose value makes no difference.
+/// A place for what makes no difference.
 struct Gap {
     /// How much of [`Shape::fixed`] stands before it.
     after: usize,
-    constant: Constant,
+    filler: Filler,
 }
 
 #[derive(Clone, Copy)]
-enum Constant {
+enum Filler {
     /// Digits, with one point among or after them or none. What follows is no part of any number.
     Number,
     /// `'…'`, without a prefix.
     String,
+    /// `/*…*/` with no other comment in it, and no hint.
+    Comment,
+}
+
+/// What makes no difference to a statement.
+#[derive(Clone, Copy)]
+enum Free {
+    ConstantsAndComments,
+    Comments,
+    Nothing,
+}
+
+impl Free {
+    fn takes(self, filler: Filler) -> bool {
+        match self {
+            Free::ConstantsAndComments => true,
+            Free::Comments => matches!(filler, Filler::Comment),
+            Free::Nothing => false,
+        }
+    }
 }
 
 impl Shapes {
@@ -82,8 +104,12 @@ impl Shapes {
             // Definitions are rare, and may hold passwords.
             Some(shape @ None) if statement.kind != Kind::Ddl => {
                 let query = matches!(statement.kind, Kind::Read | Kind::Write);
-                let whole = !query || scan.reads_constants || !statement.effects.is_empty();
-                *shape = Some(Shape::new(text, whole, Rc::clone(&statement)));
+                let free = match query && !scan.reads_constants && statement.effects.is_empty() {
+                    true => Free::ConstantsAndComments,
+                    false if statement.kind == Kind::Unknown => Free::Nothing,
+                    false => Free::Comments,
+                };
+                *shape = Some(Shape::new(text, free, Rc::clone(&statement)));
             }
             Some(_) => {}
             None => {
@@ -98,29 +124,28 @@ impl Shapes {
 }
 
 impl Shape {
-    /// `whole`: all of the text counts.
-    fn new(text: &[u8], whole: bool, statement: Rc<Statement>) -> Shape {
+    fn new(text: &[u8], free: Free, statement: Rc<Statement>) -> Shape {
         let mut fixed = Vec::with_capacity(text.len());
         let mut gaps = Vec::new();
         let mut end = 0;
-        for (constant, token) in if whole { Vec::new() } else { constants(text) } {
-            fixed.extend_from_slice(text.get(end..token.start).unwrap_or_default());
-            gaps.push(Gap { after: fixed.len(), constant });
-            end = token.end;
+        for (filler, range) in fillers(text).filter(|(filler, _)| free.takes(*filler)) {
+            fixed.extend_from_slice(text.get(end..range.start).unwrap_or_default());
+            gaps.push(Gap { after: fixed.len(), filler });
+            end = range.end;
         }
         fixed.extend_from_slice(text.get(end..).unwrap_or_default());
         Shape { fixed: fixed.into(), gaps: gaps.into(), statement }
     }
 
     /// Whether the scan of a text of this shape would find the same statement: every token of the one is a token of the
-    /// other, and but for the constants in the gaps they are the same.
+    /// other, and but for what is in the gaps they are the same.
     fn is_of(&self, text: &[u8]) -> bool {
         let mut rest = text;
         let mut from = 0;
         for gap in &self.gaps {
             let fixed = self.fixed.get(from..gap.after).unwrap_or_default();
             let Some(at) = rest.strip_prefix(fixed) else { return false };
-            let Some(behind) = gap.constant.strip(at) else { return false };
+            let Some(behind) = gap.filler.strip(at) else { return false };
             rest = behind;
             from = gap.after;
         }
@@ -128,39 +153,64 @@ impl Shape {
     }
 }
 
-/// The constants of a text for which others may stand.
-fn constants(text: &[u8]) -> Vec<(Constant, Token)> {
+/// What others may stand for in a text, and where it does.
+fn fillers(text: &[u8]) -> impl Iterator<Item = (Filler, Range<usize>)> {
     let mut lexer = Lexer::new(text, 0, false);
-    let tokens = std::iter::from_fn(|| {
-        Some(lexer.token()).filter(|token| !matches!(token.what, What::End | What::Unterminated))
+    let mut end = 0;
+    let tokens = std::iter::from_fn(move || {
+        let token = lexer.token();
+        let between = std::mem::replace(&mut end, token.end)..token.start;
+        (!matches!(token.what, What::Unterminated)
+            && (between.end < text.len() || !between.is_empty()))
+        .then_some((between, token))
     });
-    tokens.filter_map(|token| Some((Constant::of(text, token)?, token))).collect()
+    tokens.flat_map(move |(between, token)| {
+        let mut comments =
+            Lexer::new(text.get(..between.end).unwrap_or_default(), between.start, false);
+        let comments = std::iter::from_fn(move || comments.comment());
+        let comments = comments.filter(|range| Filler::Comment.is(text, range));
+        let constant = Filler::of(text, token).map(|filler| (filler, token.start..token.end));
+        comments.map(|range| (Filler::Comment, range)).chain(constant)
+    })
 }
 
-impl Constant {
+impl Filler {
     /// What may stand in place of a token; none when only itself.
-    fn of(text: &[u8], token: Token) -> Option<Constant> {
-        let bytes = text.get(token.start..token.end)?;
+    fn of(text: &[u8], token: Token) -> Option<Filler> {
+        let range = token.start..token.end;
         let next = text.get(token.end);
         match token.what {
-            What::String if bytes.first() == Some(&b'\'') => Some(Constant::String),
+            What::String if text.get(token.start) == Some(&b'\'') => Some(Filler::String),
             What::Number if next.is_some_and(|next| is_identifier(*next) || *next == b'.') => None,
-            What::Number => Constant::Number.strip(bytes)?.is_empty().then_some(Constant::Number),
+            What::Number => Filler::Number.is(text, &range).then_some(Filler::Number),
             _ => None,
         }
     }
 
-    /// What stands behind the constant that a text begins with.
+    /// Whether that is what stands there.
+    fn is(self, text: &[u8], range: &Range<usize>) -> bool {
+        text.get(range.clone()).and_then(|bytes| self.strip(bytes)) == Some(b"")
+    }
+
+    /// What stands behind the one that a text begins with.
     fn strip(self, text: &[u8]) -> Option<&[u8]> {
         match self {
-            Constant::Number => {
+            Filler::Number => {
                 let rest = digits(text)?;
                 Some(match rest.strip_prefix(b".") {
                     Some(fraction) => digits(fraction).unwrap_or(fraction),
                     None => rest,
                 })
             }
-            Constant::String => strip_string(text.strip_prefix(b"'")?),
+            Filler::String => strip_string(text.strip_prefix(b"'")?),
+            Filler::Comment => {
+                let inner = text.strip_prefix(b"/*")?;
+                let end = memchr::memmem::find(inner, b"*/")?;
+                let (comment, rest) = text.split_at_checked(end + 4)?;
+                // The first byte of the end may belong to the beginning of another one.
+                let nests = memchr::memmem::find(inner.get(..end + 1)?, b"/*").is_some();
+                (!nests && hint(comment) == Facts::NONE).then_some(rest)
+            }
         }
     }
 }
@@ -182,8 +232,8 @@ fn digits(text: &[u8]) -> Option<&[u8]> {
     text.get(n..).filter(|_| n > 0)
 }
 
-/// The same for all texts of a shape: of everything but the digits of numbers and what stands between single quotes. Texts
-/// of one database meet in a table, so that who chooses them slows down only its own.
+/// The same for all texts of a shape: of everything but the digits of numbers and what stands between single quotes or in
+/// comments. Texts of one database meet in a table, so that who chooses them slows down only its own.
 fn hash(text: &[u8]) -> u64 {
     const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
     let mut hash = 0_u64;
@@ -196,6 +246,9 @@ fn hash(text: &[u8]) -> u64 {
         }
         if b == b'\'' {
             rest = strip_string(behind).unwrap_or_default();
+        } else if b == b'/' && behind.first() == Some(&b'*') {
+            let end = memchr::memmem::find(behind, b"*/").map(|end| end + 2);
+            rest = end.and_then(|end| behind.get(end..)).unwrap_or_default();
         }
         word = is_identifier(b);
         hash = (hash.rotate_left(5) ^ u64::from(b)).wrapping_mul(FACTOR);

@@ -3,6 +3,7 @@
 mod constant;
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use crate::lossy;
 use crate::words::Word;
@@ -150,8 +151,8 @@ impl<'a> Lexer<'a> {
         Token { what, word: Word::Plain, start, end: self.at }
     }
 
-    /// The next comment, when nothing but white space and `;` stands before it.
-    pub(crate) fn comment(&mut self) -> Option<&'a [u8]> {
+    /// Where the next comment is, when nothing but white space and `;` stands before it.
+    pub(crate) fn comment(&mut self) -> Option<Range<usize>> {
         loop {
             let start = self.at;
             match *self.text.get(start)? {
@@ -162,7 +163,7 @@ impl<'a> Lexer<'a> {
                 _ => return None,
             }
             if matches!(self.text.get(start), Some(b'-' | b'/')) {
-                return self.text.get(start..self.at);
+                return Some(start..self.at);
             }
         }
     }

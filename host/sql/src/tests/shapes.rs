@@ -19,7 +19,7 @@ fn are_one(first: &str, second: &str) -> bool {
 }
 
 #[test]
-fn constants_make_no_difference() {
+fn constants_and_comments_make_no_difference() {
     for (first, second) in [
         ("SELECT a FROM t WHERE a = 1", "SELECT a FROM t WHERE a = 12345"),
         ("SELECT a FROM t WHERE a = -1.5;", "SELECT a FROM t WHERE a = -0.25;"),
@@ -30,7 +30,13 @@ fn constants_make_no_difference() {
         ),
         ("SELECT 1 /* a */; SELECT '2'", "SELECT 3 /* a */; SELECT '4'"),
         ("SELECT t1.a FROM t1 WHERE a=1or b='2'", "SELECT t1.a FROM t1 WHERE a=1or b='3'"),
+        ("SELECT 1 /* 1 */", "SELECT 1 /* '2' -- */"),
+        (
+            "/* 1 *//**/SELECT /**/a/*1*/./* 1 */b;/***/",
+            "/**//* */SELECT /* 0 */a/**/./* **/b;/*a*/",
+        ),
         ("BEGIN", "BEGIN"),
+        ("BEGIN /* traceparent='00-1-2-01' */", "BEGIN /* traceparent='00-3-4-01' */"),
         ("SET work_mem = '64MB'", "SET work_mem = '64MB'"),
         ("SELECT set_config('a.b', 'c', true)", "SELECT set_config('a.b', 'c', true)"),
     ] {
@@ -47,7 +53,13 @@ fn all_else_makes_one() {
         ("SELECT 1", "SELECT 1e5"),
         ("SELECT 0 x1", "SELECT 0x1"),
         ("SELECT 1 /* howdah: primary */", "SELECT 1 /* howdah: replica */"),
-        ("SELECT 1 /* 1 */", "SELECT 1 /* 2 */"),
+        ("SELECT 1 /* 1 */", "SELECT 1 /* howdah: replica */"),
+        ("SELECT 1 /* 1 */", "SELECT 1 -- 1"),
+        ("SELECT 1 -- 1", "SELECT 1 -- 2"),
+        ("SELECT 1 /* 1 */", "SELECT 1 /* 1 */ + 1 /* 1 */"),
+        ("SELECT 1 /* 1 */", "SELECT 1 /* /* 1 */ */"),
+        ("SELECT 1 /* 1 */ + 1 /* 1 */", "SELECT 1 /* /*/ + 1 /* 1 */"),
+        ("SELECT 1 /* 1 */", "SELECT 1 /* not ended"),
         ("SELECT 'a'", "SELECT E'a'"),
         ("SELECT 'a'", "SELECT 'a''"),
         ("SELECT 'a' 'b'", "SELECT 'a'''b'"),
@@ -81,24 +93,40 @@ fn the_least_recently_used_are_forgotten() {
     assert!(!Rc::ptr_eq(&scan("SELECT unused"), &unused));
 }
 
-/// Two constants, mostly of one form: then all that stands around them decides.
-fn constants() -> impl Strategy<Value = (&'static str, &'static str)> {
+/// Two constants or comments, mostly of one form: then all that stands around them decides.
+fn fillers() -> impl Strategy<Value = (&'static str, &'static str)> {
     let of = |constants: &[&'static str]| prop::sample::select(constants.to_vec());
     let whole = ["1", "0", "27"];
     let decimal = ["1.5", "2.", "0.25"];
     let string =
         ["'a'", "''", "'it''s'", "'1'", "'--'", "'/*'", "';'", "'set_config'", "'true'", "'t'"];
     let odd = [".5", "1e5", "0x1F", "1_000", "E'\\''"];
-    let any = [&whole[..], &decimal, &string, &odd].concat();
+    let comment = [
+        "/**/",
+        "/* a */",
+        "/*'*/",
+        "/*1*/",
+        "/*/**/",
+        "/* */ */",
+        "/* /* */",
+        "/***/",
+        "/*--*/",
+        "/*\n*/",
+        "/*howdah:primary*/",
+        "/*howdah: x*/",
+        "--\n",
+    ];
+    let any = [&whole[..], &decimal, &string, &comment, &odd].concat();
     prop_oneof![
         4 => (of(&whole), of(&whole)),
         2 => (of(&decimal), of(&decimal)),
         4 => (of(&string), of(&string)),
+        4 => (of(&comment), of(&comment)),
         1 => (of(&any), of(&any)),
     ]
 }
 
-/// A piece of a text: the same one twice, or two constants.
+/// A piece of a text: the same one twice, or two of those.
 fn piece() -> impl Strategy<Value = (&'static str, &'static str)> {
     let more = prop::sample::select(vec![
         " ",
@@ -116,7 +144,7 @@ fn piece() -> impl Strategy<Value = (&'static str, &'static str)> {
         "howdah:",
     ]);
     let same = prop_oneof![2 => laws::piece(), 1 => more];
-    prop_oneof![3 => same.prop_map(|piece| (piece, piece)), 2 => constants()]
+    prop_oneof![3 => same.prop_map(|piece| (piece, piece)), 2 => fillers()]
 }
 
 /// Constants make no difference in queries alone, so most texts begin like one.
