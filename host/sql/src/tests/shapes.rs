@@ -45,6 +45,16 @@ fn constants_and_comments_make_no_difference() {
 }
 
 #[test]
+fn hints_are_kept_apart() {
+    let texts = ["", " /* howdah: primary */", " /* howdah: replica */"];
+    let texts = texts.map(|hint| format!("SELECT 1{hint}"));
+    let mut shapes = Shapes::default();
+    let mut scan = |text: &String| shapes.scan(text.as_bytes(), || Arc::new(Known));
+    let [_, known, again] = [(); 3].map(|()| texts.each_ref().map(&mut scan));
+    assert!(known.iter().zip(&again).all(|(known, again)| Rc::ptr_eq(known, again)));
+}
+
+#[test]
 fn all_else_makes_one() {
     for (first, second) in [
         ("SELECT a FROM t1 WHERE a = 1", "SELECT a FROM t2 WHERE a = 1"),
