@@ -234,24 +234,59 @@ fn digits(text: &[u8]) -> Option<&[u8]> {
 
 /// The same for all texts of a shape: of everything but the digits of numbers, what stands between single quotes, and
 /// comments that may differ. Texts of one database meet in a table, so that who chooses them slows down only its own.
-fn hash(text: &[u8]) -> u64 {
-    const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
+pub(crate) fn hash(text: &[u8]) -> u64 {
     let mut hash = 0_u64;
-    let mut word = false;
+    let mut add = |value: u64| {
+        hash = (hash.rotate_left(5) ^ value).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    };
     let mut rest = text;
-    while let Some((&b, behind)) = rest.split_first() {
-        let at = std::mem::replace(&mut rest, behind);
-        if b.is_ascii_digit() && !word {
+    let mut last = b' ';
+    while !rest.is_empty() {
+        let eight = first_eight(rest);
+        // What may vary begins with a byte that counts by itself, so that all before it counts in the same portions.
+        let plain = first_special(eight).min(rest.len());
+        if plain > 0 {
+            add(if plain < 8 { eight & ((1 << (8 * plain)) - 1) } else { eight });
+            last = rest[plain - 1];
+            rest = &rest[plain..];
             continue;
         }
-        if b == b'\'' {
-            rest = strip_string(behind).unwrap_or_default();
-        } else if b == b'/' {
-            rest = Filler::Comment.strip(at).unwrap_or(behind);
-        }
-        word = is_identifier(b);
-        hash = (hash.rotate_left(5) ^ u64::from(b)).wrapping_mul(FACTOR);
+        let (first, behind) = (rest[0], &rest[1..]);
+        rest = match first {
+            b'\'' => strip_string(behind).unwrap_or_default(),
+            b'/' => Filler::Comment.strip(rest).unwrap_or(behind),
+            _ if is_identifier(last) => behind,
+            _ => {
+                rest = digits(rest).unwrap_or_default();
+                continue;
+            }
+        };
+        last = first;
+        add(u64::from(first));
     }
-    // The table takes its slots from the low bits and its tags from the high ones.
     hash ^ hash >> 32
+}
+
+/// The first eight bytes, the first one lowest; zeros for those that are missing.
+fn first_eight(text: &[u8]) -> u64 {
+    match text.first_chunk() {
+        Some(eight) => u64::from_le_bytes(*eight),
+        None => text.iter().rev().fold(0, |eight, b| eight << 8 | u64::from(*b)),
+    }
+}
+
+/// How many of eight bytes stand before the first digit, slash or quote: all bytes are compared at once, in arithmetic
+/// that does not carry from one to the next before the first that is found.
+fn first_special(eight: u64) -> usize {
+    const ONES: u64 = u64::MAX / 255;
+    const HIGH: u64 = ONES << 7;
+    // The slash stands before the digits.
+    const BEFORE: u64 = b'/' as u64 - 1;
+    const BEHIND: u64 = b'9' as u64 + 1;
+    let low = eight & !HIGH;
+    let between = (ONES * (127 + BEHIND) - low) & (low + ONES * (127 - BEFORE));
+    let no_quote = eight ^ (ONES * b'\'' as u64);
+    let quote = no_quote.wrapping_sub(ONES) & !no_quote;
+    let found = ((between & !eight) | quote) & HIGH;
+    found.trailing_zeros() as usize / 8
 }

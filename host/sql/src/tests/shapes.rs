@@ -6,7 +6,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::{Known, laws, look};
-use crate::shapes::{MAX_SHAPES, Shapes};
+use crate::shapes::{MAX_SHAPES, Shapes, hash};
 
 /// Whether the second is taken for one of the first's shape.
 fn are_one(first: &str, second: &str) -> bool {
@@ -168,8 +168,25 @@ fn beginning() -> impl Strategy<Value = &'static str> {
     ])
 }
 
+/// Two of what may stand for each other, or twice something else.
+fn alike() -> impl Strategy<Value = (String, String)> {
+    prop_oneof![
+        2 => "[a-zA-Zé_$0-9 ,.()=;*+-]{0,20}".prop_map(|same| (format!("{same} "), format!("{same} "))),
+        1 => ("[0-9]{1,20}", "[0-9]{1,20}"),
+        1 => ("'([^']|'')*'", "'([^']|'')*'"),
+        1 => ("/\\*[a-z ']{0,20}\\*/", "/\\*[a-z ']{0,20}\\*/"),
+    ]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(20_000))]
+
+    #[test]
+    fn texts_of_one_shape_have_one_hash(pieces in prop::collection::vec(alike(), 0..12)) {
+        let texts = pieces.into_iter().map(|(a, b)| (format!("{a} "), format!("{b} ")));
+        let (first, second): (String, String) = texts.unzip();
+        prop_assert_eq!(hash(first.as_bytes()), hash(second.as_bytes()));
+    }
 
     #[test]
     fn a_known_shape_is_what_a_scan_finds(
