@@ -68,7 +68,8 @@ chaos: setup
 bench: setup
 	.ci/setup peers
 	.ci/package/build
-	for what in goals policy instructions; do tests/bench/run $$what || exit 1; done
+	PATH="$$(.ci/setup pgbouncer):$$PATH"; \
+		for what in goals policy instructions; do tests/bench/run $$what || exit 1; done
 	cargo bench --locked --package howdah-sql --package howdah-wire --package howdah
 
 ## Every benchmark for a moment with a debug build: it runs, and prints figures. Of those of instructions per query the
