@@ -1,6 +1,7 @@
 //! Answers that may be given again without asking.
 
 use std::hash::BuildHasher;
+use std::num::NonZeroUsize;
 use std::rc::Rc;
 
 use hashbrown::DefaultHashBuilder;
@@ -10,7 +11,7 @@ use lru::LruCache;
 use crate::chain::{Interest, Question};
 
 /// Most answers by digest, and most by text. Of more, the least recently used are forgotten.
-const MAX_ENTRIES: usize = 16_384;
+const MAX_ENTRIES: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
 /// Longer texts are not kept.
 const MAX_TEXT: usize = 4_096;
 
@@ -61,8 +62,8 @@ pub(crate) struct Memory<T> {
 impl<T> Memory<T> {
     pub(crate) fn new() -> Memory<T> {
         Memory {
-            digests: LruCache::unbounded(),
-            texts: LruCache::unbounded(),
+            digests: LruCache::sparse(MAX_ENTRIES),
+            texts: LruCache::sparse(MAX_ENTRIES),
             hasher: DefaultHashBuilder::default(),
             classes: false,
         }
@@ -111,15 +112,9 @@ impl<T> Memory<T> {
         match remember {
             Remember::Never => {}
             Remember::Digest | Remember::DigestAndClass => {
-                if self.digests.len() >= MAX_ENTRIES {
-                    self.digests.pop_lru();
-                }
                 self.digests.put(digest_key(q, class), (until, Rc::clone(value)));
             }
             Remember::Text | Remember::TextAndClass if q.sql.len() <= MAX_TEXT => {
-                if self.texts.len() >= MAX_ENTRIES {
-                    self.texts.pop_lru();
-                }
                 let (text, facts, interest) = (q.sql.into(), q.facts().bits(), q.interest);
                 let value = Rc::clone(value);
                 let entry = TextEntry { text, facts, interest, class, until, value };
@@ -209,12 +204,12 @@ mod tests {
                     if !known {
                         memory.keep(q, remember, Until::default(), &Rc::new(()));
                     }
-                    assert!(memory.digests.len() + memory.texts.len() <= MAX_ENTRIES);
+                    assert!(memory.digests.len() + memory.texts.len() <= MAX_ENTRIES.get());
                     known
                 })
             };
             assert!(!knows("SELECT used") && !knows("SELECT unused"));
-            for column in 0..MAX_ENTRIES {
+            for column in 0..MAX_ENTRIES.get() {
                 assert!(!knows(&format!("SELECT c{column}")));
                 assert!(knows("SELECT used"));
             }

@@ -1,6 +1,7 @@
 //! Texts that have been scanned, by their shape. Most clients send the same few texts with other numbers and strings in
 //! them, or with other comments (sqlcommenter), and what these say makes no difference to what a statement is.
 
+use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use crate::{Catalog, ScanOptions, Statement, scan};
 use howdah_decision::{Facts, Kind};
 
 /// Shapes that are kept, and texts that have been seen once. Of more, the least recently used are forgotten.
-pub(crate) const MAX_SHAPES: usize = 16_384;
+pub(crate) const MAX_SHAPES: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
 /// Longer texts are scanned each time.
 const MAX_TEXT: usize = 4_096;
 
@@ -26,7 +27,7 @@ pub struct Shapes(LruCache<u64, Option<Shape>>);
 
 impl Default for Shapes {
     fn default() -> Shapes {
-        Shapes(LruCache::unbounded())
+        Shapes(LruCache::sparse(MAX_SHAPES))
     }
 }
 
@@ -113,9 +114,6 @@ impl Shapes {
             }
             Some(_) => {}
             None => {
-                if self.0.len() >= MAX_SHAPES {
-                    self.0.pop_lru();
-                }
                 self.0.put(hash, None);
             }
         }

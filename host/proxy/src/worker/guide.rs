@@ -14,6 +14,7 @@ use howdah_wire::backend::ErrorReport;
 use howdah_wire::frontend::{Bind, Bound};
 use lru::LruCache;
 use std::hash::BuildHasher;
+use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
 use super::Ctx;
@@ -25,7 +26,7 @@ use crate::figures::{Figures, Ran, kept, micros};
 use crate::monitor::{Arming, Schema};
 
 /// Statements of one database that a worker keeps, by text. Of more, the least recently used are forgotten.
-const MAX_STATEMENTS: usize = 16_384;
+const MAX_STATEMENTS: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
 /// Longer texts are not kept.
 const MAX_TEXT: usize = 4_096;
 
@@ -52,7 +53,7 @@ struct Known {
 
 impl Known {
     fn new(epoch: u64) -> Known {
-        Known { epoch, shapes: Shapes::default(), statements: LruCache::unbounded() }
+        Known { epoch, shapes: Shapes::default(), statements: LruCache::sparse(MAX_STATEMENTS) }
     }
 
     /// Forgets what has been scanned with another catalog.
@@ -122,11 +123,7 @@ impl Database {
             proven: Cell::new(None),
         });
         if query.len() <= MAX_TEXT {
-            let mut known = self.known.borrow_mut();
-            if known.statements.len() >= MAX_STATEMENTS {
-                known.statements.pop_lru();
-            }
-            known.statements.put(hash, Rc::clone(&prepared));
+            self.known.borrow_mut().statements.put(hash, Rc::clone(&prepared));
         }
         prepared
     }

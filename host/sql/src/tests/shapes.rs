@@ -91,12 +91,12 @@ fn the_least_recently_used_are_forgotten() {
     let mut shapes = Shapes::default();
     let mut scan = |text: &str| {
         let statement = shapes.scan(text.as_bytes(), || Arc::new(Known));
-        assert!(shapes.kept().0 <= MAX_SHAPES);
+        assert!(shapes.kept().0 <= MAX_SHAPES.get());
         statement
     };
     let [_, used] = ["SELECT used"; 2].map(&mut scan);
     let [_, unused] = ["SELECT unused"; 2].map(&mut scan);
-    for column in 0..2 * MAX_SHAPES {
+    for column in 0..2 * MAX_SHAPES.get() {
         scan(&format!("SELECT c{column}"));
         assert!(Rc::ptr_eq(&scan("SELECT used"), &used));
     }
