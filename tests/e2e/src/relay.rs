@@ -129,10 +129,13 @@ impl Link {
             if asks || commits {
                 let next = self.state.lose.swap(Lose::Nothing as u8, Ordering::SeqCst);
                 self.lose.fetch_or(next, Ordering::SeqCst);
+                if Lose::from(next) == Lose::Commit {
+                    // Before anything can be lost, after which `let_go` may come at any time.
+                    self.state.kept.lock().unwrap().push(self.server.try_clone().unwrap());
+                }
             }
             if commits && self.lose() == Lose::Commit {
                 dropping = true;
-                self.state.kept.lock().unwrap().push(self.server.try_clone().unwrap());
                 if self.asked.load(Ordering::SeqCst) == 0 {
                     self.cut();
                 }
@@ -151,9 +154,11 @@ impl Link {
         let mut readies = 0;
         while let Some(message) = message(&self.server, true) {
             let ready = message[0] == backend::tag::READY_FOR_QUERY;
+            // In this order: what was asked in an earlier transaction shall not count for what is lost of this one.
+            let lose = self.lose();
             let asked = self.asked.load(Ordering::SeqCst);
             let due = readies >= asked;
-            match self.lose() {
+            match lose {
                 Lose::Answer if due && ready => break,
                 Lose::Answer if due => continue,
                 _ => {}
@@ -162,7 +167,7 @@ impl Link {
                 return;
             }
             readies += usize::from(ready);
-            if self.lose() == Lose::Commit && readies >= asked && asked > 0 {
+            if lose == Lose::Commit && readies >= asked && asked > 0 {
                 break;
             }
         }
