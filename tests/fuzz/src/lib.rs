@@ -1,7 +1,7 @@
 //! The parts of the program that read what comes from outside, without those that run policies: an engine that is built
 //! with coverage counters would take minutes. What is here is asked by the fuzzers of the same names.
 
-#![allow(dead_code, unused_imports, unreachable_pub)]
+#![allow(dead_code, unused_imports, unused_macros, unreachable_pub)]
 
 #[path = "../../../host/proxy/src/certificate.rs"]
 mod certificate;
