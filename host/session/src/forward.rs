@@ -19,6 +19,7 @@ use crate::limits::{MAX_NAME, MAX_STATEMENT};
 use crate::own::not_here;
 use crate::prepared::Named;
 use crate::session::{Fault, Phase, Session};
+use crate::statements::Verified;
 use crate::{Buffers, Guide, Prepared, ServerState};
 
 /// `lo_create`, `lo_import`, `lo_export`, `lo_import` with an OID, `lo_open`, `lo_close`, `loread`, `lowrite`,
@@ -454,12 +455,13 @@ impl<A: AsRef<Decision>> Session<A> {
             self.refuse_statement(&not_here());
             return Ok(Passage::Replaced);
         }
-        if self.verify(io, server, &named) {
-            return Ok(Passage::Held);
-        }
-        if named.outdated.get() {
-            self.refuse_outdated(io);
-            return Ok(Passage::Replaced);
+        match self.verify(io, server, &named) {
+            Verified::Usable => {}
+            Verified::Asked => return Ok(Passage::Held),
+            Verified::Outdated => {
+                self.refuse_outdated(io);
+                return Ok(Passage::Replaced);
+            }
         }
         self.ask_isolation(io, server, named.statement());
         self.ask_before(io, server, guide, named.statement());
@@ -506,12 +508,13 @@ impl<A: AsRef<Decision>> Session<A> {
                 return Ok(Passage::Replaced);
             }
             Some(named) => {
-                if self.verify(io, server, named) {
-                    return Ok(Passage::Held);
-                }
-                if named.outdated.get() {
-                    self.refuse_outdated(io);
-                    return Ok(Passage::Replaced);
+                match self.verify(io, server, named) {
+                    Verified::Usable => {}
+                    Verified::Asked => return Ok(Passage::Held),
+                    Verified::Outdated => {
+                        self.refuse_outdated(io);
+                        return Ok(Passage::Replaced);
+                    }
                 }
                 self.ask_isolation(io, server, named.statement());
                 self.recall(io, server, named);

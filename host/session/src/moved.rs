@@ -152,7 +152,11 @@ impl<A: AsRef<Decision>> Session<A> {
             prepared,
             under,
             since: Cell::new(self.edition),
-            told: Cell::new(statement.columns.map(|columns| Told { edition: 0, columns })),
+            told: Cell::new(statement.columns.map(|columns| Told {
+                columns,
+                edition: 0,
+                names: 0,
+            })),
             outdated: Cell::new(statement.outdated),
             discarded: Cell::new(statement.discarded),
         });

@@ -129,19 +129,22 @@ pub(crate) struct Named {
     /// The edition of the schema in which the client prepared it ([`crate::Guide::edition`]): what a server has prepared
     /// earlier is not what the client means.
     pub(crate) since: Cell<u64>,
-    /// The columns that the client has been told and relies on, and in which edition of the schema it has them.
+    /// The columns that the client has been told and relies on.
     pub(crate) told: Cell<Option<Told>>,
-    /// They have changed since, and so the client cannot use it any more.
+    /// When they were looked at last, they were other ones, so that the client cannot use it.
     pub(crate) outdated: Cell<bool>,
     /// The client has discarded its plan, and has not used it since.
     pub(crate) discarded: Cell<bool>,
 }
 
-/// Columns of a statement that a client knows.
+/// Columns of a statement that a client knows, and when they were looked at last.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Told {
-    pub(crate) edition: u64,
     pub(crate) columns: u128,
+    /// In which edition of the schema.
+    pub(crate) edition: u64,
+    /// What names meant to the session ([`crate::session::Session::names`]).
+    pub(crate) names: u128,
 }
 
 /// Tells columns apart as PostgreSQL does when a plan has to be made anew (tupdesc.c, `equalTupleDescs`).

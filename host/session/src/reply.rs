@@ -394,9 +394,10 @@ impl<A: AsRef<Decision>> Session<A> {
             Some(Expect::Verify(_)) => self.verified(found()?),
             Some(Expect::DescribeStatement(named) | Expect::DescribePortal(named)) => {
                 if let Some(named) = named
-                    && named.told.get().is_none_or(|told| told.edition != self.edition)
+                    && named.told.get().is_none_or(|told| !self.is_as_told(told))
                 {
-                    named.told.set(Some(Told { edition: self.edition, columns: found()? }));
+                    let (edition, names) = (self.edition, self.names());
+                    named.told.set(Some(Told { edition, names, columns: found()? }));
                 }
                 self.pending.pop_front();
             }
@@ -676,6 +677,9 @@ impl<A: AsRef<Decision>> Session<A> {
         }
         if self.status == TransactionStatus::Idle {
             self.own_meaning = None;
+            if self.knows_meaning() {
+                self.own_names = None;
+            }
             self.portals.clear();
             self.carried.ended(!failed);
             self.carried.settle(server);

@@ -106,7 +106,10 @@ pub struct Session<A> {
     /// What the session prepares at the moment means this to itself, and to nobody else: its transaction has changed
     /// settings or the schema.
     pub(crate) own_meaning: Option<u128>,
-    /// How often what its literals mean has changed within a transaction.
+    /// The last of the occasions on which names have come to mean other tables: in the open transaction, or where it has
+    /// made something temporary.
+    pub(crate) own_names: Option<u64>,
+    /// How often what its literals or names mean has changed within a transaction.
     pub(crate) occasions: u64,
     /// The batch relies on what an earlier one has prepared on the server.
     pub(crate) reused: bool,
@@ -191,6 +194,7 @@ impl<A: AsRef<Decision>> Session<A> {
             unnamed: None,
             edition: 1,
             own_meaning: None,
+            own_names: None,
             occasions: 0,
             reused: false,
             verified: false,
@@ -390,6 +394,7 @@ impl<A: AsRef<Decision>> Session<A> {
         self.retained = None;
         self.unsent = 0;
         self.own_meaning = None;
+        self.own_names = None;
         self.altered = (false, false);
         self.armed = false;
         self.commits = false;
@@ -611,6 +616,7 @@ impl<A: AsRef<Decision>> Session<A> {
         self.failed = false;
         self.completed = 0;
         self.own_meaning = None;
+        self.own_names = None;
         self.altered = (false, false);
         self.armed = false;
         self.commits = false;

@@ -37,6 +37,7 @@ pub enum SettingsError {
 pub struct Settings {
     map: BTreeMap<Box<str>, Value>,
     meaning: u128,
+    names: u128,
 }
 
 impl TryFrom<BTreeMap<Box<str>, Value>> for Settings {
@@ -95,7 +96,7 @@ impl Settings {
             return Err(SettingsError::TooMuch);
         }
         self.map.insert(name, value);
-        self.meaning = self.hash();
+        self.changed();
         Ok(())
     }
 
@@ -103,7 +104,7 @@ impl Settings {
     pub fn reset(&mut self, name: &str) {
         if let Ok(name) = canonical(name) {
             self.map.remove(&name);
-            self.meaning = self.hash();
+            self.changed();
         }
     }
 
@@ -112,10 +113,20 @@ impl Settings {
         self.meaning
     }
 
-    fn hash(&self) -> u128 {
+    /// What the names of tables mean under these settings: equal where they mean the same, 0 where none of them matters.
+    pub(crate) fn names(&self) -> u128 {
+        self.names
+    }
+
+    fn changed(&mut self) {
+        self.meaning = self.hash(|name| bearing(name) != Bearing::None);
+        self.names = self.hash(decides_names);
+    }
+
+    fn hash(&self, matters: impl Fn(&str) -> bool) -> u128 {
         let mut hasher = hasher();
         let mut none = true;
-        for setting in self.iter().filter(|(name, _)| bearing(name) != Bearing::None) {
+        for setting in self.iter().filter(|(name, _)| matters(name)) {
             setting.hash(&mut hasher);
             none = false;
         }
@@ -298,6 +309,12 @@ pub(crate) fn bearing(name: &str) -> Bearing {
         (_, true) => Bearing::Plan,
         _ => Bearing::Text,
     }
+}
+
+/// Whether the setting of this name, in lower case, decides which tables names without a schema mean: `search_path`, and
+/// who the session is, for `"$user"` in it.
+pub(crate) fn decides_names(name: &str) -> bool {
+    name == "search_path" || IDENTITY.contains(&name)
 }
 
 fn assign(name: &str, value: &Value, step: &mut impl FnMut(std::fmt::Arguments<'_>)) {

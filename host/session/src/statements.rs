@@ -15,8 +15,18 @@ use crate::batch::{may_draw, may_write};
 use crate::expect::{Defined, Expect, Reply};
 use crate::prepared::{Named, Told, own_meaning};
 use crate::session::Session;
-use crate::settings::{Bearing, bearing};
+use crate::settings::{Bearing, bearing, decides_names};
 use crate::{Buffers, Guide, Pin, Prepared, ServerState, Settings, StatementId};
+
+/// Whether a statement has the columns that the client knows.
+pub(crate) enum Verified {
+    /// As far as the server does not find otherwise.
+    Usable,
+    /// It has not.
+    Outdated,
+    /// What follows waits for the server's answer.
+    Asked,
+}
 
 impl<A: AsRef<Decision>> Session<A> {
     /// The client has prepared this.
@@ -175,23 +185,8 @@ impl<A: AsRef<Decision>> Session<A> {
     /// same there, it is prepared under those, which is undone in the same packet. That is possible at the beginning of
     /// a batch, with settings that no server refuses.
     pub(crate) fn recall(&mut self, io: &mut Buffers, server: &mut ServerState, named: &Named) {
-        let Some(then) = &named.under else { return };
-        let now = Arc::clone(self.carried.wanted());
+        let Some((before, after)) = self.for_once(server, named) else { return };
         let unnamed = !named.has_name;
-        let known = self.pin.as_ref().is_none_or(Pin::leaves_meaning);
-        if (known && then.meaning() == now.meaning())
-            || !self.begins_batch()
-            || self.status == TransactionStatus::Failed
-            || (unnamed && server.has_unnamed(named.copy, named.since.get()))
-            || (!unnamed && server.has_prepared(named.copy, named.since.get()))
-        {
-            return;
-        }
-        let settings = match known {
-            true => self.changed_for_once(then, &now),
-            false => self.laid_aside(then),
-        };
-        let Some((before, after)) = settings else { return };
         if unnamed {
             server.unnamed = Some((named.copy, self.edition));
         } else {
@@ -207,6 +202,44 @@ impl<A: AsRef<Decision>> Session<A> {
         after.iter().for_each(|step| run_unseen(io, step));
         Sync.write(&mut io.server_out);
         self.pending.push_back(Expect::Lend);
+    }
+
+    /// What makes the settings those of a statement, and what makes them again what they are. None: it is not prepared
+    /// under those.
+    fn for_once(
+        &self,
+        server: &mut ServerState,
+        named: &Named,
+    ) -> Option<(Vec<String>, Vec<String>)> {
+        let (then, now) = (named.under.as_ref()?, self.carried.wanted());
+        let known = self.knows_meaning();
+        if (known && then.meaning() == now.meaning())
+            || !self.begins_batch()
+            || self.status == TransactionStatus::Failed
+            || (!named.has_name && server.has_unnamed(named.copy, named.since.get()))
+            || (named.has_name && server.has_prepared(named.copy, named.since.get()))
+        {
+            return None;
+        }
+        match known {
+            true => self.changed_for_once(then, now),
+            false => self.laid_aside(then),
+        }
+    }
+
+    /// Whether settings and names mean what they are known to mean, as far as the open transaction has not changed them.
+    pub(crate) fn knows_meaning(&self) -> bool {
+        self.pin.as_ref().is_none_or(Pin::leaves_meaning)
+    }
+
+    /// What names mean to the session.
+    pub(crate) fn names(&self) -> u128 {
+        self.own_names.map_or_else(|| self.carried.wanted().names(), u128::from)
+    }
+
+    /// Whether nothing has happened since this was looked at by which the columns can be other ones.
+    pub(crate) fn is_as_told(&self, told: Told) -> bool {
+        told.edition == self.edition && told.names == self.names()
     }
 
     /// Whether nothing of the client's is under way to the server.
@@ -243,30 +276,35 @@ impl<A: AsRef<Decision>> Session<A> {
         Some((vec![step("SAVEPOINT"), texts], vec![step("ROLLBACK TO"), step("RELEASE")]))
     }
 
-    /// The client was told the columns of this before the schema changed, and the server would not notice: it has to be
-    /// asked first. True: what follows waits for its answer. That is possible at the beginning of a batch.
+    /// The client may have been told other columns of this than it has now: since then the schema has changed, or names
+    /// have come to mean other tables. Where the server would not notice, it is asked first; that is possible at the
+    /// beginning of a batch.
     pub(crate) fn verify(
         &mut self,
         io: &mut Buffers,
         server: &mut ServerState,
         named: &Rc<Named>,
-    ) -> bool {
-        let Some(told) = named.told.get() else { return false };
+    ) -> Verified {
         let verified = std::mem::take(&mut self.verified);
-        if told.edition == self.edition
-            || named.outdated.get()
-            || verified
-            || !self.begins_batch()
-            || self.status == TransactionStatus::Failed
-            || server.would_notice(named, !named.has_name, told.edition)
+        let Some(told) = named.told.get() else { return Verified::Usable };
+        if self.status == TransactionStatus::Failed {
+            return Verified::Usable;
+        }
+        if verified || self.is_as_told(told) || !self.begins_batch() {
+            return if named.outdated.get() { Verified::Outdated } else { Verified::Usable };
+        }
+        // Where it is going to be prepared under the settings of then, these give names the meaning of then.
+        let as_then = told.edition == self.edition && self.knows_meaning();
+        if server.would_notice(named, !named.has_name, told.edition)
+            || (as_then && self.for_once(server, named).is_some())
         {
-            return false;
+            return Verified::Usable;
         }
         let name = self.provide(io, server, named);
         Describe { target: Target::Statement, name: &name }.write(&mut io.server_out);
         Sync.write(&mut io.server_out);
         self.pending.push_back(Expect::Verify(Rc::clone(named)));
-        true
+        Verified::Asked
     }
 
     /// The answer to that question.
@@ -275,7 +313,8 @@ impl<A: AsRef<Decision>> Session<A> {
             && let Some(told) = named.told.get()
         {
             named.outdated.set(told.columns != found);
-            named.told.set(Some(Told { edition: self.edition, ..told }));
+            let (edition, names) = (self.edition, self.names());
+            named.told.set(Some(Told { edition, names, ..told }));
             self.verified = true;
         }
     }
@@ -411,6 +450,7 @@ impl<A: AsRef<Decision>> Session<A> {
         }
         if statement.kind == Kind::Ddl {
             self.alters();
+            self.moves_names();
         }
         self.ending.runs(statement);
         self.armed |= statement.arms;
@@ -423,8 +463,14 @@ impl<A: AsRef<Decision>> Session<A> {
                 }
                 Effect::Set { name, .. } | Effect::SetLocal { name } | Effect::Reset { name } => {
                     self.sets(bearing(name));
+                    if decides_names(name) {
+                        self.moves_names();
+                    }
                 }
-                Effect::ResetAll | Effect::DiscardAll => self.sets(Bearing::Text),
+                Effect::ResetAll | Effect::DiscardAll => {
+                    self.sets(Bearing::Text);
+                    self.moves_names();
+                }
                 _ => {}
             }
         }
@@ -440,6 +486,12 @@ impl<A: AsRef<Decision>> Session<A> {
     /// The schema changes: until the transaction ends, what the session prepares means that to nobody else.
     fn alters(&mut self) {
         self.own_meaning.get_or_insert_with(|| own_meaning(self.id, 0));
+    }
+
+    /// Names may mean other tables from now on.
+    fn moves_names(&mut self) {
+        self.occasions += 1;
+        self.own_names = Some(self.occasions);
     }
 
     /// Settings change: until the transaction ends, what the session prepares means that to nobody else, and dates and

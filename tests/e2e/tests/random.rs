@@ -428,6 +428,54 @@ fn what_went_wrong_once_goes_right() {
         ],
         // The second of two unnamed statements is skipped.
         vec![(1, Act::Batch(6, 0)), (1, Act::Execute(2)), (0, Act::Execute(2))],
+        // A name means another table, with other columns, where a server has to prepare it anew: for a transaction, for a
+        // role, and in a transaction that has changed the table itself.
+        vec![
+            (2, query(&["ALTER TABLE mine ADD b int DEFAULT 3"])),
+            (2, Act::Prepare(0, 5)),
+            (0, query(&["SET work_mem = '1MB'"])),
+            (2, query(&["BEGIN"])),
+            (2, query(&["SET LOCAL work_mem = '1MB'", "SET LOCAL search_path = other, public"])),
+            (2, Act::Execute(0)),
+            (2, query(&["ROLLBACK"])),
+            (2, Act::Execute(0)),
+        ],
+        vec![
+            (2, query(&["ALTER TABLE mine ADD b int DEFAULT 3"])),
+            (2, Act::Prepare(0, 5)),
+            (0, query(&["SELECT 1"])),
+            (2, query(&["SET ROLE one", "SET search_path = other, public"])),
+            (2, Act::Execute(0)),
+            (2, query(&["SET ROLE NONE", "SET search_path = public"])),
+            (2, Act::Execute(0)),
+        ],
+        vec![
+            (2, Act::Prepare(0, 5)),
+            (0, query(&["SELECT 1"])),
+            (2, query(&["BEGIN", "ALTER TABLE mine ADD b int DEFAULT 3"])),
+            (2, Act::Execute(0)),
+            (2, query(&["ROLLBACK"])),
+            (2, Act::Execute(0)),
+        ],
+        // SET takes over what SET LOCAL has made of the same setting.
+        vec![
+            (2, query(&["SET LOCAL datestyle = german", "SET SESSION datestyle = ymd"])),
+            (0, query(&["SET datestyle = ymd"])),
+            (2, query(&["SHOW datestyle"])),
+            (0, query(&["SELECT 1"])),
+            (
+                2,
+                query(&[
+                    "BEGIN",
+                    "SET LOCAL datestyle = german",
+                    "SAVEPOINT a",
+                    "SET datestyle = ymd",
+                ]),
+            ),
+            (2, query(&["ROLLBACK TO a", "COMMIT"])),
+            (0, query(&["SELECT 1"])),
+            (2, query(&["SHOW datestyle"])),
+        ],
         // What the protocol has prepared is named in a text of several statements.
         vec![(1, Act::Prepare(0, 0)), (1, query(&["SET work_mem = '1MB'", "DEALLOCATE p"]))],
     ];
