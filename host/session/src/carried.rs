@@ -17,8 +17,6 @@ pub(crate) struct Carried {
     savepoints: Vec<(Box<str>, State)>,
     /// Settings made since the last ReadyForQuery: their values are taken from what the server reports.
     made: Vec<Box<str>>,
-    /// Settings made by SET LOCAL in this transaction: what the server reports of them is not what remains.
-    local: HashSet<Box<str>>,
 }
 
 /// Settings at one moment.
@@ -29,18 +27,27 @@ struct State {
     /// What the server has. It differs when RESET went back to the server's default, and the client's start-up wants
     /// something else.
     there: Arc<Settings>,
+    /// Settings that SET LOCAL has made, and no SET since: what the server reports of them does not outlast the
+    /// transaction.
+    local: HashSet<Box<str>>,
+}
+
+impl State {
+    /// The same is wanted and there.
+    fn of(wanted: Arc<Settings>) -> State {
+        State { there: Arc::clone(&wanted), wanted, local: HashSet::new() }
+    }
 }
 
 impl Carried {
     pub(crate) fn new(startup: Arc<Settings>) -> Carried {
-        let state = State { wanted: Arc::clone(&startup), there: Arc::clone(&startup) };
+        let state = State::of(Arc::clone(&startup));
         Carried {
             startup,
             committed: state.clone(),
             current: state,
             savepoints: Vec::new(),
             made: Vec::new(),
-            local: HashSet::new(),
         }
     }
 
@@ -56,7 +63,7 @@ impl Carried {
 
     /// What the client has come to want elsewhere.
     pub(crate) fn resume(&mut self, wanted: Arc<Settings>) {
-        self.current = State { wanted: Arc::clone(&wanted), there: wanted };
+        self.current = State::of(wanted);
         self.committed = self.current.clone();
     }
 
@@ -90,6 +97,7 @@ impl Carried {
         match effect {
             Effect::Set { name, value } => {
                 self.made.push(name.clone());
+                self.current.local.remove(name);
                 self.change(|settings| {
                     settings.set(name, Value::Sql(value.clone()))?;
                     if &**name == "session_authorization" {
@@ -99,7 +107,7 @@ impl Carried {
                 })?;
             }
             Effect::SetLocal { name } => {
-                self.local.insert(name.clone());
+                self.current.local.insert(name.clone());
             }
             Effect::Reset { name } => self.reset(name)?,
             Effect::ResetAll => self.reset_all()?,
@@ -123,19 +131,19 @@ impl Carried {
 
     /// A transaction, or what was one without saying so, has ended.
     pub(crate) fn ended(&mut self, committed: bool) {
+        self.current.local.clear();
         match committed {
             true => self.committed = self.current.clone(),
             false => self.current = self.committed.clone(),
         }
         self.savepoints.clear();
-        self.local.clear();
     }
 
     /// ReadyForQuery has come, and nothing has failed: values are known as the server reports them, which says more
     /// than what was asked for (`SET datestyle TO dmy` keeps the style).
     pub(crate) fn reported(&mut self, server: &ServerState) {
         for name in std::mem::take(&mut self.made) {
-            if self.local.contains(&name) || self.current.wanted.get(&name).is_none() {
+            if self.current.local.contains(&name) || self.current.wanted.get(&name).is_none() {
                 continue;
             }
             if let Some(value) = server.parameters.get(&name) {
@@ -188,12 +196,12 @@ impl Carried {
                 there.set(name, value.clone())?;
             }
         }
-        self.current = State { wanted: Arc::new(wanted), there: Arc::new(there) };
+        (self.current.wanted, self.current.there) = (Arc::new(wanted), Arc::new(there));
         Ok(())
     }
 
     fn discarded(&mut self) {
-        self.current = State { wanted: Arc::clone(&self.startup), there: Arc::default() };
+        self.current = State { there: Arc::default(), ..State::of(Arc::clone(&self.startup)) };
         self.ended(true);
     }
 }
