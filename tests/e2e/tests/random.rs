@@ -178,7 +178,9 @@ fn act() -> impl Strategy<Value = Act> {
 fn bytes(client: usize, act: &Act) -> (BytesMut, usize) {
     let mut out = BytesMut::new();
     let own = |sql: &str| {
-        sql.replace("mine", &format!("mine{client}")).replace("lock(1)", &format!("lock({client})"))
+        sql.replace("mine", &format!("mine{client}"))
+            .replace("kept", &format!("kept{client}"))
+            .replace("lock(1)", &format!("lock({client})"))
     };
     let bind = |out: &mut BytesMut, statement: &str, max_rows: u32| {
         let statement = statement.as_bytes();
@@ -296,8 +298,13 @@ fn prepare(cluster: &Cluster) {
             cluster.primary().query(database, &sql).unwrap();
         }
         // COMMIT refuses what breaks its rule.
-        let sql = "CREATE TABLE kept (a int UNIQUE DEFERRABLE INITIALLY DEFERRED); GRANT ALL ON kept TO PUBLIC";
-        cluster.primary().query(database, sql).unwrap();
+        for table in (0..CLIENTS).map(|i| format!("kept{i}")) {
+            let sql = format!(
+                "CREATE TABLE {table} (a int UNIQUE DEFERRABLE INITIALLY DEFERRED); \
+                 GRANT ALL ON {table} TO PUBLIC"
+            );
+            cluster.primary().query(database, &sql).unwrap();
+        }
     }
 }
 
