@@ -9,9 +9,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
+use howdah::cli::{Actions, execute_from};
 use howdah_e2e::http::free_port;
 use howdah_e2e::{RawClient, Running, cluster, policy, try_connect, wait};
 use howdah_pgcluster::{Auth, Cluster};
+
+const ACTIONS: Actions =
+    Actions { run: |_, _| anyhow::bail!("run"), demo: |_| anyhow::bail!("demo") };
 
 /// Where Chromium's driver is. Installs what is missing.
 fn browsers() -> PathBuf {
@@ -30,7 +34,7 @@ fn proxy(nodes: &[String], page: u16) -> Running {
     std::fs::write(directory.path().join("router.wasm"), howdah::policies::READ_WRITE_SPLIT)
         .unwrap();
     let text = format!(
-        "listen = [\"127.0.0.1:0\"]\nworkers = 2\n\
+        "listen = [\"127.0.0.1:0\"]\nworkers = 2\ncontrol = \"control\"\n\
          [auth]\nmethod = \"trust\"\n[user.postgres]\n\
          [user.dba]\npassword = \"sesame of dba\"\n[user.viewer]\npassword = \"sesame of viewer\"\n\
          [admin]\noperators = [\"dba\"]\nviewers = [\"viewer\"]\n\
@@ -125,14 +129,25 @@ fn lines(output: ChildStdout) -> Receiver<String> {
     heard
 }
 
+/// What `howdah nodes` says.
+fn nodes(proxy: &Running) -> String {
+    let socket = proxy.directory.path().join("control");
+    let mut out = Vec::new();
+    let typed = ["howdah", "nodes", "--socket", socket.to_str().unwrap()];
+    execute_from(typed, &ACTIONS, &mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
 /// Does what the browser's script asks for.
-fn oblige(what: &str, cluster: &mut Cluster) {
+fn oblige(what: &str, cluster: &mut Cluster, proxy: &Running) {
     match what {
         "lose a replica" => cluster.replicas_mut()[1].kill(),
         "bring the replica back" => cluster.replicas_mut()[1].start().unwrap(),
         "lose the primary" => {
             cluster.wait_replayed().unwrap();
             cluster.primary_mut().kill();
+            // A failover can be over before anybody has come back with a write.
+            wait("a write to wait", || !nodes(proxy).contains("main: 0 statements wait"));
             cluster.replicas()[0].promote().unwrap();
         }
         _ => unreachable!("{what}"),
@@ -166,7 +181,7 @@ fn the_page_shows_what_happens_and_its_buttons_work() {
     loop {
         match wishes.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
             Ok(wish) => {
-                oblige(wish.strip_prefix("please ").unwrap(), &mut cluster);
+                oblige(wish.strip_prefix("please ").unwrap(), &mut cluster, &proxy);
                 writeln!(answers, "done").unwrap();
             }
             Err(RecvTimeoutError::Disconnected) => break,
