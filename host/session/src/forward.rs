@@ -19,7 +19,6 @@ use crate::limits::{MAX_NAME, MAX_STATEMENT};
 use crate::own::not_here;
 use crate::prepared::Named;
 use crate::session::{Fault, Phase, Session};
-use crate::statements::Verified;
 use crate::{Buffers, Guide, Prepared, ServerState};
 
 /// `lo_create`, `lo_import`, `lo_export`, `lo_import` with an OID, `lo_open`, `lo_close`, `loread`, `lowrite`,
@@ -29,7 +28,7 @@ const LARGE_OBJECTS: [u32; 16] =
 
 /// What becomes of the message at the front of the client's bytes.
 #[derive(PartialEq, Eq)]
-enum Passage {
+pub(crate) enum Passage {
     /// It goes as it is.
     Verbatim,
     /// Something else was written in its place, or nothing.
@@ -455,13 +454,8 @@ impl<A: AsRef<Decision>> Session<A> {
             self.refuse_statement(&not_here());
             return Ok(Passage::Replaced);
         }
-        match self.verify(io, server, &named) {
-            Verified::Usable => {}
-            Verified::Asked => return Ok(Passage::Held),
-            Verified::Outdated => {
-                self.refuse_outdated(io);
-                return Ok(Passage::Replaced);
-            }
+        if let Some(passage) = self.verify(io, server, &named) {
+            return Ok(passage);
         }
         self.ask_isolation(io, server, named.statement());
         self.ask_before(io, server, guide, named.statement());
@@ -508,13 +502,8 @@ impl<A: AsRef<Decision>> Session<A> {
                 return Ok(Passage::Replaced);
             }
             Some(named) => {
-                match self.verify(io, server, named) {
-                    Verified::Usable => {}
-                    Verified::Asked => return Ok(Passage::Held),
-                    Verified::Outdated => {
-                        self.refuse_outdated(io);
-                        return Ok(Passage::Replaced);
-                    }
+                if let Some(passage) = self.verify(io, server, named) {
+                    return Ok(passage);
                 }
                 self.ask_isolation(io, server, named.statement());
                 self.recall(io, server, named);

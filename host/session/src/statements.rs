@@ -13,20 +13,11 @@ use howdah_wire::frontend::{Bind, Close, Describe, Execute, Parse, Sync, Target}
 
 use crate::batch::{may_draw, may_write};
 use crate::expect::{Defined, Expect, Reply};
+use crate::forward::Passage;
 use crate::prepared::{Named, Told, own_meaning};
 use crate::session::Session;
 use crate::settings::{Bearing, bearing, decides_names};
 use crate::{Buffers, Guide, Pin, Prepared, ServerState, Settings, StatementId};
-
-/// Whether a statement has the columns that the client knows.
-pub(crate) enum Verified {
-    /// As far as the server does not find otherwise.
-    Usable,
-    /// It has not.
-    Outdated,
-    /// What follows waits for the server's answer.
-    Asked,
-}
 
 impl<A: AsRef<Decision>> Session<A> {
     /// The client has prepared this.
@@ -278,33 +269,37 @@ impl<A: AsRef<Decision>> Session<A> {
 
     /// The client may have been told other columns of this than it has now: since then the schema has changed, or names
     /// have come to mean other tables. Where the server would not notice, it is asked first; that is possible at the
-    /// beginning of a batch.
+    /// beginning of a batch. None: the message may go, as far as the server does not find otherwise.
     pub(crate) fn verify(
         &mut self,
         io: &mut Buffers,
         server: &mut ServerState,
         named: &Rc<Named>,
-    ) -> Verified {
+    ) -> Option<Passage> {
         let verified = std::mem::take(&mut self.verified);
-        let Some(told) = named.told.get() else { return Verified::Usable };
+        let told = named.told.get()?;
         if self.status == TransactionStatus::Failed {
-            return Verified::Usable;
+            return None;
         }
         if verified || self.is_as_told(told) || !self.begins_batch() {
-            return if named.outdated.get() { Verified::Outdated } else { Verified::Usable };
+            if !named.outdated.get() {
+                return None;
+            }
+            self.refuse_outdated(io);
+            return Some(Passage::Replaced);
         }
         // Where it is going to be prepared under the settings of then, these give names the meaning of then.
         let as_then = told.edition == self.edition && self.knows_meaning();
         if server.would_notice(named, !named.has_name, told.edition)
             || (as_then && self.for_once(server, named).is_some())
         {
-            return Verified::Usable;
+            return None;
         }
         let name = self.provide(io, server, named);
         Describe { target: Target::Statement, name: &name }.write(&mut io.server_out);
         Sync.write(&mut io.server_out);
         self.pending.push_back(Expect::Verify(Rc::clone(named)));
-        Verified::Asked
+        Some(Passage::Held)
     }
 
     /// The answer to that question.
@@ -321,7 +316,7 @@ impl<A: AsRef<Decision>> Session<A> {
 
     /// The client uses a statement whose columns are not those any more that it was told. The server, which does not
     /// know what the client was told, is made to say something else, so that its transaction fails.
-    pub(crate) fn refuse_outdated(&mut self, io: &mut Buffers) {
+    fn refuse_outdated(&mut self, io: &mut Buffers) {
         let report = ErrorReport::error(b"0A000", "cached plan must not change result type")
             .routine("RevalidateCachedQuery");
         Bind { portal: b"", statement: b"howdah_outdated", rest: b"\0\0\0\0\0\0" }
