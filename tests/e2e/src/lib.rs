@@ -52,6 +52,27 @@ pub struct Running {
 }
 
 impl Running {
+    /// What `howdah …` prints, and whether it succeeds; asked over the proxy's `control` socket, which is in its directory.
+    pub fn howdah(&self, arguments: &[&str]) -> (String, bool) {
+        let actions = howdah::cli::Actions {
+            run: |_, _| anyhow::bail!("nothing is to run"),
+            demo: |_| anyhow::bail!("nothing is to be shown"),
+        };
+        let socket = self.directory.path().join("control");
+        let typed = ["howdah"].iter().chain(arguments).copied();
+        let typed = typed.chain(["--socket", socket.to_str().unwrap()]);
+        let mut out = Vec::new();
+        let done = howdah::cli::execute_from(typed, &actions, &mut out);
+        (String::from_utf8(out).unwrap(), done.unwrap() == std::process::ExitCode::SUCCESS)
+    }
+
+    /// Statements that wait because there is no node of the first cluster for them, as `howdah nodes` tells.
+    pub fn held(&self) -> u64 {
+        let nodes: serde_json::Value =
+            serde_json::from_str(&self.howdah(&["nodes", "--json"]).0).unwrap();
+        nodes["clusters"][0]["held"].as_u64().unwrap()
+    }
+
     /// Starts a proxy in front of these nodes; `more` is TOML that is put before the cluster's.
     pub fn start(nodes: &[String], more: &str) -> Running {
         Running::start_with(nodes, more, "")

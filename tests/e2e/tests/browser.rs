@@ -9,13 +9,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use howdah::cli::{Actions, execute_from};
 use howdah_e2e::http::free_port;
 use howdah_e2e::{RawClient, Running, cluster, policy, try_connect, wait};
 use howdah_pgcluster::{Auth, Cluster};
-
-const ACTIONS: Actions =
-    Actions { run: |_, _| anyhow::bail!("run"), demo: |_| anyhow::bail!("demo") };
 
 /// Where Chromium's driver is. Installs what is missing.
 fn browsers() -> PathBuf {
@@ -129,15 +125,6 @@ fn lines(output: ChildStdout) -> Receiver<String> {
     heard
 }
 
-/// What `howdah nodes` says.
-fn nodes(proxy: &Running) -> String {
-    let socket = proxy.directory.path().join("control");
-    let mut out = Vec::new();
-    let typed = ["howdah", "nodes", "--socket", socket.to_str().unwrap()];
-    execute_from(typed, &ACTIONS, &mut out).unwrap();
-    String::from_utf8(out).unwrap()
-}
-
 /// Does what the browser's script asks for.
 fn oblige(what: &str, cluster: &mut Cluster, proxy: &Running) {
     match what {
@@ -147,7 +134,7 @@ fn oblige(what: &str, cluster: &mut Cluster, proxy: &Running) {
             cluster.wait_replayed().unwrap();
             cluster.primary_mut().kill();
             // A failover can be over before anybody has come back with a write.
-            wait("a write to wait", || !nodes(proxy).contains("main: 0 statements wait"));
+            wait("a write to wait", || proxy.held() > 0);
             cluster.replicas()[0].promote().unwrap();
         }
         _ => unreachable!("{what}"),

@@ -55,15 +55,8 @@ fn running(redis: &Redis) -> Running {
 
 /// What `howdah policy status --json` says of shared values.
 fn status(proxy: &Running) -> serde_json::Value {
-    let actions = howdah::cli::Actions {
-        run: |_, _| anyhow::bail!("nothing is to run"),
-        demo: |_| anyhow::bail!("nothing is to be shown"),
-    };
-    let socket = proxy.directory.path().join("control");
-    let typed = ["howdah", "policy", "status", "--json", "--socket", socket.to_str().unwrap()];
-    let mut out = Vec::new();
-    howdah::cli::execute_from(typed, &actions, &mut out).unwrap();
-    serde_json::from_slice::<serde_json::Value>(&out).unwrap()["kv"].take()
+    let (told, _) = proxy.howdah(&["policy", "status", "--json"]);
+    serde_json::from_str::<serde_json::Value>(&told).unwrap()["kv"].take()
 }
 
 /// What the policy says after it has counted one more.

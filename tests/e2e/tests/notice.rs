@@ -43,15 +43,7 @@ fn run(client: &mut RawClient, sql: &str) -> (Option<String>, u8) {
 
 /// What `howdah failovers` prints.
 fn failovers(proxy: &Running) -> String {
-    let actions = howdah::cli::Actions {
-        run: |_, _| anyhow::bail!("nothing is to run"),
-        demo: |_| anyhow::bail!("nothing is to be shown"),
-    };
-    let socket = proxy.directory.path().join("control");
-    let mut out = Vec::new();
-    let typed = ["howdah", "failovers", "--socket", socket.to_str().unwrap()];
-    howdah::cli::execute_from(typed, &actions, &mut out).unwrap();
-    String::from_utf8(out).unwrap()
+    proxy.howdah(&["failovers"]).0
 }
 
 /// A cluster with a table, and a proxy in front of it.

@@ -1,33 +1,18 @@
 //! Orders of operators: a cluster is paused, a node is drained, and clients notice no more than a longer wait.
 #![allow(clippy::unwrap_used)]
 
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use howdah::cli::{Actions, execute_from};
 use howdah_e2e::{
     RawClient, Running, cluster, connect, on_replica, shared, try_value, value, wait,
 };
 use howdah_pgcluster::{Auth, Cluster, Server};
 use howdah_wire::backend::tag;
 
-const ACTIONS: Actions =
-    Actions { run: |_, _| anyhow::bail!("run"), demo: |_| anyhow::bail!("demo") };
-
 const CONTROL: &str = "control = \"control\"\n";
-
-/// What `howdah …` prints, and whether it succeeds.
-fn howdah(proxy: &Running, arguments: &[&str]) -> (String, bool) {
-    let socket = proxy.directory.path().join("control");
-    let typed = ["howdah"].iter().chain(arguments).copied();
-    let mut out = Vec::new();
-    let done =
-        execute_from(typed.chain(["--socket", socket.to_str().unwrap()]), &ACTIONS, &mut out);
-    (String::from_utf8(out).unwrap(), done.unwrap() == ExitCode::SUCCESS)
-}
 
 /// Clients that write and read without a pause.
 struct Load {
@@ -107,7 +92,7 @@ fn a_planned_switchover_under_load_costs_nobody_more_than_a_wait() {
     let load = Load::begin(&cluster, &proxy);
     let began = Instant::now();
     let primary = &cluster.nodes()[0];
-    let (told, done) = howdah(&proxy, &["drain", primary]);
+    let (told, done) = proxy.howdah(&["drain", primary]);
     assert!(done && told.contains("is drained after"), "{told}");
     // It sends all that it has to the replica before it ends.
     cluster.primary_mut().stop().unwrap();
@@ -116,7 +101,7 @@ fn a_planned_switchover_under_load_costs_nobody_more_than_a_wait() {
     eprintln!("switched over in {} ms", began.elapsed().as_millis());
     let longest = load.end(&cluster.replicas()[0]);
     eprintln!("the longest wait of a client: {} ms", longest.as_millis());
-    let (table, _) = howdah(&proxy, &["nodes"]);
+    let (table, _) = proxy.howdah(&["nodes"]);
     assert!(table.contains("down, drained"), "{table}");
     assert_eq!(proxy.proxy().shared.waiting(), 0);
 }
@@ -127,13 +112,13 @@ fn a_server_is_restarted_behind_a_pause() {
     let proxy = Running::start(&cluster.nodes(), CONTROL);
     proxy.wait_up(1);
     let load = Load::begin(&cluster, &proxy);
-    let (told, done) = howdah(&proxy, &["pause"]);
+    let (told, done) = proxy.howdah(&["pause"]);
     assert!(done && told.starts_with("everything is paused after"), "{told}");
-    let held = || howdah(&proxy, &["nodes"]).0;
+    let held = || proxy.howdah(&["nodes"]).0;
     wait("all to wait", || held().contains(&format!("main: {WRITERS} statements wait")));
     cluster.primary_mut().stop().unwrap();
     cluster.primary_mut().start().unwrap();
-    assert_eq!(howdah(&proxy, &["resume", "main"]).0, "main goes on; 6 statements waited\n");
+    assert_eq!(proxy.howdah(&["resume", "main"]).0, "main goes on; 6 statements waited\n");
     load.goes_on();
     load.end(cluster.primary());
 }
@@ -144,13 +129,13 @@ async fn a_pause_waits_for_transactions_and_says_when_it_has_waited_in_vain() {
     proxy.wait_up(3);
     let open = connect(proxy.port, "postgres").await;
     open.batch_execute("BEGIN").await.unwrap();
-    let (told, done) = howdah(&proxy, &["pause", "main", "--timeout", "50ms"]);
+    let (told, done) = proxy.howdah(&["pause", "main", "--timeout", "50ms"]);
     assert!(!done && told.contains("main is paused, but 1 connections are in use"), "{told}");
     assert_eq!(value(&open, "SELECT 1").await, "1", "it goes on");
     open.batch_execute("COMMIT").await.unwrap();
-    let (told, done) = howdah(&proxy, &["pause", "main"]);
+    let (told, done) = proxy.howdah(&["pause", "main"]);
     assert!(done, "{told}");
-    howdah(&proxy, &["resume"]);
+    proxy.howdah(&["resume"]);
     assert_eq!(value(&open, "SELECT 2").await, "2");
 }
 
@@ -161,12 +146,12 @@ async fn a_drained_replica_is_read_from_no_more() {
     proxy.wait_split().await;
     let client = connect(proxy.port, "postgres").await;
     for node in &shared().nodes()[1..] {
-        assert!(howdah(&proxy, &["drain", node]).1);
+        assert!(proxy.howdah(&["drain", node]).1);
     }
     assert!(!on_replica(&client).await, "the primary reads when no replica may");
     let last = &shared().nodes()[2];
     assert_eq!(
-        howdah(&proxy, &["undrain", last]).0,
+        proxy.howdah(&["undrain", last]).0,
         format!("{last} goes on; 0 statements waited\n")
     );
     for _ in 0..5 {
@@ -182,16 +167,16 @@ async fn what_waits_is_limited_and_the_rest_is_told_so() {
     proxy.wait_up(3);
     let mut first = RawClient::login(proxy.port);
     let second = connect(proxy.port, "postgres").await;
-    assert!(howdah(&proxy, &["pause"]).1);
+    assert!(proxy.howdah(&["pause"]).1);
     first.query("SELECT 1");
     wait("the first one to wait", || {
-        howdah(&proxy, &["nodes"]).0.contains("main: 1 statements wait")
+        proxy.howdah(&["nodes"]).0.contains("main: 1 statements wait")
     });
     let error = try_value(&second, "SELECT 2").await.unwrap_err();
     assert_eq!(error.code().unwrap().code(), "57P03");
     // Time is a limit too.
     let messages = first.until_ready();
     assert_eq!(messages.iter().find_map(RawClient::error).unwrap().0, "57P03");
-    howdah(&proxy, &["resume"]);
+    proxy.howdah(&["resume"]);
     assert_eq!(value(&second, "SELECT 3").await, "3");
 }

@@ -32,20 +32,6 @@ fn crowd(proxy: &Running, clients: usize) -> Vec<RawClient> {
     (0..clients).map(|_| RawClient::login_to(proxy.port, "storm")).collect()
 }
 
-/// Statements that wait because there is no node for them.
-fn held(proxy: &Running) -> u64 {
-    let actions = howdah::cli::Actions {
-        run: |_, _| anyhow::bail!("nothing is to run"),
-        demo: |_| anyhow::bail!("nothing is to be shown"),
-    };
-    let socket = proxy.directory.path().join("control");
-    let typed = ["howdah", "nodes", "--json", "--socket", socket.to_str().unwrap()];
-    let mut out = Vec::new();
-    howdah::cli::execute_from(typed, &actions, &mut out).unwrap();
-    let nodes: serde_json::Value = serde_json::from_slice(&out).unwrap();
-    nodes["clusters"][0]["held"].as_u64().unwrap()
-}
-
 /// The SQLSTATE of the answer, if it is an error.
 fn told(client: &mut RawClient) -> Option<String> {
     let messages = client.until_ready();
@@ -76,10 +62,10 @@ fn a_crowd_that_waits_is_limited_and_does_not_run_over_the_next_primary() {
     for client in &mut clients {
         client.query("INSERT INTO served (client) VALUES (0)");
     }
-    wait("all to wait", || held(&proxy) == CROWD as u64);
+    wait("all to wait", || proxy.held() == CROWD as u64);
     late.query("SELECT 1");
     assert_eq!(told(&mut late), Some("57P03".into()), "too many statements");
-    assert_eq!(held(&proxy), CROWD as u64);
+    assert_eq!(proxy.held(), CROWD as u64);
     cluster.primary_mut().start().unwrap();
     for client in &mut clients {
         assert_eq!(told(client), None);
@@ -104,7 +90,7 @@ fn who_has_waited_longest_goes_on_first() {
     wait("the loss to be noticed", || monitor.snapshot().primary(MAIN).is_none());
     for (at, client) in clients.iter_mut().enumerate() {
         client.query(&format!("INSERT INTO served (client) VALUES ({at})"));
-        wait("one more to wait", || held(&proxy) == at as u64 + 1);
+        wait("one more to wait", || proxy.held() == at as u64 + 1);
     }
     late.query(&format!("SELECT '{}'", "x".repeat(64 << 10)));
     assert_eq!(told(&mut late), Some("57P03".into()), "too many bytes");
