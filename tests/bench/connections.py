@@ -4,7 +4,7 @@ import statistics
 import sys
 import tempfile
 
-from parts import Cluster, end, family_seconds, heading, keep, scram, start_howdah, start_pgbouncer, started
+from parts import Cluster, end, family_seconds, heading, in_turn, keep, scram, start_howdah, start_pgbouncer, started
 
 target, seconds, rounds = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 CLIENTS = 16
@@ -32,7 +32,7 @@ with tempfile.TemporaryDirectory(prefix="howdah-bench-") as directory:
             cluster.select(port, "simple", CLIENTS, 1)
         os.environ["PGSSLMODE"] = "disable"
         for _ in range(rounds):
-            for name, (port, process) in proxies.items():
+            for name, (port, process) in in_turn(proxies):
                 results.setdefault(name, []).append(measure(cluster, port, process, script))
         print(heading(cluster, proxies, target,
                       f"{CLIENTS} clients, medians of {rounds} interleaved rounds of {seconds} s, without TLS"))
@@ -42,7 +42,7 @@ with tempfile.TemporaryDirectory(prefix="howdah-bench-") as directory:
 
 print("| | connections per second | CPU µs for each | connections per CPU second | CPU, × PgBouncer |")
 print("|---|---|---|---|---|")
-for name in results:
+for name in proxies:
     rate, cost = (statistics.median(column) for column in zip(*results[name]))
     ratio = f"{cost / statistics.median(run[1] for run in results['PgBouncer']):.2f}" if "PgBouncer" in results else ""
     print(f"| {name} | {rate:,.0f} | {cost:.0f} | {1e6 / cost:,.0f} | {ratio} |")

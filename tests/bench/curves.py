@@ -4,7 +4,7 @@ import statistics
 import sys
 import tempfile
 
-from parts import Cluster, cpu_seconds, end, heading, keep, start_howdah
+from parts import Cluster, cpu_seconds, end, heading, in_turn, keep, start_howdah
 from wire import Client, allow_files
 
 target, seconds, rounds, most = sys.argv[1], *(int(number) for number in sys.argv[2:5])
@@ -79,7 +79,7 @@ def curve(cluster, directory, what):
                 # Connections are opened, and answers learnt.
                 cluster.load(proxies[amount][0], busy, 1, "-f", scripts[amount])
             for _ in range(rounds):
-                for amount, proxy in proxies.items():
+                for amount, proxy in in_turn(proxies):
                     results[amount].append(measure(cluster, *proxy, scripts[amount], busy))
         finally:
             end(proxies)

@@ -7,8 +7,8 @@ import tempfile
 
 NUMBERS, PICTURE = sys.argv[1:3], sys.argv[3:4]
 here = os.path.dirname(os.path.abspath(__file__))
-COMMANDS = [["peers", *NUMBERS, *(f"--svg={file}" for file in PICTURE)], ["share", *NUMBERS], ["idle"],
-            ["connections", *NUMBERS], ["tls", *NUMBERS], ["bytes", *NUMBERS], ["options", *NUMBERS], ["curves", *NUMBERS]]
+COMMANDS = [["peers", *NUMBERS, *(f"--svg={file}" for file in PICTURE)], ["latency", *NUMBERS],
+            ["share", *NUMBERS], ["idle"], ["connections", *NUMBERS], ["tls", *NUMBERS], ["bytes", *NUMBERS], ["options", *NUMBERS], ["curves", *NUMBERS]]
 MODES = ["simple", "extended", "prepared"]
 CURVES = ["idle clients", "pools", "policies", "different statements"]
 # A goal in words; its figures, as the benchmarks keep them; what they may be at most (where it is negative, at least), and

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import tempfile
 
-from parts import Cluster, cpu_seconds, family_seconds, keep, machine, start_howdah
+from parts import Cluster, cpu_seconds, family_seconds, in_turn, keep, machine, start_howdah
 
 target, seconds, rounds = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 # Of the settings to compare; none: all.
@@ -62,7 +62,7 @@ def compare(setting, replicas, load, clients, text, statements):
             if UNNAMED in setting:
                 proxies["directly"], results["directly"] = (cluster.port, None), []
             for _ in range(rounds):
-                for value, (port, process) in proxies.items():
+                for value, (port, process) in in_turn(proxies):
                     results[value].append(measure(cluster, port, process, clients, protocol, script.name, statements))
         finally:
             for _, process in proxies.values():

@@ -1,11 +1,14 @@
 """What the benchmarks share: a cluster, proxies in front of it, pgbench, CPU times."""
 import contextlib
+import glob
 import json
 import os
 import platform
+import random
 import re
 import shutil
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -136,6 +139,16 @@ class Cluster:
         """Queries, queries per second and their average latency in ms."""
         return self.load(port, clients, seconds, "-S", "-M", mode, *more, check=check)
 
+    def select_alone(self, port, mode, seconds):
+        """Queries of one client, queries per second and their median latency in ms; none when it fails."""
+        with tempfile.TemporaryDirectory(prefix="howdah-bench-") as directory:
+            run = self.select(port, mode, 1, seconds, "-l", f"--log-prefix={directory}/log", check=False)
+            if run is None:
+                return None
+            # Client, transaction, microseconds (pgbench, "Per-Transaction Logging").
+            lines = [line for name in glob.glob(f"{directory}/log*") for line in open(name)]
+        return *run[:2], statistics.median(int(line.split()[2]) for line in lines) / 1e3
+
     def load(self, port, clients, seconds, *more, check=True):
         """Transactions of pgbench, how many per second and their average latency in ms; none when it fails."""
         output = self.pgbench(port, "-n", "-c", str(clients), "-j", "1" if clients == 1 else "2",
@@ -255,6 +268,13 @@ def named(argument):
 def started(**proxies):
     """Those that are installed."""
     return {name: proxy for name, proxy in proxies.items() if proxy}
+
+
+def in_turn(contenders):
+    """
+    Their names and what they are, in another order each time: where the kernel has somebody run depends on who ran before.
+    """
+    return random.sample(list(contenders.items()), len(contenders))
 
 
 def end(proxies):

@@ -1,11 +1,9 @@
 """Runs pgbench against PostgreSQL itself, howdah and its peers, one after the other, round after round."""
 import argparse
-import glob
 import itertools
 import statistics
-import tempfile
 
-from parts import Cluster, end, family_seconds, heading, keep, named, start_haproxy, start_howdah, start_pgbouncer, \
+from parts import Cluster, end, family_seconds, heading, in_turn, keep, named, start_haproxy, start_howdah, start_pgbouncer, \
     start_pgpool, started
 from picture import picture
 
@@ -25,26 +23,20 @@ def select(cluster, port, mode, clients):
     """Queries, queries per second and their latency in ms: of a single client the median, of several the average."""
     if clients > 1:
         return cluster.select(port, mode, clients, seconds, check=False)
-    with tempfile.TemporaryDirectory(prefix="howdah-bench-") as directory:
-        run = cluster.select(port, mode, clients, seconds, "-l", f"--log-prefix={directory}/log", check=False)
-        if run is None:
-            return None
-        # Client, transaction, microseconds (pgbench, "Per-Transaction Logging").
-        lines = [line for name in glob.glob(f"{directory}/log*") for line in open(name)]
-        return *run[:2], statistics.median(int(line.split()[2]) for line in lines) / 1e3
+    return cluster.select_alone(port, mode, seconds)
 
 
 def measure(cluster, contenders, clients):
     """Queries per second, latency in ms and CPU µs per query: medians by clients, mode and contender that works."""
     runs = {}
     for _ in range(rounds):
-        for key in itertools.product(clients, arguments.modes, contenders):
-            port, process = contenders[key[2]]
-            before = family_seconds(process.pid) if process else 0
-            if run := select(cluster, port, key[1], key[0]):
-                count, tps, latency = run
-                cpu = (family_seconds(process.pid) - before) / count * 1e6 if process else 0
-                runs.setdefault(key, []).append((tps, latency, cpu))
+        for count, mode in itertools.product(clients, arguments.modes):
+            for name, (port, process) in in_turn(contenders):
+                before = family_seconds(process.pid) if process else 0
+                if run := select(cluster, port, mode, count):
+                    queries, tps, latency = run
+                    cpu = (family_seconds(process.pid) - before) / queries * 1e6 if process else 0
+                    runs.setdefault((count, mode, name), []).append((tps, latency, cpu))
     return {key: [statistics.median(column) for column in zip(*found)] for key, found in runs.items()}
 
 
@@ -89,13 +81,10 @@ spread = block("Reads over a primary and two replicas", 2, split, "howdah, prima
     **{"howdah, primary alone": start_howdah(target, nodes[:1]), "howdah": start_howdah(target, nodes),
        "Pgpool-II": start_pgpool(nodes, most + 4)}))
 for count, mode, name in one:
-    ours, theirs, direct = (one.get((count, mode, who)) for who in ("howdah", "PgBouncer", "direct"))
+    ours, theirs = (one.get((count, mode, who)) for who in ("howdah", "PgBouncer"))
     if name == "howdah" and theirs:
-        keep({f"CPU, {count} clients, {mode}": ours[2] / theirs[2]})
-        if count == 1:
-            keep({f"latency, {mode}": (ours[1] - direct[1]) / (theirs[1] - direct[1])})
-        else:
-            keep({f"throughput, {count} clients, {mode}": ours[0] / theirs[0]})
+        keep({f"CPU, {count} clients, {mode}": ours[2] / theirs[2],
+              f"throughput, {count} clients, {mode}": ours[0] / theirs[0]})
 for count, mode, name in spread:
     if name == "howdah":
         keep({f"three nodes, {mode}": spread[count, mode, name][2] / spread[count, mode, "howdah, primary alone"][2]})

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import tempfile
 
-from parts import Cluster, cpu_seconds, end, keep, machine, scram, start_howdah, start_pgbouncer, started
+from parts import Cluster, cpu_seconds, end, in_turn, keep, machine, scram, start_howdah, start_pgbouncer, started
 
 target, seconds, rounds = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 
@@ -52,7 +52,7 @@ with tempfile.TemporaryDirectory(prefix="howdah-bench-") as directory:
         proxies = contenders(cluster, directory)
         for _ in range(rounds):
             for load, arguments in LOADS.items():
-                for name, (port, process) in proxies.items():
+                for name, (port, process) in in_turn(proxies):
                     for mode in MODES:
                         run = measure(cluster, port, process, mode, arguments)
                         results.setdefault((load, name, mode), []).append(run)
