@@ -54,7 +54,7 @@ print("|---|---|---|---|")
 for goal, names, limit, unit in GOALS:
     found = [figures.get(name) for name in names]
     there = [figure for figure in found if figure is not None]
-    good = all(figure >= -limit if limit < 0 else figure <= limit for figure in there)
-    met = "no figures" if not there else "yes" if good else "no"
+    good = sum(figure >= -limit if limit < 0 else figure <= limit for figure in there)
+    met = "no figures" if not there else "yes" if good == len(there) else f"{good} of {len(there)}" if good else "no"
     bound = f"{'≥' if limit < 0 else '≤'} {shown(abs(limit), unit)}"
     print(f"| {goal} | {bound} | {', '.join(shown(figure, unit) for figure in found)} | {met} |")

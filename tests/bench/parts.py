@@ -307,6 +307,17 @@ def keep(figures):
             file.write(json.dumps(figures) + "\n")
 
 
+def certificate(directory):
+    """Makes one that signs itself, and its key: on the curve that most authorities use now."""
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1",
+         "-subj", "/CN=localhost", "-keyout", f"{directory}/key", "-out", f"{directory}/crt"],
+        check=True, capture_output=True)
+    # PgBouncer reads them as another user than the one that runs this.
+    for name in ("", "key", "crt"):
+        os.chmod(f"{directory}/{name}", 0o755)
+
+
 def scram(cluster, directory):
     """Settings of howdah and of PgBouncer by which both know a password by the same verifier, as a server does."""
     # A cluster knows nothing of it: servers trust everybody.

@@ -1,11 +1,10 @@
 """What encryption costs: the same load through howdah and PgBouncer, with the same certificate and without, in turn."""
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 
-from parts import Cluster, cpu_seconds, end, in_turn, keep, machine, scram, start_howdah, start_pgbouncer, started
+from parts import Cluster, certificate, cpu_seconds, end, in_turn, keep, machine, scram, start_howdah, start_pgbouncer, started
 
 target, seconds, rounds = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 
@@ -13,17 +12,6 @@ CLIENTS = 16
 MODES = {"without": "disable", "TLS": "require"}
 # What is counted, in words, and what pgbench does for it. A login, by SCRAM-SHA-256, is part of a new connection.
 LOADS = {"query": [], "connection with one query": ["-C"]}
-
-
-def certificate(directory):
-    """Makes one that signs itself, and its key: on the curve that most authorities use now."""
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1",
-         "-subj", "/CN=localhost", "-keyout", f"{directory}/key", "-out", f"{directory}/crt"],
-        check=True, capture_output=True)
-    # PgBouncer reads them as another user than the one that runs this.
-    for name in ("", "key", "crt"):
-        os.chmod(f"{directory}/{name}", 0o755)
 
 
 def contenders(cluster, directory):

@@ -1,14 +1,18 @@
 """Lets a program of howdah do what it is there for, so that a compiler may learn from it (.ci/package/build)."""
 import contextlib
+import os
 import sys
 import tempfile
 
-from parts import Cluster, end, scram, start_howdah
+from parts import Cluster, certificate, end, scram, start_howdah
 from wire import Client
 
 target, program, seconds = sys.argv[1], sys.argv[2], int(sys.argv[3])
 ROWS = "SELECT repeat('x', 100) FROM generate_series(1, 20000)"
 LINES, TIMES = (b"x" * 100 + b"\n") * 64, 500
+# Texts of 10,000 kinds, not only with other numbers in them.
+DIFFERENT = ("\\set aid random(1, 1000000)\n\\set k random(1, 10000)\n"
+             "SELECT abalance AS c:k FROM pgbench_accounts WHERE aid = :aid;\n")
 
 
 @contextlib.contextmanager
@@ -25,13 +29,27 @@ cluster = Cluster(target, 1)
 try:
     print("| what | clients | how many |")
     print("|---|---|---|")
-    with tempfile.TemporaryDirectory(prefix="howdah-bench-") as directory, at_work(scram(cluster, directory)[0]) as port:
+    with tempfile.TemporaryDirectory(prefix="howdah-bench-") as directory:
+        certificate(directory)
+        tls = f'[tls]\ncert_file = "{directory}/crt"\nkey_file = "{directory}/key"\n'
+        with open(f"{directory}/different", "w") as file:
+            file.write(DIFFERENT)
+        with at_work(tls + scram(cluster, directory)[0]) as port:
+            os.environ["PGSSLMODE"] = "disable"
+            for mode in ("simple", "extended", "prepared"):
+                # Alone, with a server for each, with fewer servers than clients.
+                for clients in (1, 16, 64):
+                    print(f"| queries, {mode} | {clients} | {cluster.select(port, mode, clients, seconds)[0]:,} |")
+                print(f"| transactions, {mode} | 8 | {cluster.load(port, 8, seconds, '-M', mode)[0]:,} |")
+            print(f"| connections with SCRAM | 8 | {cluster.select(port, 'simple', 8, seconds, '-C')[0]:,} |")
+            print(f"| different statements | 16 | {cluster.load(port, 16, seconds, '-f', f'{directory}/different')[0]:,} |")
+            os.environ["PGSSLMODE"] = "require"
+            print(f"| queries with TLS | 16 | {cluster.select(port, 'simple', 16, seconds)[0]:,} |")
+            print(f"| connections with TLS and SCRAM | 8 | {cluster.select(port, 'simple', 8, seconds, '-C')[0]:,} |")
+            os.environ["PGSSLMODE"] = "prefer"
+    with at_work("[policies]\nremember = false\n") as port:
         for mode in ("simple", "extended", "prepared"):
-            # Alone, with a server for each, with fewer servers than clients.
-            for clients in (1, 16, 64):
-                print(f"| queries, {mode} | {clients} | {cluster.select(port, mode, clients, seconds)[0]:,} |")
-            print(f"| transactions, {mode} | 8 | {cluster.load(port, 8, seconds, '-M', mode)[0]:,} |")
-        print(f"| connections with SCRAM | 8 | {cluster.select(port, 'simple', 8, seconds, '-C')[0]:,} |")
+            print(f"| queries, {mode}, the policy asked | 16 | {cluster.select(port, mode, 16, seconds)[0]:,} |")
     cluster.sql("CREATE UNLOGGED TABLE swallowed (line text)")
     # This client knows no passwords.
     with at_work() as port, contextlib.closing(Client(port)) as client:
