@@ -4,17 +4,11 @@ import statistics
 import sys
 import tempfile
 
-from parts import Cluster, end, family_seconds, heading, in_turn, keep, scram, start_howdah, start_pgbouncer, started
+from parts import Cluster, end, heading, in_turn, keep, scram, start_howdah, start_pgbouncer, started, \
+    with_cost
 
 target, seconds, rounds = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 CLIENTS = 16
-
-
-def measure(cluster, port, process, script):
-    """Connections per second, and microseconds of the proxy for each."""
-    before = family_seconds(process.pid)
-    count, rate, _ = cluster.load(port, CLIENTS, seconds, "-C", "-f", script)
-    return rate, (family_seconds(process.pid) - before) / count * 1e6
 
 
 results, proxies = {}, {}
@@ -33,7 +27,8 @@ with tempfile.TemporaryDirectory(prefix="howdah-bench-") as directory:
         os.environ["PGSSLMODE"] = "disable"
         for _ in range(rounds):
             for name, (port, process) in in_turn(proxies):
-                results.setdefault(name, []).append(measure(cluster, port, process, script))
+                run = with_cost(process, lambda: cluster.load(port, CLIENTS, seconds, "-C", "-f", script))
+                results.setdefault(name, []).append(run)
         print(heading(cluster, proxies, target,
                       f"{CLIENTS} clients, medians of {rounds} interleaved rounds of {seconds} s, without TLS"))
     finally:
@@ -43,8 +38,8 @@ with tempfile.TemporaryDirectory(prefix="howdah-bench-") as directory:
 print("| | connections per second | CPU µs for each | connections per CPU second | CPU, × PgBouncer |")
 print("|---|---|---|---|---|")
 for name in proxies:
-    rate, cost = (statistics.median(column) for column in zip(*results[name]))
-    ratio = f"{cost / statistics.median(run[1] for run in results['PgBouncer']):.2f}" if "PgBouncer" in results else ""
+    rate, _, cost = (statistics.median(column) for column in zip(*results[name]))
+    ratio = f"{cost / statistics.median(run[2] for run in results['PgBouncer']):.2f}" if "PgBouncer" in results else ""
     print(f"| {name} | {rate:,.0f} | {cost:.0f} | {1e6 / cost:,.0f} | {ratio} |")
     if name == "howdah" and ratio:
         keep({"a connection": float(ratio)})

@@ -4,7 +4,7 @@ import statistics
 import sys
 import tempfile
 
-from parts import Cluster, cpu_seconds, end, heading, in_turn, keep, start_howdah
+from parts import DIFFERENT, Cluster, end, heading, in_turn, keep, start_howdah, with_cost
 from wire import Client, allow_files
 
 target, seconds, rounds, most = sys.argv[1], *(int(number) for number in sys.argv[2:5])
@@ -15,8 +15,6 @@ GUARD = f"{target}/bench/wasm32-wasip2/release/query_guard.wasm"
 POLICIES = 64
 # Most pools: each keeps a connection to the server.
 POOLS = 1_000
-SELECT = ("\\set aid random(1, 1000000)\n\\set k random(1, {})\n"
-          "SELECT abalance AS c:k FROM pgbench_accounts WHERE aid = :aid;\n")
 
 
 def idle_clients(port, count, there):
@@ -57,9 +55,8 @@ CURVES = {
 
 def measure(cluster, port, process, script, clients):
     """Queries per second, and microseconds of the proxy for each."""
-    before = cpu_seconds(process.pid)
-    count, rate, _ = cluster.load(port, clients, seconds, "-f", script)
-    return rate, (cpu_seconds(process.pid) - before) / count * 1e6
+    rate, _, cost = with_cost(process, lambda: cluster.load(port, clients, seconds, "-f", script))
+    return rate, cost
 
 
 def curve(cluster, directory, what):
@@ -74,7 +71,7 @@ def curve(cluster, directory, what):
                 proxies[amount] = start_howdah(target, cluster.nodes, limits + config(amount))
                 scripts[amount] = f"{directory}/{amount}"
                 with open(scripts[amount], "w") as file:
-                    file.write(SELECT.format(statements(amount)))
+                    file.write(DIFFERENT.format(statements(amount)))
                 prepare(proxies[amount][0], amount, there)
                 # Connections are opened, and answers learnt.
                 cluster.load(proxies[amount][0], busy, 1, "-f", scripts[amount])

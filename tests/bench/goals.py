@@ -5,11 +5,13 @@ import subprocess
 import sys
 import tempfile
 
+from parts import MODES
+
 NUMBERS, PICTURE = sys.argv[1:3], sys.argv[3:4]
 here = os.path.dirname(os.path.abspath(__file__))
 COMMANDS = [["peers", *NUMBERS, *(f"--svg={file}" for file in PICTURE)], ["latency", *NUMBERS],
-            ["share", *NUMBERS], ["idle"], ["connections", *NUMBERS], ["tls", *NUMBERS], ["bytes", *NUMBERS], ["options", *NUMBERS], ["curves", *NUMBERS]]
-MODES = ["simple", "extended", "prepared"]
+            ["share", *NUMBERS], ["idle"], ["connections", *NUMBERS], ["tls", *NUMBERS], ["bytes", *NUMBERS],
+            ["options", *NUMBERS], ["curves", *NUMBERS]]
 CURVES = ["idle clients", "pools", "policies", "different statements"]
 # A goal in words; its figures, as the benchmarks keep them; what they may be at most (where it is negative, at least), and
 # their unit.

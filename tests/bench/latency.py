@@ -4,11 +4,10 @@ import os
 import statistics
 import sys
 
-from parts import Cluster, end, family, family_seconds, heading, in_turn, keep, start_haproxy, start_howdah, start_pgbouncer, \
-    started, stats
+from parts import MODES, Cluster, end, family, heading, in_turn, keep, start_haproxy, start_howdah, start_pgbouncer, \
+    started, stats, with_cost
 
 target, turns = sys.argv[1], int(sys.argv[2]) * int(sys.argv[3])
-MODES = ["simple", "extended", "prepared"]
 PLACES = ["where the kernel puts them", "the proxy on a core of its own"]
 
 
@@ -17,16 +16,6 @@ def keep_to(core, pid):
     for one in family(stats(), pid):
         for thread in os.listdir(f"/proc/{one}/task"):
             os.sched_setaffinity(int(thread), {core})
-
-
-def measure(cluster, port, process, mode):
-    """The median in µs of a second, and CPU µs of the proxy per query."""
-    before = family_seconds(process.pid) if process else 0
-    run = cluster.select_alone(port, mode, 1)
-    if run is None:
-        return None
-    count, _, latency = run
-    return latency * 1e3, (family_seconds(process.pid) - before) / count * 1e6 if process else 0
 
 
 cores, results, proxies = sorted(os.sched_getaffinity(0)), {}, {}
@@ -45,7 +34,7 @@ try:
         for mode in MODES:
             for _ in range(turns):
                 for name, (port, process) in in_turn(contenders):
-                    if run := measure(cluster, port, process, mode):
+                    if run := with_cost(process, lambda: cluster.select_alone(port, mode, 1)):
                         results.setdefault((place, mode, name), []).append(run)
     os.sched_setaffinity(0, cores)
     what = f"pgbench, select-only, one client, medians of {turns} interleaved turns of 1 s"
@@ -60,13 +49,14 @@ medians = {key: [statistics.median(column) for column in zip(*found)] for key, f
 for place, mode, name in itertools.product(PLACES, MODES, contenders):
     if (place, mode, name) not in medians:
         continue
-    waited, cpu = medians[place, mode, name]
+    _, waited, cpu = medians[place, mode, name]
     if name == "direct":
-        print(f"| {place} | {mode} | direct | {waited:.0f} | | | |")
+        print(f"| {place} | {mode} | direct | {waited * 1e3:.0f} | | | |")
         continue
-    direct = medians[place, mode, "direct"][0]
+    direct = medians[place, mode, "direct"][1]
     added, theirs = waited - direct, medians.get((place, mode, "PgBouncer"))
-    ratio = added / (theirs[0] - direct) if theirs else None
-    print(f"| {place} | {mode} | {name} | {waited:.0f} | {added:.0f} | {f'{ratio:.2f}' if ratio else ''} | {cpu:.1f} |")
+    ratio = added / (theirs[1] - direct) if theirs else None
+    print(f"| {place} | {mode} | {name} | {waited * 1e3:.0f} | {added * 1e3:.0f} | {f'{ratio:.2f}' if ratio else ''} | "
+          f"{cpu:.1f} |")
     if name == "howdah" and ratio and place == PLACES[0]:
         keep({f"latency, {mode}": ratio})

@@ -20,6 +20,11 @@ TICKS = os.sysconf("SC_CLK_TCK")
 PROFILE = os.environ.get("PROFILE", "trained")
 # Where Debian has them, which need not be a place that a user's shell searches.
 HAPROXY, PGPOOL = "/usr/sbin/haproxy", "/usr/sbin/pgpool"
+# pgbench's protocols.
+MODES = ["simple", "extended", "prepared"]
+# What pgbench sends as one of some number of different statements.
+DIFFERENT = ("\\set aid random(1, 1000000)\n\\set k random(1, {})\n"
+             "SELECT abalance AS c:k FROM pgbench_accounts WHERE aid = :aid;\n")
 
 
 def machine():
@@ -270,6 +275,19 @@ def started(**proxies):
     return {name: proxy for name, proxy in proxies.items() if proxy}
 
 
+def with_cost(process, load):
+    """
+    What a load comes to: how many per second, their latency in ms, and CPU µs of a proxy for each, or 0 without one. `load`
+    gives how many there were before that; none when it fails.
+    """
+    before = family_seconds(process.pid) if process else 0
+    run = load()
+    if run is None:
+        return None
+    count, rate, latency = run
+    return rate, latency, (family_seconds(process.pid) - before) / count * 1e6 if process else 0
+
+
 def in_turn(contenders):
     """
     Their names and what they are, in another order each time: where the kernel has somebody run depends on who ran before.
@@ -308,7 +326,7 @@ def keep(figures):
 
 
 def certificate(directory):
-    """Makes one that signs itself, and its key: on the curve that most authorities use now."""
+    """Makes one that signs itself, and its key, on the curve that most authorities use now; howdah's settings for them."""
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1",
          "-subj", "/CN=localhost", "-keyout", f"{directory}/key", "-out", f"{directory}/crt"],
@@ -316,6 +334,7 @@ def certificate(directory):
     # PgBouncer reads them as another user than the one that runs this.
     for name in ("", "key", "crt"):
         os.chmod(f"{directory}/{name}", 0o755)
+    return f'[tls]\ncert_file = "{directory}/crt"\nkey_file = "{directory}/key"\n'
 
 
 def scram(cluster, directory):

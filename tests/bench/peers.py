@@ -3,8 +3,8 @@ import argparse
 import itertools
 import statistics
 
-from parts import Cluster, end, family_seconds, heading, in_turn, keep, named, start_haproxy, start_howdah, start_pgbouncer, \
-    start_pgpool, started
+from parts import MODES, Cluster, end, heading, in_turn, keep, named, start_haproxy, start_howdah, start_pgbouncer, \
+    start_pgpool, started, with_cost
 from picture import picture
 
 parser = argparse.ArgumentParser()
@@ -13,7 +13,7 @@ parser.add_argument("seconds", type=int)
 parser.add_argument("rounds", type=int)
 parser.add_argument("others", nargs="*", type=named, metavar="name:port:pid", help="other proxies before any server")
 parser.add_argument("--clients", type=lambda text: [int(one) for one in text.split(",")], default=[1, 16, 64])
-parser.add_argument("--modes", type=lambda text: text.split(","), default=["simple", "extended", "prepared"])
+parser.add_argument("--modes", type=lambda text: text.split(","), default=MODES)
 parser.add_argument("--svg", help="where to draw the first table")
 arguments = parser.parse_args()
 target, seconds, rounds = arguments.target, arguments.seconds, arguments.rounds
@@ -32,11 +32,8 @@ def measure(cluster, contenders, clients):
     for _ in range(rounds):
         for count, mode in itertools.product(clients, arguments.modes):
             for name, (port, process) in in_turn(contenders):
-                before = family_seconds(process.pid) if process else 0
-                if run := select(cluster, port, mode, count):
-                    queries, tps, latency = run
-                    cpu = (family_seconds(process.pid) - before) / queries * 1e6 if process else 0
-                    runs.setdefault((count, mode, name), []).append((tps, latency, cpu))
+                if run := with_cost(process, lambda: select(cluster, port, mode, count)):
+                    runs.setdefault((count, mode, name), []).append(run)
     return {key: [statistics.median(column) for column in zip(*found)] for key, found in runs.items()}
 
 

@@ -7,10 +7,9 @@ import tempfile
 import time
 from collections import Counter
 
-from parts import Cluster, keep, machine, start_howdah
+from parts import MODES, Cluster, keep, machine, start_howdah
 
 target, seconds, rounds = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-MODES = ["simple", "extended", "prepared"]
 CLIENTS = 16
 # Samples per second and thread; no divisor of what timers use.
 FREQUENCY = 2_503

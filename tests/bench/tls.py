@@ -4,7 +4,7 @@ import statistics
 import sys
 import tempfile
 
-from parts import Cluster, certificate, cpu_seconds, end, in_turn, keep, machine, scram, start_howdah, start_pgbouncer, started
+from parts import Cluster, certificate, end, in_turn, keep, machine, scram, start_howdah, start_pgbouncer, started, with_cost
 
 target, seconds, rounds = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 
@@ -17,7 +17,7 @@ LOADS = {"query": [], "connection with one query": ["-C"]}
 def contenders(cluster, directory):
     """Proxies that know the same password by the same verifier, as a server keeps it."""
     howdah, pgbouncer = scram(cluster, directory)
-    howdah = f'[tls]\ncert_file = "{directory}/crt"\nkey_file = "{directory}/key"\n{howdah}'
+    howdah = certificate(directory) + howdah
     pgbouncer += ("client_tls_sslmode = allow\n"
                   f"client_tls_cert_file = {directory}/crt\nclient_tls_key_file = {directory}/key\n")
     return started(howdah=start_howdah(target, cluster.nodes, howdah),
@@ -27,16 +27,14 @@ def contenders(cluster, directory):
 def measure(cluster, port, process, mode, arguments):
     """How many per second, and microseconds of the proxy for each."""
     os.environ["PGSSLMODE"] = MODES[mode]
-    before = cpu_seconds(process.pid)
-    count, rate, _ = cluster.select(port, "simple", CLIENTS, seconds, *arguments)
-    return rate, (cpu_seconds(process.pid) - before) / count * 1e6
+    rate, _, cost = with_cost(process, lambda: cluster.select(port, "simple", CLIENTS, seconds, *arguments))
+    return rate, cost
 
 
 results, proxies = {}, {}
 cluster = Cluster(target)
 with tempfile.TemporaryDirectory(prefix="howdah-bench-") as directory:
     try:
-        certificate(directory)
         proxies = contenders(cluster, directory)
         for _ in range(rounds):
             for load, arguments in LOADS.items():

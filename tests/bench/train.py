@@ -4,15 +4,12 @@ import os
 import sys
 import tempfile
 
-from parts import Cluster, certificate, end, scram, start_howdah
+from parts import DIFFERENT, MODES, Cluster, certificate, end, scram, start_howdah
 from wire import Client
 
 target, program, seconds = sys.argv[1], sys.argv[2], int(sys.argv[3])
 ROWS = "SELECT repeat('x', 100) FROM generate_series(1, 20000)"
 LINES, TIMES = (b"x" * 100 + b"\n") * 64, 500
-# Texts of 10,000 kinds, not only with other numbers in them.
-DIFFERENT = ("\\set aid random(1, 1000000)\n\\set k random(1, 10000)\n"
-             "SELECT abalance AS c:k FROM pgbench_accounts WHERE aid = :aid;\n")
 
 
 @contextlib.contextmanager
@@ -30,13 +27,11 @@ try:
     print("| what | clients | how many |")
     print("|---|---|---|")
     with tempfile.TemporaryDirectory(prefix="howdah-bench-") as directory:
-        certificate(directory)
-        tls = f'[tls]\ncert_file = "{directory}/crt"\nkey_file = "{directory}/key"\n'
         with open(f"{directory}/different", "w") as file:
-            file.write(DIFFERENT)
-        with at_work(tls + scram(cluster, directory)[0]) as port:
+            file.write(DIFFERENT.format(10_000))
+        with at_work(certificate(directory) + scram(cluster, directory)[0]) as port:
             os.environ["PGSSLMODE"] = "disable"
-            for mode in ("simple", "extended", "prepared"):
+            for mode in MODES:
                 # Alone, with a server for each, with fewer servers than clients.
                 for clients in (1, 16, 64):
                     print(f"| queries, {mode} | {clients} | {cluster.select(port, mode, clients, seconds)[0]:,} |")
@@ -48,7 +43,7 @@ try:
             print(f"| connections with TLS and SCRAM | 8 | {cluster.select(port, 'simple', 8, seconds, '-C')[0]:,} |")
             os.environ["PGSSLMODE"] = "prefer"
     with at_work("[policies]\nremember = false\n") as port:
-        for mode in ("simple", "extended", "prepared"):
+        for mode in MODES:
             print(f"| queries, {mode}, the policy asked | 16 | {cluster.select(port, mode, 16, seconds)[0]:,} |")
     cluster.sql("CREATE UNLOGGED TABLE swallowed (line text)")
     # This client knows no passwords.
