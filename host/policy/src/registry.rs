@@ -72,6 +72,8 @@ pub struct Registry {
     artefacts: OnceLock<Artefacts>,
     /// Who is told of the calls that workers make.
     listener: ArcSwapOption<Listener>,
+    /// Whether there is one: cheaper to ask.
+    listened: AtomicBool,
     /// Whether answers may be remembered.
     pub(crate) remembers: AtomicBool,
     me: Weak<Registry>,
@@ -98,6 +100,7 @@ impl Registry {
             refusals: Mutex::default(),
             artefacts: OnceLock::new(),
             listener: ArcSwapOption::empty(),
+            listened: AtomicBool::new(false),
             remembers: AtomicBool::new(true),
             me: Weak::clone(me),
         }))
@@ -289,12 +292,15 @@ impl Registry {
     /// Has somebody told of every call of `session`, `rewrite`, `route` and `retry` from now on, or nobody. Not of those
     /// that give second opinions only.
     pub fn listen(&self, listener: Option<Listener>) {
+        let listened = listener.is_some();
         self.listener.store(listener.map(Arc::new));
+        self.listened.store(listened, Ordering::Relaxed);
     }
 
     /// Who is told of a worker's calls.
     pub(crate) fn listener(&self, worker: usize) -> Option<Guard<Option<Arc<Listener>>>> {
-        (worker < self.options.workers).then(|| self.listener.load())
+        let listened = self.listened.load(Ordering::Relaxed) && worker < self.options.workers;
+        listened.then(|| self.listener.load())
     }
 
     /// Notes why the version of a policy that was offered last is not in force, for [`Registry::status`]; or that there

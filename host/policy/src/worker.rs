@@ -157,10 +157,10 @@ impl Worker {
             return answer;
         }
         let mut looked = Looked::default();
-        let now = self.now(q);
+        let now = self.remembers_from(q);
         let answer = Rc::new(self.route_anew(chain, q, &mut looked));
-        let until = now.as_seen_by(looked);
-        if self.registry.remembers.load(Ordering::Relaxed) {
+        if let Some(now) = now {
+            let until = now.as_seen_by(looked);
             chain.answers.borrow_mut().keep(q, answer.verdict.remember, until, &answer);
         }
         answer
@@ -170,9 +170,10 @@ impl Worker {
         self.registry.world.topology_epoch.load(Ordering::Acquire)
     }
 
-    /// The epochs in which a question is asked.
-    fn now(&self, q: &Question<'_>) -> Now {
-        Now { topology: self.topology_epoch(), catalog: q.background.catalog_epoch() }
+    /// The epochs in which a question is asked, if its answer may be remembered.
+    fn remembers_from(&self, q: &Question<'_>) -> Option<Now> {
+        let now = || Now { topology: self.topology_epoch(), catalog: q.background.catalog_epoch() };
+        self.registry.remembers.load(Ordering::Relaxed).then(now)
     }
 
     /// Whether the answer to a routing question is remembered.
@@ -220,7 +221,7 @@ impl Worker {
                 Ok((verdict, looked)) => {
                     all.add(looked);
                     remember = strictest(remember, allowed(verdict.remember, looked));
-                    if verdict.decision != Decision::NoOpinion {
+                    if !matches!(verdict.decision, Decision::NoOpinion) {
                         let mut answer = named(verdict.decision, Source::Asked);
                         answer.verdict.remember = remember;
                         return answer;
@@ -252,10 +253,10 @@ impl Worker {
             return known.rewrite.clone();
         }
         let mut looked = Looked::default();
-        let now = self.now(q);
+        let now = self.remembers_from(q);
         let verdict = Rc::new(self.rewrite_anew(chain, q, scan, &mut looked));
-        let until = now.as_seen_by(looked);
-        if self.registry.remembers.load(Ordering::Relaxed) {
+        if let Some(now) = now {
+            let until = now.as_seen_by(looked);
             chain.rewrites.borrow_mut().keep(q, verdict.remember, until, &verdict);
         }
         verdict.rewrite.clone()
