@@ -18,6 +18,8 @@ use sha2::{Digest, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
+use crate::shortcut;
+
 /// Largest file that is read: machine code is some times larger than the component, of which 64 MiB are allowed.
 const MAX_SIZE: u64 = 1 << 30;
 /// Length of the sum before the code.
@@ -127,6 +129,7 @@ fn private(fd: &OwnedFd, kind: FileType) -> Result<bool, Errno> {
 /// The name of a file: what was compiled, and for which engine.
 fn name(engine: &Engine, sha256: &str) -> String {
     let mut hasher = DefaultHasher::new();
+    shortcut::VERSION.hash(&mut hasher);
     engine.precompile_compatibility_hash().hash(&mut hasher);
     format!("{sha256}-{:016x}", hasher.finish())
 }

@@ -25,6 +25,7 @@ mod metrics;
 mod place;
 mod priority;
 mod registry;
+mod shortcut;
 mod spec;
 mod status;
 mod supplied;

@@ -18,6 +18,7 @@ use crate::host::{State, World};
 use crate::instance::Instance;
 use crate::kv::{self, Quota, Store};
 use crate::metrics::Metrics;
+use crate::shortcut;
 use crate::spec::{Limits, PolicyError, PolicySpec, sha256};
 use crate::wasi;
 
@@ -169,7 +170,8 @@ impl Loaded {
         if !spec.bytes.starts_with(b"\0asm") {
             return Err(PolicyError::new(spec, "it is not a WebAssembly component"));
         }
-        Component::new(engine, &spec.bytes).map_err(|error| {
+        let shortened = shortcut::shortened(&spec.bytes);
+        Component::new(engine, shortened.as_deref().unwrap_or(&spec.bytes)).map_err(|error| {
             let core = spec.bytes.get(4..8) == Some(&[1, 0, 0, 0]);
             let hint = if core {
                 " (it is a core module; make it a component, for example with `wasm-tools component new`)"
