@@ -14,7 +14,7 @@ macro_rules! export {
 
             #[allow(dead_code)]
             fn with<T>(ask: impl FnOnce(&mut $policy) -> T) -> T {
-                POLICY.with_borrow_mut(ask)
+                $crate::room::run(|| POLICY.with_borrow_mut(ask))
             }
 
             struct Component;

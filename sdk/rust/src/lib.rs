@@ -31,6 +31,9 @@ pub mod bindings;
 mod export;
 mod hooks;
 mod host;
+#[doc(hidden)]
+#[cfg(any(target_arch = "wasm32", test))]
+pub mod room;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 mod types;
