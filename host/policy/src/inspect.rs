@@ -90,6 +90,7 @@ impl Description {
             }
             self.versions.push(version);
         }
+        self.hooks.sort();
         self.versions.sort();
         self.versions.dedup();
     }

@@ -44,7 +44,7 @@ fn check_says_what_a_policy_is() {
     let (out, result) = policy(&["check", &file]);
     assert_eq!(result, Ok(ExitCode::SUCCESS), "{out}");
     assert!(
-        out.contains("split.wasm): can be used") && out.contains("route, configure, session"),
+        out.contains("split.wasm): can be used") && out.contains("configure, route, session"),
         "{out}"
     );
     let value = &json(&["check", &file])["policies"][0];
