@@ -49,8 +49,9 @@ struct Hook<'a> {
     ty: FuncType,
 }
 
-/// Indices of what comes next.
+/// Indices of what comes next: of the part, and of what it may define.
 struct Before {
+    part: usize,
     function: u32,
     instance: u32,
     module: u32,
@@ -109,6 +110,7 @@ impl<'a> Outline<'a> {
                         continue;
                     };
                     self.before.get_or_insert_with(|| Before {
+                        part: self.parts.len(),
                         function: types.function_count(),
                         instance: types.core_instance_count(),
                         module: types.module_count(),
@@ -128,21 +130,18 @@ impl<'a> Outline<'a> {
         let passed_on = self.hooks.keys().copied().zip(before.function..).collect();
         let mut moved = Moved { from: before.function, passed_on };
         let mut new = Component::new();
-        let mut there = false;
-        for part in &self.parts {
+        for (i, part) in self.parts.iter().enumerate() {
+            if i == before.part {
+                self.put_between(before, &mut new)?;
+            }
             match part {
                 Payload::ComponentCanonicalSection(functions) => {
-                    let lifts = |one| matches!(one, Ok(CanonicalFunction::Lift { .. }));
-                    if !there && functions.clone().into_iter().any(lifts) {
-                        self.put_between(before, &mut new)?;
-                        there = true;
-                    }
                     let mut section = CanonicalFunctionSection::new();
                     moved.parse_component_canonical_section(&mut section, functions.clone())?;
                     new.section(&section);
                 }
                 // What would have to be counted anew.
-                Payload::ModuleSection { .. } | Payload::InstanceSection(_) if there => {
+                Payload::ModuleSection { .. } | Payload::InstanceSection(_) if i > before.part => {
                     return Err(Error::UnexpectedNonComponentSection);
                 }
                 part => {

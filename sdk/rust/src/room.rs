@@ -5,7 +5,6 @@
 //! room that is empty again when everything in it has been freed. What hooks themselves ask for, and what finds no
 //! place, is the standard allocator's.
 #![allow(unsafe_code)]
-#![cfg_attr(not(feature = "allocator"), allow(dead_code))]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::{Cell, UnsafeCell};
@@ -32,22 +31,15 @@ pub(crate) struct Room {
 #[cfg(target_arch = "wasm32")]
 unsafe impl Sync for Room {}
 
-#[cfg(all(target_arch = "wasm32", feature = "allocator"))]
-#[global_allocator]
+#[cfg(target_arch = "wasm32")]
+#[cfg_attr(feature = "allocator", global_allocator)]
 static ROOM: Room = Room::new();
 
 /// Runs a hook. What it asks for may stay, and does not come from the room.
-#[cfg(all(target_arch = "wasm32", feature = "allocator"))]
+#[cfg(target_arch = "wasm32")]
 #[inline]
 pub fn run<T>(hook: impl FnOnce() -> T) -> T {
     ROOM.run(hook)
-}
-
-/// Runs a hook.
-#[cfg(all(target_arch = "wasm32", not(feature = "allocator")))]
-#[inline]
-pub fn run<T>(hook: impl FnOnce() -> T) -> T {
-    hook()
 }
 
 impl Room {
