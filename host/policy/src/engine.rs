@@ -1,14 +1,16 @@
 //! The engine, and the alarm by which calls are interrupted.
 
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use wasmtime::{Config, Engine, OptLevel, Store, UpdateDeadline};
+use wasmtime::{CacheStore, Config, Engine, OptLevel, Store, UpdateDeadline};
 
 use crate::host::State;
+use crate::priority;
 
 /// The grain of time limits: a call may take so much longer.
 const GRAIN: Duration = Duration::from_millis(1);
@@ -21,13 +23,34 @@ const IDLE: Duration = Duration::from_secs(1);
 const GUEST_STACK: usize = 512 << 10;
 
 pub(crate) fn engine() -> wasmtime::Result<Engine> {
+    engine_with(BetweenFunctions(priority::give_way))
+}
+
+fn engine_with(between: BetweenFunctions) -> wasmtime::Result<Engine> {
     let mut config = Config::new();
     config
         .wasm_component_model(true)
         .epoch_interruption(true)
         .max_wasm_stack(GUEST_STACK)
-        .cranelift_opt_level(OptLevel::Speed);
+        .cranelift_opt_level(OptLevel::Speed)
+        .enable_incremental_compilation(Arc::new(between))?;
     Engine::new(&config)
+}
+
+/// What the compiler does before each function of a guest. It asks here what is known of the function from before, and is
+/// told nothing: what is kept are whole components ([`crate::artefacts`]).
+#[derive(Debug)]
+struct BetweenFunctions(fn());
+
+impl CacheStore for BetweenFunctions {
+    fn get(&self, _: &[u8]) -> Option<Cow<'_, [u8]>> {
+        (self.0)();
+        None
+    }
+
+    fn insert(&self, _: &[u8], _: Vec<u8>) -> bool {
+        false
+    }
 }
 
 /// A store whose guest is interrupted when its call takes too long.
@@ -220,7 +243,10 @@ mod tests {
 
     use std::collections::BTreeMap;
     use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
+
+    use wasmtime::component::Component;
 
     use crate::chain::{Post, Slot};
     use crate::loaded::Loaded;
@@ -256,6 +282,19 @@ mod tests {
         };
         let component = Loaded::compile(&registry.engine, &spec).unwrap();
         Arc::new(Loaded::link(&registry.engine, &registry.world, spec, component).unwrap())
+    }
+
+    #[test]
+    fn something_is_done_before_each_function_is_compiled() {
+        static FUNCTIONS: AtomicUsize = AtomicUsize::new(0);
+        let count = || {
+            FUNCTIONS.fetch_add(1, Ordering::Relaxed);
+        };
+        let engine = super::engine_with(super::BetweenFunctions(count)).unwrap();
+        let three = "(component (core module
+            (func (export \"a\")) (func (export \"b\") (nop)) (func (export \"c\") (unreachable))))";
+        Component::new(&engine, wat::parse_str(three).unwrap()).unwrap();
+        assert!(FUNCTIONS.load(Ordering::Relaxed) >= 3);
     }
 
     /// How its calls end, on a thread's worker.

@@ -104,7 +104,7 @@ impl Worker {
         let topology = self.registry.world.topology.load();
         listener(Call {
             spec: &policy.spec,
-            sha256: &policy.sha256,
+            sha256: policy.spec.bytes.sha256(),
             worker: self.index,
             subject,
             topology: (topology.epoch, &topology.nodes),

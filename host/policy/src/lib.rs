@@ -8,6 +8,7 @@
 
 mod artefacts;
 mod beside;
+mod binary;
 mod bindings;
 mod chain;
 mod convert;
@@ -35,6 +36,7 @@ mod wasi;
 mod worker;
 
 pub use beside::FailedAt;
+pub use binary::{Binary, sha256};
 pub use chain::{Answer, Background, Chain, Interest, Question, Source, Who};
 pub use heard::{Call, Heard, Listener, Said, Subject};
 pub use host::{PARAMETER, wall_ms};
@@ -43,10 +45,10 @@ pub use kv::{Due, News, Room, Sharing, SpaceStatus, Values, Written};
 pub use loaded::Fault;
 pub use memory::Known;
 pub use metrics::{Histogram, Metric};
+pub use priority::aside;
 pub use registry::{Applied, Options, Registry};
 pub use spec::{
     Canary, Grants, Limits, OnFailure, PolicyError, PolicySpec, Rollout, Scope, SettingValue,
-    pinned, sha256,
 };
 pub use status::{PolicyStatus, TrialStatus};
 pub use supplied::{Given, Script, Supplied};

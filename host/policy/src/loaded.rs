@@ -19,7 +19,7 @@ use crate::instance::Instance;
 use crate::kv::{self, Quota, Store};
 use crate::metrics::Metrics;
 use crate::shortcut;
-use crate::spec::{Limits, PolicyError, PolicySpec, sha256};
+use crate::spec::{Limits, PolicyError, PolicySpec};
 use crate::wasi;
 
 /// Digits of a hash that tell versions apart for people.
@@ -142,7 +142,6 @@ impl Counters {
 /// A policy that can be instantiated.
 pub(crate) struct Loaded {
     pub(crate) spec: Arc<PolicySpec>,
-    pub(crate) sha256: String,
     /// The compiled code, which a version that is put back needs again.
     pub(crate) component: Component,
     pub(crate) engine: Engine,
@@ -195,7 +194,6 @@ impl Loaded {
             .map_err(|error| PolicyError::new(&spec, format!("it cannot be linked: {error:#}")))?;
         let hooks = Hooks::of(&pre, &exported).map_err(|why| PolicyError::new(&spec, why))?;
         Ok(Loaded {
-            sha256: sha256(&spec.bytes),
             kv: world.spaces.get(spec.space(), Quota::from(&spec.limits)),
             spec: Arc::new(spec),
             component,
@@ -216,7 +214,6 @@ impl Loaded {
     /// The same component with other settings, which need no compiling.
     pub(crate) fn with_settings(&self, spec: PolicySpec) -> Loaded {
         Loaded {
-            sha256: self.sha256.clone(),
             spec: Arc::new(spec),
             component: self.component.clone(),
             engine: self.engine.clone(),
@@ -307,7 +304,7 @@ impl Loaded {
 
     /// The beginning of its hash, for the log.
     pub(crate) fn short(&self) -> &str {
-        self.sha256.get(..SHORT).unwrap_or_default()
+        self.spec.bytes.sha256().get(..SHORT).unwrap_or_default()
     }
 
     pub(crate) fn is_quarantined(&self) -> bool {

@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
+use crate::binary::Binary;
 use crate::engine::Alarm;
 use crate::host::World;
 use crate::loaded::Loaded;
@@ -16,17 +17,12 @@ use crate::trial::{self, Trial};
 #[derive(Clone)]
 pub(crate) struct Kept {
     pub(crate) spec: Arc<PolicySpec>,
-    pub(crate) sha256: String,
     component: Component,
 }
 
 impl Kept {
     fn of(loaded: &Loaded) -> Kept {
-        Kept {
-            spec: Arc::clone(&loaded.spec),
-            sha256: loaded.sha256.clone(),
-            component: loaded.component.clone(),
-        }
+        Kept { spec: Arc::clone(&loaded.spec), component: loaded.component.clone() }
     }
 }
 
@@ -46,7 +42,7 @@ pub(crate) struct Place {
 }
 
 /// Components with what they were compiled from.
-pub(crate) type Compiled = Vec<(Arc<[u8]>, Component)>;
+pub(crate) type Compiled = Vec<(Binary, Component)>;
 
 /// What versions are made with.
 pub(crate) struct Workshop<'a> {
@@ -156,7 +152,7 @@ impl Place {
     }
 
     /// A component that has been compiled before.
-    pub(crate) fn component(&self, bytes: &Arc<[u8]>) -> Option<Component> {
+    pub(crate) fn component(&self, bytes: &Binary) -> Option<Component> {
         let loaded = [Some(&self.live), self.trial.as_ref().map(|trial| &trial.candidate)];
         let loaded = loaded.into_iter().flatten().map(|one| (&one.spec, &one.component));
         let kept = [&self.previous, &self.held].into_iter().flatten();
@@ -220,7 +216,7 @@ impl Place {
             && want.bytes == held.spec.bytes
         {
             // Other settings do not bring back a component that was rolled back.
-            let bytes = Arc::clone(&self.live.spec.bytes);
+            let bytes = self.live.spec.bytes.clone();
             let live = shop.with(&self.live, PolicySpec { bytes, ..want.clone() })?;
             let held = Some(Kept { spec: Arc::new(want), ..held.clone() });
             return Ok(Place { live, held, ..place });

@@ -19,7 +19,7 @@ use crate::kv::{Quota, Sharing, SpaceStatus, Values};
 use crate::loaded::Loaded;
 use crate::place::{Compiled, Place, Workshop};
 use crate::priority;
-use crate::spec::{Limits, PolicyError, PolicySpec, sha256};
+use crate::spec::{Limits, PolicyError, PolicySpec};
 use crate::status::PolicyStatus;
 use crate::worker::Worker;
 
@@ -173,23 +173,37 @@ impl Registry {
     /// Compiles what is not known yet, at a low priority.
     fn compile(&self, specs: &[PolicySpec]) -> Result<Compiled, Vec<PolicyError>> {
         let current = self.current.load();
-        let (mut compiled, mut errors) = (Compiled::new(), Vec::new());
+        let (mut done, mut errors) = (Compiled::new(), Vec::new());
         let known = |spec: &PolicySpec| {
             current.place(&spec.name).and_then(|place| place.component(&spec.bytes))
         };
         for spec in specs {
             if let Err(error) = spec.check_pin() {
                 errors.push(error);
-            } else if known(spec).is_none()
-                && !compiled.iter().any(|(bytes, _)| *bytes == spec.bytes)
-            {
-                match compile_aside(&self.engine, self.artefacts.get(), spec) {
-                    Ok(component) => compiled.push((Arc::clone(&spec.bytes), component)),
+            } else if known(spec).is_none() && !done.iter().any(|(bytes, _)| *bytes == spec.bytes) {
+                let gave_up =
+                    |why| Err(PolicyError::new(spec, format!("it cannot be compiled: {why}")));
+                match priority::aside(|| self.compiled(spec)).unwrap_or_else(gave_up) {
+                    Ok(component) => done.push((spec.bytes.clone(), component)),
                     Err(error) => errors.push(error),
                 }
             }
         }
-        if errors.is_empty() { Ok(compiled) } else { Err(errors) }
+        if errors.is_empty() { Ok(done) } else { Err(errors) }
+    }
+
+    /// Compiles a component, or takes what was compiled before.
+    fn compiled(&self, spec: &PolicySpec) -> Result<Component, PolicyError> {
+        let Some(artefacts) = self.artefacts.get() else {
+            return Loaded::compile(&self.engine, spec);
+        };
+        let sha256 = spec.bytes.sha256();
+        if let Some(component) = artefacts.load(&self.engine, sha256) {
+            return Ok(component);
+        }
+        let component = Loaded::compile(&self.engine, spec)?;
+        artefacts.keep(&self.engine, sha256, &component);
+        Ok(component)
     }
 
     /// Has everybody obey the version on trial, or the one that was rolled back.
@@ -362,31 +376,6 @@ impl Generation {
         let mut pairs = self.places.iter().zip(places);
         self.places.len() == places.len() && pairs.all(|(old, new)| old.same(new))
     }
-}
-
-/// Compiles on a thread of its own, because a priority that was lowered cannot be raised again.
-fn compile_aside(
-    engine: &Engine,
-    artefacts: Option<&Artefacts>,
-    spec: &PolicySpec,
-) -> Result<Component, PolicyError> {
-    let failed = |message: String| PolicyError::new(spec, message);
-    std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().name("howdah-compile".into());
-        let compiling = thread.spawn_scoped(scope, || {
-            priority::lower();
-            let Some(artefacts) = artefacts else { return Loaded::compile(engine, spec) };
-            let sha256 = sha256(&spec.bytes);
-            if let Some(component) = artefacts.load(engine, &sha256) {
-                return Ok(component);
-            }
-            let component = Loaded::compile(engine, spec)?;
-            artefacts.keep(engine, &sha256, &component);
-            Ok(component)
-        });
-        let compiling = compiling.map_err(|error| failed(format!("no thread: {error}")))?;
-        compiling.join().unwrap_or_else(|_| Err(failed("the compiler gave up on it".into())))
-    })
 }
 
 impl Drop for Registry {

@@ -1,9 +1,9 @@
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
+
+use crate::binary::Binary;
 
 /// A policy as the configuration wants it.
 #[derive(Clone, Debug, PartialEq)]
@@ -11,7 +11,7 @@ pub struct PolicySpec {
     /// Unique in the chain; it prefixes metrics and log lines.
     pub name: String,
     /// The component.
-    pub bytes: Arc<[u8]>,
+    pub bytes: Binary,
     /// Where it came from, for people.
     pub origin: String,
     /// Its settings; nested tables have dotted names.
@@ -63,29 +63,9 @@ impl PolicySpec {
     /// # Errors
     /// Both hashes, and what to do.
     pub(crate) fn check_pin(&self) -> Result<(), PolicyError> {
-        pinned(self.sha256.as_deref(), &self.bytes)
-            .map_err(|message| PolicyError::new(self, message))
+        let Some(wanted) = &self.sha256 else { return Ok(()) };
+        self.bytes.pinned(wanted).map_err(|message| PolicyError::new(self, message))
     }
-}
-
-/// Compares a component with the SHA-256 that it is to have.
-///
-/// # Errors
-/// They differ: both, and what to do, for people.
-pub fn pinned(wanted: Option<&str>, component: &[u8]) -> Result<(), String> {
-    let found = sha256(component);
-    match wanted {
-        Some(wanted) if wanted != found => Err(format!(
-            "its sha256 is {found}, and the configuration wants {wanted}: put the right file in its place, or change \
-             sha256"
-        )),
-        _ => Ok(()),
-    }
-}
-
-/// The SHA-256 of a component in lower-case hexadecimal digits.
-pub fn sha256(component: &[u8]) -> String {
-    Sha256::digest(component).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// How a new version of a policy comes in.

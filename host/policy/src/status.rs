@@ -87,7 +87,7 @@ impl PolicyStatus {
         PolicyStatus {
             name: live.spec.name.clone(),
             origin: live.spec.origin.clone(),
-            sha256: live.sha256.clone(),
+            sha256: live.spec.bytes.sha256().to_owned(),
             size: live.spec.bytes.len(),
             hooks: live.hooks.names(),
             calls: read(&live.counters.calls),
@@ -101,8 +101,8 @@ impl PolicyStatus {
             metrics: live.metrics.snapshot(),
             rollout: place.rollout,
             trial: place.trial.as_deref().map(TrialStatus::of),
-            previous: place.previous.as_ref().map(|kept| kept.sha256.clone()),
-            rolled_back: place.held.as_ref().map(|kept| kept.sha256.clone()),
+            previous: place.previous.as_ref().map(|kept| kept.spec.bytes.sha256().to_owned()),
+            rolled_back: place.held.as_ref().map(|kept| kept.spec.bytes.sha256().to_owned()),
             refused,
         }
     }
@@ -112,7 +112,7 @@ impl TrialStatus {
     fn of(trial: &Trial) -> TrialStatus {
         let (figures, candidate) = (&trial.figures, trial.version());
         TrialStatus {
-            sha256: candidate.sha256.clone(),
+            sha256: candidate.spec.bytes.sha256().to_owned(),
             rollout: trial.rollout,
             age: trial.began.elapsed(),
             calls: read(&candidate.counters.calls),

@@ -10,7 +10,7 @@ use howdah_decision::{
     Role, Safety, SessionDecision,
 };
 use howdah_policy::{
-    Background, Chain, FailedAt, Grants, Limits, OnFailure, Options, PolicySpec, Question,
+    Background, Binary, Chain, FailedAt, Grants, Limits, OnFailure, Options, PolicySpec, Question,
     Registry, Rollout, Scope, SettingValue, Who, Worker,
 };
 use howdah_sql::{NoCatalog, ScanOptions, Statement, Volatility};
@@ -18,19 +18,19 @@ use howdah_sql::{NoCatalog, ScanOptions, Statement, Volatility};
 use crate::{policy, wait};
 
 /// The policy that misbehaves.
-pub fn hostile() -> Arc<[u8]> {
-    static BYTES: OnceLock<Arc<[u8]>> = OnceLock::new();
-    Arc::clone(BYTES.get_or_init(|| std::fs::read(policy("hostile")).unwrap().into()))
+pub fn hostile() -> Binary {
+    static BYTES: OnceLock<Binary> = OnceLock::new();
+    BYTES.get_or_init(|| std::fs::read(policy("hostile")).unwrap().into()).clone()
 }
 
 /// The policy that sends everything to the primary.
-pub fn primary_only() -> Arc<[u8]> {
-    static BYTES: OnceLock<Arc<[u8]>> = OnceLock::new();
-    Arc::clone(BYTES.get_or_init(|| std::fs::read(policy("user-to-replica")).unwrap().into()))
+pub fn primary_only() -> Binary {
+    static BYTES: OnceLock<Binary> = OnceLock::new();
+    BYTES.get_or_init(|| std::fs::read(policy("user-to-replica")).unwrap().into()).clone()
 }
 
 /// The same component with another word of the same length in its names.
-pub fn renamed(bytes: &[u8], from: &str, to: &str) -> Arc<[u8]> {
+pub fn renamed(bytes: &[u8], from: &str, to: &str) -> Binary {
     assert_eq!(from.len(), to.len());
     let mut bytes = bytes.to_vec();
     let mut at = 0;
@@ -45,7 +45,7 @@ pub fn renamed(bytes: &[u8], from: &str, to: &str) -> Arc<[u8]> {
 }
 
 /// A policy of these bytes with these settings.
-pub fn spec(bytes: Arc<[u8]>, settings: &[(&str, &str)]) -> PolicySpec {
+pub fn spec(bytes: Binary, settings: &[(&str, &str)]) -> PolicySpec {
     let text = |(name, value): &(&str, &str)| {
         ((*name).to_owned(), SettingValue::Text((*value).to_owned()))
     };

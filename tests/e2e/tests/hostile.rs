@@ -6,7 +6,7 @@ use std::sync::Arc;
 use howdah_decision::{Decision, Facts, Retry, Rewrite, Safety, SessionDecision};
 use howdah_e2e::house::{House, Known, first, hostile, misbehaving, renamed, scan, spec, well};
 use howdah_e2e::{Running, component, connect, policy, shared, try_value, value};
-use howdah_policy::{Grants, Limits, OnFailure, Options, PolicySpec, Question, Registry};
+use howdah_policy::{Binary, Grants, Limits, OnFailure, Options, PolicySpec, Question, Registry};
 
 /// All ways to fail in any hook, and how the failure is described.
 const TRAPS: [(&str, &str); 4] = [
@@ -152,16 +152,16 @@ fn repeated_failures_lead_to_quarantine_and_a_new_file_releases() {
 fn what_is_no_policy_is_refused_and_the_old_chain_stays() {
     let house = House::of(vec![well()]);
     let generation = house.registry.generation();
-    let component: Arc<[u8]> = Arc::new(*b"\0asm\x0d\0\x01\0");
-    let module: Arc<[u8]> = Arc::new(*b"\0asm\x01\0\0\0");
-    let cut: Arc<[u8]> = hostile()[..hostile().len() / 2].into();
+    let component: Binary = b"\0asm\x0d\0\x01\0".into();
+    let module: Binary = b"\0asm\x01\0\0\0".into();
+    let cut: Binary = hostile()[..hostile().len() / 2].into();
     let mut huge = b"\0asm".to_vec();
     huge.resize(Limits::COMPONENT + 1, 0);
     let bytes = |bytes| spec(bytes, &[]);
     let other = |from, to| renamed(&hostile(), from, to);
     let cases = [
-        (bytes(Arc::from(*b"")), "it is not a WebAssembly component"),
-        (bytes(Arc::from(*b"#!/bin/sh")), "it is not a WebAssembly component"),
+        (bytes(Binary::default()), "it is not a WebAssembly component"),
+        (bytes(b"#!/bin/sh".into()), "it is not a WebAssembly component"),
         (bytes(module), "it is a core module; make it a component"),
         (bytes(cut), "it is not a valid component"),
         (bytes(huge.into()), "it is larger than 67108864 bytes"),

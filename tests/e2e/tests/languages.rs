@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 use howdah::policies::MOST_COMPILED;
 use howdah_decision::{Again, Parameter, Retry, Rewrite, Safety, SessionDecision, Target};
@@ -12,7 +12,7 @@ use howdah_e2e::languages::{built, compiled, example};
 use howdah_e2e::{Running, cluster, connect, on_replica, value};
 use howdah_pgcluster::{Auth, Cluster};
 use howdah_policy::{
-    Grants, Limits, OnFailure, Options, PolicySpec, PolicyStatus, Registry, Rollout, Scope,
+    Binary, Grants, Limits, OnFailure, Options, PolicySpec, PolicyStatus, Registry, Rollout, Scope,
     SettingValue,
 };
 use tokio_postgres::SimpleQueryMessage;
@@ -82,7 +82,7 @@ async fn user_to_replica(language: &str) {
     value(&reporter, write).await;
     let status = status(&proxy);
     assert_eq!(status.failures, 0, "{:?}", status.last_failure);
-    let bytes: Arc<[u8]> = std::fs::read(&component).unwrap().into();
+    let bytes: Binary = std::fs::read(&component).unwrap().into();
     for (name, value) in [
         ("user", SettingValue::Texts(vec!["reporter".into()])),
         ("users", SettingValue::Text("reporter".into())),
@@ -94,10 +94,10 @@ async fn user_to_replica(language: &str) {
 }
 
 /// What loading a policy with this setting fails with.
-fn refusal(language: &str, bytes: &Arc<[u8]>, name: &str, value: SettingValue) -> String {
+fn refusal(language: &str, bytes: &Binary, name: &str, value: SettingValue) -> String {
     let spec = PolicySpec {
         name: "example".into(),
-        bytes: Arc::clone(bytes),
+        bytes: bytes.clone(),
         origin: "a test".into(),
         settings: BTreeMap::from([(name.to_owned(), value)]),
         limits: Limits { memory: 64 << 20, ..Limits::default() },
@@ -138,9 +138,9 @@ async fn rewrite_tag(language: &str) {
 /// A policy that has every hook and uses all that the host offers.
 fn everything(language: &str) {
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../guests/everything").join(language);
-    let bytes: Arc<[u8]> = std::fs::read(built(language, "everything", &sources)).unwrap().into();
+    let bytes: Binary = std::fs::read(built(language, "everything", &sources)).unwrap().into();
     let version = |settings: &[(&str, &str)], memory| {
-        let mut spec = spec(Arc::clone(&bytes), settings);
+        let mut spec = spec(bytes.clone(), settings);
         spec.limits.memory = memory;
         vec![spec]
     };

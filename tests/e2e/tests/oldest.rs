@@ -1,18 +1,16 @@
 //! Guests of other versions of the interface: what was built against the first released one is loaded and asked.
 #![allow(clippy::unwrap_used)]
 
-use std::sync::Arc;
-
 use howdah_decision::{Again, Decision, Retry, Rewrite, Safety, SessionDecision, Target};
 use howdah_e2e::house::{House, first, renamed, spec};
 use howdah_e2e::policy;
-use howdah_policy::{Description, PolicySpec};
+use howdah_policy::{Binary, Description, PolicySpec};
 
-fn oldest() -> Arc<[u8]> {
+fn oldest() -> Binary {
     std::fs::read(policy("oldest")).unwrap().into()
 }
 
-fn greeting(bytes: Arc<[u8]>) -> PolicySpec {
+fn greeting(bytes: Binary) -> PolicySpec {
     spec(bytes, &[("greeting", "hello")])
 }
 
@@ -117,7 +115,7 @@ fn the_oldest_guest_is_asked_everything() {
 #[test]
 fn a_guest_of_a_later_patch_is_asked_if_it_needs_nothing_new() {
     let later = renamed(&oldest(), "@0.1.0", "@0.1.9");
-    let house = House::of(vec![greeting(Arc::clone(&later))]).with_nodes(&[("a", true)]);
+    let house = House::of(vec![greeting(later.clone())]).with_nodes(&[("a", true)]);
     heard(&house);
     assert!(matches!(house.open(), SessionDecision::Accept(a) if a.class == 7));
     assert_eq!(first(&house.route("SELECT 'asked'")), "configure");

@@ -10,10 +10,10 @@ mod watch;
 
 use std::io::Read;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use howdah_policy::{
-    Canary, Grants, Limits, OnFailure, PolicyError, PolicySpec, Rollout, Scope, SettingValue,
+    Binary, Canary, Grants, Limits, OnFailure, PolicyError, PolicySpec, Rollout, Scope,
+    SettingValue,
 };
 
 pub use crate::config::PolicySource;
@@ -95,11 +95,11 @@ impl std::fmt::Display for PolicySource {
     }
 }
 
-/// A component's bytes: one more than any policy may have, at most.
+/// A component: one byte more of it than any policy may have, at most.
 ///
 /// # Errors
 /// The file cannot be read.
-pub fn component(source: &PolicySource) -> std::io::Result<Arc<[u8]>> {
+pub fn component(source: &PolicySource) -> std::io::Result<Binary> {
     let PolicySource::File(path) = source else { return Ok(READ_WRITE_SPLIT.into()) };
     let mut bytes = Vec::new();
     std::fs::File::open(path)?.take(Limits::COMPONENT as u64 + 1).read_to_end(&mut bytes)?;
@@ -112,8 +112,7 @@ pub fn component(source: &PolicySource) -> std::io::Result<Arc<[u8]>> {
 /// They differ: both, and what to do, for people.
 pub(crate) fn pinned(wanted: &str, source: &PolicySource) -> Result<(), String> {
     let Ok(component) = component(source) else { return Ok(()) };
-    howdah_policy::pinned(Some(wanted), &component)
-        .map_err(|message| format!("{source}: {message}"))
+    component.pinned(wanted).map_err(|message| format!("{source}: {message}"))
 }
 
 /// The chain of a configuration.
@@ -127,7 +126,7 @@ pub(crate) fn file(policy: &Policy) -> PolicyFile {
     let granted = |grant| policy.grants.contains(&grant);
     let spec = PolicySpec {
         name: policy.name.clone(),
-        bytes: Arc::new([]),
+        bytes: Binary::default(),
         origin: String::new(),
         settings: policy.settings.iter().map(|(name, v)| (name.clone(), value(v))).collect(),
         limits: Limits {

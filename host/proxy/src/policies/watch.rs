@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-use howdah_policy::{Applied, PolicyError, PolicySpec, Registry};
+use howdah_policy::{Applied, Binary, PolicyError, PolicySpec, Registry};
 
 use super::cases::Cases;
 use super::{PolicyFile, PolicySource};
@@ -83,14 +83,14 @@ struct Watched {
 /// What is in a policy's files.
 #[derive(PartialEq)]
 struct Found {
-    component: Result<Arc<[u8]>, String>,
+    component: Result<Binary, String>,
     cases: Option<Proof>,
 }
 
 impl Found {
     fn of(file: &PolicyFile, read: &Result<PolicySpec, PolicyError>) -> Found {
         let component = match read {
-            Ok(spec) => Ok(Arc::clone(&spec.bytes)),
+            Ok(spec) => Ok(spec.bytes.clone()),
             Err(error) => Err(error.message.clone()),
         };
         Found { component, cases: file.cases.as_deref().map(Cases::sha256) }
@@ -133,7 +133,7 @@ impl Thread {
         let (mut policies, mut errors) = (Vec::new(), Vec::new());
         let mut complaints = HashMap::new();
         for file in files {
-            let read = file.read();
+            let read = read(&file);
             let found = Found::of(&file, &read);
             match read.map(|spec| (self.tested(&file, &spec), spec)) {
                 Ok((Err(error), accepted)) if self.is_accepted(&accepted) => {
@@ -213,7 +213,7 @@ impl Thread {
     fn look(&mut self, i: usize) {
         let Some(policy) = self.policies.get_mut(i) else { return };
         let file = policy.file.clone();
-        let read = file.read();
+        let read = read(&file);
         let found = Found::of(&file, &read);
         if found == policy.found {
             return;
@@ -277,6 +277,14 @@ impl Thread {
             Err(error) => tracing::error!(%error, "policy files cannot be watched"),
         }
     }
+}
+
+/// Reads a policy's file, and hashes it, without taking the CPU from queries.
+fn read(file: &PolicyFile) -> Result<PolicySpec, PolicyError> {
+    howdah_policy::aside(|| file.read()).unwrap_or_else(|why| {
+        let (policy, origin) = (file.spec.name.clone(), file.source.to_string());
+        Err(PolicyError { policy, origin, message: format!("it cannot be read: {why}") })
+    })
 }
 
 fn tell(applied: &Applied) {
