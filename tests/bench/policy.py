@@ -10,7 +10,8 @@ import time
 
 from parts import Cluster, cpu_seconds, machine, start_howdah
 
-target, policy, seconds, rounds = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+target, policy = sys.argv[1:3]
+seconds, rounds, swap_seconds = map(int, sys.argv[3:6])
 CLIENTS = 16
 # Few enough that the slowest query tells of the proxy rather than of the queue for the cores.
 SWAP_CLIENTS = 4
@@ -64,12 +65,14 @@ def swap():
         f.write(version(component, 0))
     config = f'[[policy]]\nname = "swapped"\npath = "{path}"\n[log]\nformat = "json"\n'
     port, process = start_howdah(target, cluster.nodes, config, stderr=subprocess.PIPE)
-    in_force, over = [], threading.Event()
+    # Nobody looks whether a version has come in: that would be more load in the windows with a swap.
+    in_force, arrived, over = [], threading.Semaphore(0), threading.Event()
 
     def listen():
         for line in process.stderr:
             if "policies swapped" in line and written:
                 in_force.append(time.time())
+                arrived.release()
 
     def write():
         rest = 2.0
@@ -78,8 +81,7 @@ def swap():
                 f.write(version(component, len(written) + 1))
             written.append(time.time())
             os.rename(f"{path}.new", path)
-            while len(in_force) < len(written) and not over.wait(0.01):
-                pass
+            arrived.acquire()
             rest = time.time() - written[-1] + AFTERWARDS + REST
 
     written = []
@@ -87,9 +89,10 @@ def swap():
     writer = threading.Thread(target=write)
     writer.start()
     try:
-        run = cluster.select(port, "simple", SWAP_CLIENTS, seconds * rounds, "-l", f"--log-prefix={directory}/log")
+        run = cluster.select(port, "simple", SWAP_CLIENTS, swap_seconds, "-l", f"--log-prefix={directory}/log")
     finally:
         over.set()
+        arrived.release()
         writer.join()
         process.terminate()
         process.wait()
