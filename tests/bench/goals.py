@@ -10,7 +10,7 @@ from parts import MODES
 NUMBERS, PICTURE = sys.argv[1:3], sys.argv[3:4]
 here = os.path.dirname(os.path.abspath(__file__))
 COMMANDS = [["peers", *NUMBERS, *(f"--svg={file}" for file in PICTURE)], ["latency", *NUMBERS],
-            ["share", *NUMBERS], ["idle"], ["connections", *NUMBERS], ["tls", *NUMBERS], ["bytes", *NUMBERS],
+            ["share", *NUMBERS], ["policy", *NUMBERS], ["idle"], ["connections", *NUMBERS], ["tls", *NUMBERS], ["bytes", *NUMBERS],
             ["options", *NUMBERS], ["curves", *NUMBERS]]
 CURVES = ["idle clients", "pools", "policies", "different statements"]
 # A goal in words; its figures, as the benchmarks keep them; what they may be at most (where it is negative, at least), and
@@ -23,6 +23,7 @@ GOALS = [
     ("2. policies' share of the CPU time, remembered", [f"policies, remembered, {mode}" for mode in MODES], 0.02, "%"),
     ("2. the same, asked every time", [f"policies, asked every time, {mode}" for mode in MODES], 0.05, "%"),
     ("2. what asking every time adds to the CPU time without a policy", [f"asking adds, {mode}" for mode in MODES], 0.05, "%"),
+    ("2. what a swap adds to the slowest query of its time, median", ["a swap adds"], 1, "ms"),
     ("3. CPU per query over three nodes, × one", [f"three nodes, {mode}" for mode in MODES], 1.15, ""),
     ("4. bytes per CPU second, × HAProxy", [f"bytes, {load}" for load in ("a result", "COPY TO", "COPY FROM")], -0.9, ""),
     ("4. memory grown by that", ["memory grown"], 4096, "KiB"),
@@ -39,7 +40,7 @@ GOALS = [
 def shown(figure, unit):
     if figure is None:
         return "—"
-    return {"%": f"{100 * figure:.1f} %", "KiB": f"{figure:,.1f} KiB"}.get(unit, f"{figure:.2f}")
+    return {"%": f"{100 * figure:.1f} %", "KiB": f"{figure:,.1f} KiB", "ms": f"{figure:.2f} ms"}.get(unit, f"{figure:.2f}")
 
 
 with tempfile.NamedTemporaryFile("r", prefix="howdah-bench-") as file:

@@ -88,6 +88,15 @@ def peak_memory(pid):
     return memory(pid, "VmHWM")
 
 
+DIRECTORIES = []
+
+
+def new_directory():
+    """One that is there until this process ends."""
+    DIRECTORIES.append(tempfile.TemporaryDirectory(prefix="howdah-bench-", ignore_cleanup_errors=True))
+    return DIRECTORIES[-1].name
+
+
 def await_port(port, patience=20, process=None):
     """Waits until somebody listens, for some seconds at most, and not when the process that shall has ended."""
     give_up = time.time() + patience
@@ -176,7 +185,7 @@ def start_howdah(target, nodes, config="", stderr=subprocess.DEVNULL, top="", ar
     build that is measured.
     """
     port = free_port()
-    directory = tempfile.mkdtemp(prefix="howdah-bench-")
+    directory = new_directory()
     with open(f"{directory}/howdah.toml", "w") as f:
         f.write(f'{top}listen = ["127.0.0.1:{port}"]\n[cluster.main]\nnodes = {json.dumps(nodes)}\n{config}')
     command = [*around, program or f"{target}/{PROFILE}/howdah", "run", "--config", f"{directory}/howdah.toml"]
@@ -191,7 +200,7 @@ def start_pgbouncer(node, config="auth_type = any\n", clients=1000):
     if not shutil.which("pgbouncer"):
         return None
     port = free_port()
-    directory = tempfile.mkdtemp(prefix="howdah-bench-")
+    directory = new_directory()
     os.chmod(directory, 0o755)
     host, server_port = node.split(":")
     with open(f"{directory}/pgbouncer.ini", "w") as f:
@@ -219,7 +228,7 @@ def start_haproxy(node):
     if not os.path.exists(HAPROXY):
         return None
     port = free_port()
-    directory = tempfile.mkdtemp(prefix="howdah-bench-")
+    directory = new_directory()
     with open(f"{directory}/haproxy.cfg", "w") as f:
         f.write("defaults\n  mode tcp\n  timeout connect 5s\n  timeout client 1h\n  timeout server 1h\n"
                 f"listen main\n  bind 127.0.0.1:{port}\n  server one {node}\n")
@@ -234,7 +243,7 @@ def start_pgpool(nodes, clients):
     if not os.path.exists(PGPOOL):
         return None
     port = free_port()
-    directory = tempfile.mkdtemp(prefix="howdah-bench-")
+    directory = new_directory()
     os.chmod(directory, 0o777)
     settings = {"listen_addresses": "127.0.0.1", "port": port, "pcp_port": free_port(), "socket_dir": directory,
                 "pcp_socket_dir": directory, "pid_file_name": f"{directory}/pid", "logdir": directory,

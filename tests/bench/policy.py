@@ -4,11 +4,10 @@ import os
 import statistics
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 
-from parts import Cluster, cpu_seconds, machine, start_howdah
+from parts import Cluster, cpu_seconds, keep, machine, new_directory, start_howdah
 
 target, policy = sys.argv[1:3]
 seconds, rounds, swap_seconds = map(int, sys.argv[3:6])
@@ -58,7 +57,7 @@ def version(component, number):
 
 def swap():
     """The slowest query around each swap, and in a window of the same length without one."""
-    directory = tempfile.mkdtemp(prefix="howdah-bench-")
+    directory = new_directory()
     path = f"{directory}/policy.wasm"
     component = open(policy, "rb").read()
     with open(path, "wb") as f:
@@ -122,6 +121,8 @@ def swap():
     print("|---|---|---|")
     for name, values in (("while a version comes in", touched), ("in windows without", untouched)):
         print(f"| {name} | {statistics.median(values):.2f} | {max(values):.2f} |")
+    if untouched:
+        keep({"a swap adds": statistics.median(touched) - statistics.median(untouched)})
 
 
 try:

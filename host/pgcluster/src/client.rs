@@ -21,19 +21,22 @@ pub(crate) fn query(socket: &Path, database: &str, sql: &str) -> Result<Rows> {
     startup::write_startup(&mut out, Version::V3_0, parameters.into_iter());
     Query { text: sql.as_bytes() }.write(&mut out);
     stream.write_all(&out)?;
-    let (mut input, mut rows, mut ready, mut refused) = (BytesMut::new(), Rows::new(), 0, None);
+    let (mut input, mut rows, mut ready) = (BytesMut::new(), Rows::new(), 0);
+    let mut refused: Option<ErrorReport> = None;
     let mut chunk = [0; 8192];
     loop {
         let head = frame::peek(&input, limits::MAX_FRAME_LEN)?;
         let Some(head) = head.filter(|head| head.len <= input.len()) else {
-            let n = stream.read(&mut chunk)?;
-            if n == 0 {
-                let reason: Option<ErrorReport> = refused;
-                bail!(
-                    "{}",
-                    reason.map_or("the server hung up".to_owned(), |report| report.to_string())
-                );
-            }
+            // A server that lets nobody in hangs up before it has read the query.
+            let n = match (stream.read(&mut chunk), refused) {
+                (Ok(0) | Err(_), Some(report)) => bail!("{report}: {sql}"),
+                (Ok(0), None) => bail!("the server hung up: {sql}"),
+                (Err(error), None) => return Err(error).context(sql.to_owned()),
+                (Ok(n), before) => {
+                    refused = before;
+                    n
+                }
+            };
             input.extend_from_slice(&chunk[..n]);
             continue;
         };

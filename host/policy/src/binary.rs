@@ -72,3 +72,18 @@ impl fmt::Debug for Binary {
 pub fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_compared_by_what_is_in_it() {
+        let (one, same, other) = (Binary::from(b"one"), Binary::from("one"), Binary::from("on"));
+        assert_eq!(one, same);
+        assert_ne!(one, other);
+        assert_eq!(&*one, b"one");
+        assert_eq!(one.sha256(), sha256(b"one"));
+        assert_eq!(Binary::default().len(), 0);
+    }
+}
