@@ -27,16 +27,15 @@ pub(crate) fn query(socket: &Path, database: &str, sql: &str) -> Result<Rows> {
     loop {
         let head = frame::peek(&input, limits::MAX_FRAME_LEN)?;
         let Some(head) = head.filter(|head| head.len <= input.len()) else {
+            let read = stream.read(&mut chunk);
             // A server that lets nobody in hangs up before it has read the query.
-            let n = match (stream.read(&mut chunk), refused) {
-                (Ok(0) | Err(_), Some(report)) => bail!("{report}: {sql}"),
-                (Ok(0), None) => bail!("the server hung up: {sql}"),
-                (Err(error), None) => return Err(error).context(sql.to_owned()),
-                (Ok(n), before) => {
-                    refused = before;
-                    n
-                }
-            };
+            if let (Ok(0) | Err(_), Some(report)) = (&read, &refused) {
+                bail!("{report}: {sql}");
+            }
+            let n = read.with_context(|| sql.to_owned())?;
+            if n == 0 {
+                bail!("the server hung up: {sql}");
+            }
             input.extend_from_slice(&chunk[..n]);
             continue;
         };
