@@ -1,12 +1,17 @@
 //! The engine, and the alarm by which calls are interrupted.
 
 use std::borrow::Cow;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
-use std::thread::Thread;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use rustix::io::Errno;
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
+    timerfd_settime,
+};
 use wasmtime::{CacheStore, Config, Engine, OptLevel, Store, UpdateDeadline};
 
 use crate::host::State;
@@ -17,8 +22,8 @@ const GRAIN: Duration = Duration::from_millis(1);
 /// Longest time limit that can be set: a policy that thinks for a second is no policy. Creating and configuring may
 /// take as long.
 pub(crate) const MAX_TIME: Duration = Duration::from_secs(1);
-/// It sleeps when nobody has called for so long.
-const IDLE: Duration = Duration::from_secs(1);
+/// Who calls a guest sets the timer anew when it rings in less: a system call in a millisecond or two.
+const SOON: Duration = Duration::from_micros(500);
 /// Stack of a guest, on the worker's own stack of 2 MiB.
 const GUEST_STACK: usize = 512 << 10;
 
@@ -64,18 +69,23 @@ pub(crate) fn store(engine: &Engine, state: State) -> Store<State> {
     store
 }
 
-/// Interrupts calls of guests that take too long. It looks for them as rarely as it may: a call that it has not seen
-/// before cannot be over its limit by more than [`GRAIN`]. Of one that it has seen it knows the end.
+/// Interrupts calls of guests that take too long. All calls are looked at before one that was not seen before can be over
+/// its limit by [`GRAIN`]. A thread does that when a timer rings; but whoever calls a guest shortly before does it in
+/// passing, and sets the timer anew. So the thread sleeps while guests are called and answer, and when nobody calls.
 pub(crate) struct Alarm {
     engine: Engine,
     began: Instant,
     callers: Mutex<Vec<Weak<Call>>>,
     /// The shortest limit that a call has had, in nanoseconds.
     shortest: AtomicU64,
-    asleep: AtomicBool,
+    timer: OwnedFd,
+    /// When that rings, in nanoseconds since the alarm began.
+    rings: AtomicU64,
     stop: AtomicBool,
-    thread: OnceLock<Thread>,
 }
+
+/// What [`Alarm::rings`] is when the timer does not ring.
+const NEVER: u64 = 0;
 
 /// A caller's last call: by when it has to end, in nanoseconds since the alarm began, and in the lowest bit whether it is
 /// under way. On a cache line of its own, because it is written at each call.
@@ -86,18 +96,11 @@ struct Call(AtomicU64);
 impl Call {
     const UNDER_WAY: u64 = 1;
 
-    fn read(&self) -> (u64, bool) {
+    /// By when it has to end, if it is under way.
+    fn under_way(&self) -> Option<u64> {
         let value = self.0.load(Ordering::SeqCst);
-        (value & !Call::UNDER_WAY, value & Call::UNDER_WAY != 0)
+        (value & Call::UNDER_WAY != 0).then_some(value & !Call::UNDER_WAY)
     }
-}
-
-/// What the alarm sees when it looks at all calls.
-struct Sight {
-    /// By when the last one had to end.
-    last: u64,
-    /// By when the next of those under way has to.
-    next: Option<u64>,
 }
 
 impl Alarm {
@@ -107,14 +110,12 @@ impl Alarm {
             began: Instant::now(),
             callers: Mutex::default(),
             shortest: AtomicU64::new(nanoseconds(MAX_TIME)),
-            asleep: AtomicBool::new(false),
+            timer: timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC)?,
+            rings: AtomicU64::new(NEVER),
             stop: AtomicBool::new(false),
-            thread: OnceLock::new(),
         });
         let running = Arc::clone(&alarm);
-        let handle =
-            std::thread::Builder::new().name("howdah-epoch".into()).spawn(move || running.run())?;
-        let _ = alarm.thread.set(handle.thread().clone());
+        std::thread::Builder::new().name("howdah-epoch".into()).spawn(move || running.run())?;
         Ok(alarm)
     }
 
@@ -126,66 +127,65 @@ impl Alarm {
     }
 
     fn run(&self) {
+        let mut rung = [0; size_of::<u64>()];
         while !self.stop.load(Ordering::Relaxed) {
-            let (now, sight) = (nanoseconds(self.began.elapsed()), self.look());
-            if sight.next.is_none() && sight.last + nanoseconds(IDLE) < now {
-                self.sleep(sight.last);
-                continue;
-            }
-            let grain = nanoseconds(GRAIN);
-            let pause = match sight.next {
-                Some(next) if next <= now => {
-                    self.engine.increment_epoch();
-                    grain
+            match rustix::io::read(&self.timer, &mut rung) {
+                Ok(_) => self.look(u64::MAX),
+                Err(Errno::INTR) => {}
+                Err(error) => {
+                    tracing::error!(%error, "policies are not interrupted any more");
+                    return;
                 }
-                Some(next) => (next - now).min(self.shortest.load(Ordering::SeqCst) + grain),
-                None => self.shortest.load(Ordering::SeqCst) + grain,
-            };
-            std::thread::park_timeout(Duration::from_nanos(pause));
+            }
         }
     }
 
-    fn look(&self) -> Sight {
-        let mut sight = Sight { last: 0, next: None };
-        self.callers.lock().retain(|call| {
+    /// Whether the timer does not ring in time for a call that has to end by then, or is about to.
+    fn is_due(&self, now: u64, end: u64) -> bool {
+        let rings = self.rings.load(Ordering::SeqCst);
+        rings < now + nanoseconds(SOON) || rings > end.saturating_add(nanoseconds(GRAIN))
+    }
+
+    /// Looks at all calls, interrupts those that are over their limits, and sets the timer if any is under way: unless
+    /// somebody else has just done so. `end` is by when the caller's has to end.
+    fn look(&self, end: u64) {
+        let mut callers = self.callers.lock();
+        let now = nanoseconds(self.began.elapsed());
+        if !self.is_due(now, end) {
+            return;
+        }
+        // Whoever is not seen because he begins now will see this.
+        self.rings.store(NEVER, Ordering::SeqCst);
+        let mut next = None;
+        callers.retain(|call| {
             let Some(call) = call.upgrade() else { return false };
-            let (end, under_way) = call.read();
-            sight.last = sight.last.max(end);
-            if under_way {
-                sight.next = Some(sight.next.map_or(end, |next| next.min(end)));
-            }
+            let end = call.under_way();
+            next = next.into_iter().chain(end).min();
             true
         });
-        sight
-    }
-
-    /// Until somebody calls.
-    fn sleep(&self, last: u64) {
-        self.asleep.store(true, Ordering::SeqCst);
-        let sight = self.look();
-        if sight.next.is_none() && sight.last == last && !self.stop.load(Ordering::SeqCst) {
-            std::thread::park();
+        let Some(next) = next else { return };
+        if next <= now {
+            self.engine.increment_epoch();
         }
-        self.asleep.store(false, Ordering::SeqCst);
+        let rings = next.clamp(now, now + self.shortest.load(Ordering::SeqCst));
+        let rings = rings + nanoseconds(GRAIN);
+        self.rings.store(rings, Ordering::SeqCst);
+        self.set(Duration::from_nanos(rings - now));
     }
 
-    /// A call may take so long.
-    fn shorten(&self, limit: u64) {
-        if limit < self.shortest.load(Ordering::Relaxed) {
-            self.shortest.fetch_min(limit, Ordering::SeqCst);
-            self.wake();
-        }
-    }
-
-    fn wake(&self) {
-        if let Some(thread) = self.thread.get() {
-            thread.unpark();
+    /// Has the timer ring after so long.
+    fn set(&self, after: Duration) {
+        let never = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let time =
+            Itimerspec { it_interval: never, it_value: Timespec::try_from(after).unwrap_or(never) };
+        if let Err(error) = timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &time) {
+            tracing::error!(%error, "policies are not interrupted in time");
         }
     }
 
     pub(crate) fn stop(&self) {
         self.stop.store(true, Ordering::SeqCst);
-        self.wake();
+        self.set(Duration::from_nanos(1));
     }
 }
 
@@ -213,11 +213,15 @@ impl Caller {
         let end = now + limit;
         store.data_mut().deadline = end;
         store.set_epoch_deadline(1);
-        alarm.shorten(nanoseconds(limit));
-        let end = nanoseconds(end.saturating_duration_since(alarm.began));
+        let limit = nanoseconds(limit);
+        if limit < alarm.shortest.load(Ordering::Relaxed) {
+            alarm.shortest.fetch_min(limit, Ordering::SeqCst);
+        }
+        let now = nanoseconds(now.saturating_duration_since(alarm.began));
+        let end = now + limit;
         call.0.store(end | Call::UNDER_WAY, Ordering::SeqCst);
-        if alarm.asleep.load(Ordering::SeqCst) {
-            alarm.wake();
+        if alarm.is_due(now, end) {
+            alarm.look(end);
         }
     }
 }
@@ -244,11 +248,13 @@ mod tests {
     use std::collections::BTreeMap;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     use wasmtime::component::Component;
 
+    use super::{Caller, GRAIN, MAX_TIME, NEVER, UnderWay, nanoseconds};
     use crate::chain::{Post, Slot};
+    use crate::host::State;
     use crate::loaded::Loaded;
     use crate::worker::Failed;
     use crate::{Grants, Limits, OnFailure, Options, PolicySpec, Registry, Rollout, Scope};
@@ -311,7 +317,7 @@ mod tests {
     fn only_the_call_that_takes_too_long_is_interrupted() {
         let registry = Registry::new(Options { workers: 1 }).unwrap();
         let endless = turning(&registry, u64::MAX, Duration::from_millis(1));
-        let long = turning(&registry, 50_000_000, super::MAX_TIME);
+        let long = turning(&registry, 50_000_000, MAX_TIME);
         let endless = tick(&registry, &endless);
         let interrupted = Err("it exceeded its time limit".to_owned());
         assert_eq!(endless(), interrupted);
@@ -322,5 +328,49 @@ mod tests {
             }
             assert_eq!(long.join().unwrap(), Ok(()));
         });
+    }
+
+    /// Calls nothing: what a caller does before.
+    fn calls<'a>(
+        caller: &'a Caller,
+        store: &mut wasmtime::Store<State>,
+        limit: Duration,
+    ) -> UnderWay<'a> {
+        caller.calls(store, Instant::now(), limit)
+    }
+
+    #[test]
+    fn the_timer_rings_in_time_for_each_call_and_not_for_none() {
+        let registry = Registry::new(Options { workers: 1 }).unwrap();
+        let policy = turning(&registry, 1, MAX_TIME);
+        let alarm = &registry.alarm;
+        let store = || {
+            let limits = wasmtime::StoreLimitsBuilder::new().build();
+            super::store(&registry.engine, State::new(&policy, limits))
+        };
+        let rings = || alarm.rings.load(Ordering::SeqCst);
+        let now = || nanoseconds(alarm.began.elapsed());
+        let (long, short) = (alarm.caller(), alarm.caller());
+        let (mut of_long, mut of_short) = (store(), store());
+        let grain = nanoseconds(GRAIN);
+        let first = calls(&long, &mut of_long, MAX_TIME);
+        assert_ne!(rings(), NEVER);
+        for limit in [MAX_TIME / 4, MAX_TIME / 8] {
+            let _under_way = calls(&short, &mut of_short, limit);
+            let end = short.call.under_way().unwrap();
+            assert!(rings() <= end.max(now()) + grain, "{limit:?}");
+        }
+        // Not at every call is it set anew.
+        let (began, mut before, mut sets) = (now(), rings(), 0);
+        for _ in 0..10_000 {
+            drop(calls(&short, &mut of_short, MAX_TIME));
+            sets += u64::from(rings() != before);
+            before = rings();
+        }
+        assert!(sets <= 1 + (now() - began) / nanoseconds(MAX_TIME / 8), "{sets}");
+        drop(first);
+        while rings() != NEVER {
+            std::thread::sleep(GRAIN);
+        }
     }
 }
