@@ -143,11 +143,8 @@ impl Worker {
         failure: &Failure,
         at: &FailedAt<'_>,
     ) -> Retry {
-        for (i, seat) in chain.seats.iter().enumerate() {
+        for seat in chain.seats(q.interest, chain.retriers) {
             let policy = &seat.own.policy;
-            if !q.interest.has(i) || policy.hooks.retry.is_none() {
-                continue;
-            }
             let ask = |_: &Loaded, instance: &mut Instance| {
                 let Some(retry) = &instance.guest.retry else { return Ok(Ok(Retry::NoOpinion)) };
                 let (kind, facts) = (convert::kind(q.statement.kind), convert::facts(q.facts()));

@@ -3,12 +3,13 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use howdah_decision::{Decision, Facts, Parameter, Remember, RewriteVerdict, Verdict};
 use howdah_sql::{Catalog, Statement};
 
 use crate::instance::Instance;
-use crate::loaded::{Hooks, Loaded};
+use crate::loaded::{Hooks, Loaded, Tally};
 use crate::memory::{Known, Memory};
 use crate::place::Place;
 use crate::registry::Generation;
@@ -133,8 +134,12 @@ pub struct Chain {
     pub(crate) rewrites: RefCell<Memory<RewriteVerdict>>,
     /// Policies of which some version that is obeyed, by this session or by others, has the hook.
     pub(crate) observers: Interest,
+    /// Policies of which some version has the hook, so that the seat is to be asked.
+    pub(crate) admitters: Interest,
+    pub(crate) routers: Interest,
+    pub(crate) rewriters: Interest,
     /// Policies of which the version that is obeyed here has the hook.
-    retriers: Interest,
+    pub(crate) retriers: Interest,
     /// Some version is on trial.
     trials: bool,
     /// Answers from memory while one is.
@@ -157,7 +162,7 @@ pub(crate) struct Seat {
 
 impl Seat {
     /// Whether any of the versions exports something: one that does not has no opinion.
-    pub(crate) fn has(&self, hook: impl Fn(&Hooks) -> bool) -> bool {
+    fn has(&self, hook: impl Fn(&Hooks) -> bool) -> bool {
         let tried = self.trial.as_ref().map(|trial| &trial.candidate);
         let live = self.stand_in.as_ref().map(|post| &post.policy);
         let versions = [Some(&self.own.policy), tried, live];
@@ -172,12 +177,16 @@ pub(crate) struct Post {
     pub(crate) slot: Rc<RefCell<Slot>>,
     /// The policy's name, for answers.
     name: Rc<str>,
+    pub(crate) tally: Arc<Tally>,
+    /// The time limit of a call.
+    pub(crate) limit: Duration,
 }
 
 impl Post {
     pub(crate) fn new(policy: Arc<Loaded>, slot: Slot) -> Post {
         let name = policy.spec.name.as_str().into();
-        Post { policy, slot: Rc::new(RefCell::new(slot)), name }
+        let (tally, limit) = (policy.counters.tally(), policy.limit());
+        Post { policy, slot: Rc::new(RefCell::new(slot)), name, tally, limit }
     }
 
     pub(crate) fn name(&self) -> Rc<str> {
@@ -200,7 +209,11 @@ impl Chain {
 
     pub(crate) fn new(generation: Arc<Generation>, seats: Vec<Seat>) -> Rc<Chain> {
         let observes = |place: &Place| place.obeyed().any(|one| one.hooks.observe.is_some());
+        let with = |hook: fn(&Hooks) -> bool| Interest::of(seats.iter().map(|seat| seat.has(hook)));
         Rc::new(Chain {
+            admitters: with(|hooks| hooks.session.is_some()),
+            routers: with(|hooks| hooks.route.is_some()),
+            rewriters: with(|hooks| hooks.rewrite.is_some()),
             observers: Interest::of(generation.places.iter().map(observes)),
             retriers: Interest::of(seats.iter().map(|seat| seat.own.policy.hooks.retry.is_some())),
             generation,
@@ -241,7 +254,14 @@ impl Chain {
 
     /// Whether any policy rewrites statements.
     pub fn rewrites(&self) -> bool {
-        self.seats.iter().any(|seat| seat.has(|hooks| hooks.rewrite.is_some()))
+        self.rewriters != Interest::default()
+    }
+
+    /// The seats of the policies that are in both sets, in their order.
+    pub(crate) fn seats(&self, interest: Interest, hook: Interest) -> impl Iterator<Item = &Seat> {
+        let both = Interest(interest.0 & hook.0);
+        let seats = self.seats.iter().enumerate();
+        seats.filter(move |(i, _)| both.has(*i)).map(|(_, seat)| seat)
     }
 
     /// Whether something remembered is to be asked for again, for the sake of a trial.

@@ -86,10 +86,10 @@ pub type Listener = Box<dyn Fn(Call<'_>) + Send + Sync>;
 impl Worker {
     /// Asks something of one policy, which gets from the host what the script says. Back comes what was left of it.
     pub fn supplying<T>(&self, script: Script, ask: impl FnOnce() -> T) -> (T, Script) {
-        *self.script.borrow_mut() = Some(script);
+        *self.script.borrow_mut() = Some(Box::new(script));
         let answer = ask();
         let script = self.script.borrow_mut().take().unwrap_or_default();
-        (answer, script)
+        (answer, *script)
     }
 
     /// Tells the listener, if there is one, of a call. None was made to a policy in quarantine.
@@ -116,7 +116,7 @@ impl Worker {
     /// What an instance notes or is given during a call.
     pub(crate) fn tape(&self, noting: bool) -> Tape {
         match self.script.borrow_mut().take() {
-            Some(script) => Tape::Giving(Box::new(script)),
+            Some(script) => Tape::Giving(script),
             None if noting => Tape::Noting(Vec::new()),
             None => Tape::Off,
         }

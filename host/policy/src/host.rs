@@ -13,10 +13,10 @@ use wasmtime::StoreLimits;
 use crate::bindings::howdah::policy::{
     catalog, clock, kv as wit_kv, log, metrics, nodes, question, random, settings, types,
 };
-use crate::chain::Who;
+use crate::chain::{Question, Who};
 use crate::convert;
 use crate::kv::{self, Quota, Spaces, Store};
-use crate::loaded::Loaded;
+use crate::loaded::{AsksBack, Loaded};
 use crate::metrics::Metrics;
 use crate::spec::{PolicySpec, SettingValue};
 use crate::supplied::{Supply, Tape};
@@ -25,8 +25,11 @@ use crate::supplied::{Supply, Tape};
 const MAX_LINE: usize = 1024;
 /// Last words of a guest that are kept, in bytes.
 const MAX_LAST_WORDS: usize = 512;
+/// Room for a statement's text that an instance keeps for the next one, in bytes.
+const KEPT_TEXT: usize = 16 << 10;
 /// What recordings call a look at a parameter.
 pub const PARAMETER: &str = "question.parameter";
+
 /// What a question was answered from, besides its arguments: it limits how the answer may be remembered.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Looked {
@@ -51,12 +54,27 @@ impl Looked {
 }
 
 /// The question that is being asked, as far as a guest may ask back.
+#[derive(Default)]
 pub(crate) struct Asked {
     /// Empty for a component that does not ask for anything in it.
-    pub(crate) text: Box<[u8]>,
-    pub(crate) who: Arc<Who>,
-    pub(crate) parameters: Option<Vec<Parameter>>,
-    pub(crate) catalog: Option<Arc<dyn Catalog + Send + Sync>>,
+    text: Vec<u8>,
+    who: Arc<Who>,
+    parameters: Option<Vec<Parameter>>,
+    catalog: Option<Arc<dyn Catalog + Send + Sync>>,
+}
+
+impl Asked {
+    /// Takes the place of the question before.
+    pub(crate) fn becomes(&mut self, q: &Question<'_>, may: AsksBack) {
+        self.text.clear();
+        self.text.shrink_to(KEPT_TEXT);
+        if may.text {
+            self.text.extend_from_slice(q.sql.as_bytes());
+        }
+        self.who = Arc::clone(q.who);
+        self.parameters = may.parameters.then(|| q.background.parameters()).flatten();
+        self.catalog = may.catalog.then(|| q.background.catalog()).flatten();
+    }
 }
 
 /// What the instances of all policies share.

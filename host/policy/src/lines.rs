@@ -12,6 +12,9 @@ use crate::worker::Worker;
 /// See above.
 pub(crate) struct Lines {
     generation: Arc<Generation>,
+    /// The generation's number, and whether it has canaries: cheaper to ask.
+    number: u64,
+    mixed: bool,
     /// The versions in force, in the order of the chain.
     live: Vec<Post>,
     /// The versions on trial that sessions may obey.
@@ -26,7 +29,7 @@ impl Lines {
     pub(crate) fn none() -> Lines {
         let generation = Arc::<Generation>::default();
         let main = Chain::new(Arc::clone(&generation), Vec::new());
-        Lines { generation, live: Vec::new(), canaries: Vec::new(), main, others: Vec::new() }
+        Lines::of_generation(generation, Vec::new(), Vec::new(), main)
     }
 
     /// What follows `before` on a worker. Versions that were there keep their instances.
@@ -44,7 +47,17 @@ impl Lines {
         };
         let seats = places.iter().zip(&live).map(seat).collect();
         let main = Chain::new(Arc::clone(&generation), seats);
-        Lines { generation, live, canaries, main, others: Vec::new() }
+        Lines::of_generation(generation, live, canaries, main)
+    }
+
+    fn of_generation(
+        generation: Arc<Generation>,
+        live: Vec<Post>,
+        canaries: Vec<Option<Post>>,
+        main: Rc<Chain>,
+    ) -> Lines {
+        let (number, mixed) = (generation.number, generation.canaries);
+        Lines { generation, number, mixed, live, canaries, main, others: Vec::new() }
     }
 
     /// This version's instances, if it is obeyed.
@@ -72,12 +85,12 @@ impl Lines {
     }
 
     pub(crate) fn number(&self) -> u64 {
-        self.generation.number
+        self.number
     }
 
     /// The chain of a session: the same for as long as the generation lives.
     pub(crate) fn of(&mut self, session: u64) -> Rc<Chain> {
-        if !self.generation.canaries {
+        if !self.mixed {
             return Rc::clone(&self.main);
         }
         let lot = lot(session);

@@ -115,19 +115,71 @@ impl Fault {
         [(Fault::Trap, "trap"), (Fault::TimeLimit, "time limit"), (Fault::Answer, "answer")];
 }
 
-/// Counters of one policy, of all workers together.
+/// Counters of one policy.
 #[derive(Default)]
 pub(crate) struct Counters {
-    pub(crate) calls: AtomicU64,
-    pub(crate) nanoseconds: AtomicU64,
+    /// What goes on at every statement: each worker counts for itself.
+    tallies: Mutex<Vec<Arc<Tally>>>,
     /// By [`Fault`].
     failures: [AtomicU64; Fault::ALL.len()],
-    pub(crate) remembered: AtomicU64,
     /// Observations that were dropped because the policy was too slow for them.
     pub(crate) unobserved: AtomicU64,
 }
 
+/// What one worker counts, on a cache line of its own.
+#[derive(Default)]
+#[repr(align(64))]
+pub(crate) struct Tally {
+    calls: AtomicU64,
+    nanoseconds: AtomicU64,
+    remembered: AtomicU64,
+}
+
+impl Tally {
+    /// A call has taken so long.
+    pub(crate) fn called(&self, took: Duration) {
+        add(&self.calls, 1);
+        add(&self.nanoseconds, u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
+    }
+
+    /// An answer has been given from memory.
+    pub(crate) fn remembered(&self) {
+        add(&self.remembered, 1);
+    }
+}
+
+/// Adds to what nobody else writes.
+fn add(counter: &AtomicU64, more: u64) {
+    counter.store(counter.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
+}
+
 impl Counters {
+    /// Where one more worker counts.
+    pub(crate) fn tally(&self) -> Arc<Tally> {
+        let tally = Arc::<Tally>::default();
+        self.tallies.lock().push(Arc::clone(&tally));
+        tally
+    }
+
+    fn sum(&self, of: impl Fn(&Tally) -> &AtomicU64) -> u64 {
+        self.tallies.lock().iter().map(|tally| of(tally).load(Ordering::Relaxed)).sum()
+    }
+
+    /// Calls.
+    pub(crate) fn calls(&self) -> u64 {
+        self.sum(|tally| &tally.calls)
+    }
+
+    /// Time spent in them.
+    pub(crate) fn nanoseconds(&self) -> u64 {
+        self.sum(|tally| &tally.nanoseconds)
+    }
+
+    /// Answers from memory.
+    pub(crate) fn remembered(&self) -> u64 {
+        self.sum(|tally| &tally.remembered)
+    }
+
     /// Calls that failed in one way.
     pub(crate) fn failed(&self, fault: Fault) -> u64 {
         self.failures[fault as usize].load(Ordering::Relaxed)

@@ -41,9 +41,6 @@ pub(crate) struct Place {
     pub(crate) rollout: Rollout,
 }
 
-/// Components with what they were compiled from.
-pub(crate) type Compiled = Vec<(Binary, Component)>;
-
 /// What versions are made with.
 pub(crate) struct Workshop<'a> {
     pub(crate) engine: &'a Engine,
@@ -51,8 +48,6 @@ pub(crate) struct Workshop<'a> {
     pub(crate) alarm: &'a Arc<Alarm>,
     pub(crate) workers: usize,
     pub(crate) registry: &'a Weak<Registry>,
-    /// Components that have been compiled for this change.
-    pub(crate) compiled: Compiled,
 }
 
 impl Workshop<'_> {
@@ -104,19 +99,6 @@ impl Workshop<'_> {
         let copy = Loaded::link(self.engine, self.world, spec, version.component.clone())?;
         Ok(Arc::new(copy.apart()))
     }
-
-    fn component(
-        &self,
-        spec: &PolicySpec,
-        place: Option<&Place>,
-    ) -> Result<Component, PolicyError> {
-        let compiled = self.compiled.iter().find(|(bytes, _)| *bytes == spec.bytes);
-        let compiled = compiled.map(|(_, component)| component.clone());
-        let known = || place.and_then(|place| place.component(&spec.bytes));
-        // It was known when the change began, and a rollback has let go of it meanwhile.
-        let again = || Loaded::compile(self.engine, spec);
-        compiled.or_else(known).map_or_else(again, Ok)
-    }
 }
 
 impl Place {
@@ -161,10 +143,13 @@ impl Place {
     }
 
     /// The place of a policy that is new to the chain: it is in force at once.
-    pub(crate) fn new(want: PolicySpec, shop: &Workshop<'_>) -> Result<Place, PolicyError> {
-        let component = shop.component(&want, None)?;
+    pub(crate) fn new(
+        want: PolicySpec,
+        component: &Component,
+        shop: &Workshop<'_>,
+    ) -> Result<Place, PolicyError> {
         let rollout = want.rollout;
-        let live = shop.load(want, &component)?;
+        let live = shop.load(want, component)?;
         Ok(Place { live, trial: None, previous: None, held: None, rollout })
     }
 
@@ -172,6 +157,7 @@ impl Place {
     pub(crate) fn taking(
         &self,
         want: PolicySpec,
+        component: &Component,
         shop: &Workshop<'_>,
     ) -> Result<Option<Place>, PolicyError> {
         let place = Place { rollout: want.rollout, ..self.clone() };
@@ -199,12 +185,13 @@ impl Place {
                 }
             };
         }
-        self.taking_new(want, place, shop).map(Some)
+        self.taking_new(want, component, place, shop).map(Some)
     }
 
     fn taking_new(
         &self,
         want: PolicySpec,
+        component: &Component,
         place: Place,
         shop: &Workshop<'_>,
     ) -> Result<Place, PolicyError> {
@@ -221,14 +208,13 @@ impl Place {
             let held = Some(Kept { spec: Arc::new(want), ..held.clone() });
             return Ok(Place { live, held, ..place });
         }
-        let component = shop.component(&want, Some(self))?;
         if want.rollout == Rollout::Live {
-            let live = shop.load(want, &component)?;
+            let live = shop.load(want, component)?;
             let previous = Some(Kept::of(&self.live));
             return Ok(Place { live, trial: None, previous, held: None, ..place });
         }
         let rollout = want.rollout;
-        let trial = shop.trial(shop.link(want, &component)?, &self.live, rollout)?;
+        let trial = shop.trial(shop.link(want, component)?, &self.live, rollout)?;
         Ok(Place { trial, held: None, ..place })
     }
 

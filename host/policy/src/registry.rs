@@ -12,12 +12,13 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use crate::artefacts::Artefacts;
+use crate::binary::Binary;
 use crate::engine::{Alarm, engine};
 use crate::heard::Listener;
 use crate::host::{Topology, World};
 use crate::kv::{Quota, Sharing, SpaceStatus, Values};
 use crate::loaded::Loaded;
-use crate::place::{Compiled, Place, Workshop};
+use crate::place::{Place, Workshop};
 use crate::priority;
 use crate::spec::{Limits, PolicyError, PolicySpec};
 use crate::status::PolicyStatus;
@@ -134,17 +135,17 @@ impl Registry {
             let message = format!("there are more than {MAX_POLICIES} policies");
             return Err(vec![PolicyError::new(spec, message)]);
         }
-        let compiled = self.compile(&specs)?;
+        let components = self.components(&specs)?;
         let (mut changed, mut tried) = (Vec::new(), Vec::new());
         let number = self.change(|current| {
-            let shop = Workshop { compiled, ..self.workshop() };
+            let shop = self.workshop();
             let (mut places, mut errors) = (Vec::new(), Vec::new());
-            for spec in specs {
+            for (spec, component) in specs.into_iter().zip(components) {
                 let name = spec.name.clone();
                 let old = current.place(&name);
                 let taken = match old {
-                    None => Place::new(spec, &shop).map(Some),
-                    Some(old) => old.taking(spec, &shop),
+                    None => Place::new(spec, &component, &shop).map(Some),
+                    Some(old) => old.taking(spec, &component, &shop),
                 };
                 match (taken, old) {
                     (Ok(None), Some(old)) => places.push(old.clone()),
@@ -170,26 +171,28 @@ impl Registry {
         Ok(Applied { generation, changed, tried })
     }
 
-    /// Compiles what is not known yet, at a low priority.
-    fn compile(&self, specs: &[PolicySpec]) -> Result<Compiled, Vec<PolicyError>> {
+    /// The components of these policies. What is not known yet is compiled, at a low priority.
+    fn components(&self, specs: &[PolicySpec]) -> Result<Vec<Component>, Vec<PolicyError>> {
         let current = self.current.load();
-        let (mut done, mut errors) = (Compiled::new(), Vec::new());
-        let known = |spec: &PolicySpec| {
-            current.place(&spec.name).and_then(|place| place.component(&spec.bytes))
-        };
+        let (mut done, mut errors) = (Vec::<(&Binary, Component)>::new(), Vec::new());
         for spec in specs {
-            if let Err(error) = spec.check_pin() {
-                errors.push(error);
-            } else if known(spec).is_none() && !done.iter().any(|(bytes, _)| *bytes == spec.bytes) {
-                let gave_up =
-                    |why| Err(PolicyError::new(spec, format!("it cannot be compiled: {why}")));
-                match priority::aside(|| self.compiled(spec)).unwrap_or_else(gave_up) {
-                    Ok(component) => done.push((spec.bytes.clone(), component)),
-                    Err(error) => errors.push(error),
-                }
+            let known = || current.place(&spec.name)?.component(&spec.bytes);
+            let same = || done.iter().find(|(bytes, _)| **bytes == spec.bytes);
+            let same = || same().map(|(_, component)| component.clone());
+            let gave_up =
+                |why| Err(PolicyError::new(spec, format!("it cannot be compiled: {why}")));
+            let anew = || priority::aside(|| self.compiled(spec)).unwrap_or_else(gave_up);
+            let pinned = spec.check_pin();
+            match pinned.and_then(|()| known().or_else(same).map_or_else(anew, Ok)) {
+                Ok(component) => done.push((&spec.bytes, component)),
+                Err(error) => errors.push(error),
             }
         }
-        if errors.is_empty() { Ok(done) } else { Err(errors) }
+        if errors.is_empty() {
+            Ok(done.into_iter().map(|(_, component)| component).collect())
+        } else {
+            Err(errors)
+        }
     }
 
     /// Compiles a component, or takes what was compiled before.
@@ -282,7 +285,6 @@ impl Registry {
             alarm: &self.alarm,
             workers: self.options.workers,
             registry: &self.me,
-            compiled: Vec::new(),
         }
     }
 

@@ -291,10 +291,10 @@ impl Bench {
         let canary = self.canary?;
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let counters = &self.candidate.counters;
-        let (calls, failures) = (read(&counters.calls), counters.failures());
+        let (calls, failures) = (counters.calls(), counters.failures());
         let (agreed, disagreed) = (read(&self.figures.agreed), read(&self.figures.disagreed));
         let compared = agreed + disagreed;
-        let average = Duration::from_nanos(read(&counters.nanoseconds) / calls.max(1));
+        let average = Duration::from_nanos(counters.nanoseconds() / calls.max(1));
         if failures > u64::from(canary.max_failures) || self.candidate.is_quarantined() {
             return Some(Outcome::RollBack(format!("{failures} of its calls failed")));
         }

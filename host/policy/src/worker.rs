@@ -17,10 +17,10 @@ use crate::chain::{Answer, Chain, Post, Question, Seat, Slot, Source, strictest}
 use crate::convert::{self, Opinion};
 use crate::engine::Caller;
 use crate::heard::{Heard, Said, Subject};
-use crate::host::{Asked, Looked};
+use crate::host::Looked;
 use crate::instance::{Instance, explain, fault};
 use crate::lines::Lines;
-use crate::loaded::{AsksBack, Fault, Loaded};
+use crate::loaded::{Fault, Loaded};
 use crate::memory::Until;
 use crate::registry::{Generation, Registry};
 use crate::spec::OnFailure;
@@ -38,7 +38,7 @@ pub struct Worker {
     /// What policies say, while somebody listens.
     pub(crate) heard: RefCell<Option<Vec<Heard>>>,
     /// What the next call is given by the host, when it is a replayed one.
-    pub(crate) script: RefCell<Option<Script>>,
+    pub(crate) script: RefCell<Option<Box<Script>>>,
 }
 
 /// Tells what a text is.
@@ -87,10 +87,7 @@ impl Worker {
     pub fn open(&self, chain: &Chain, client: &Client, cluster: &str) -> SessionDecision {
         let interest = chain.interest(&client.user, &client.database, cluster);
         let mut merged = Admission::default();
-        for (i, seat) in chain.seats.iter().enumerate() {
-            if !interest.has(i) || !seat.has(|hooks| hooks.session.is_some()) {
-                continue;
-            }
+        for seat in chain.seats(interest, chain.admitters) {
             let ask = |_: &Loaded, instance: &mut Instance| {
                 let Some(session) = &instance.guest.session else { return Ok(Ok(Opinion::None)) };
                 let client = convert::client(client);
@@ -152,7 +149,7 @@ impl Worker {
             && (answer.source == Source::Learned || !chain.samples())
         {
             if let Some(seat) = chain.seats.first() {
-                seat.own.policy.counters.remembered.fetch_add(1, Ordering::Relaxed);
+                seat.own.tally.remembered();
             }
             return answer;
         }
@@ -188,10 +185,7 @@ impl Worker {
 
     fn route_anew(&self, chain: &Chain, q: &Question<'_>, all: &mut Looked) -> Answer {
         let mut remember = Remember::Digest;
-        for (i, seat) in chain.seats.iter().enumerate() {
-            if !q.interest.has(i) || !seat.has(|hooks| hooks.route.is_some()) {
-                continue;
-            }
+        for seat in chain.seats(q.interest, chain.routers) {
             let policy = &seat.own.policy;
             let ask = |_: &Loaded, instance: &mut Instance| {
                 let Some(route) = &instance.guest.route else { return Ok(Ok(Verdict::default())) };
@@ -276,10 +270,7 @@ impl Worker {
     ) -> RewriteVerdict {
         let mut changed: Option<(Box<str>, Rc<Statement>)> = None;
         let mut remember = Remember::Digest;
-        for (i, seat) in chain.seats.iter().enumerate() {
-            if !q.interest.has(i) || !seat.has(|hooks| hooks.rewrite.is_some()) {
-                continue;
-            }
+        for seat in chain.seats(q.interest, chain.rewriters) {
             let policy = &seat.own.policy;
             let q = match &changed {
                 None => *q,
@@ -427,7 +418,7 @@ impl Worker {
             (tape, _) => {
                 self.hear(&policy.spec.name, said);
                 if let Tape::Giving(script) = tape {
-                    *self.script.borrow_mut() = Some(*script);
+                    *self.script.borrow_mut() = Some(script);
                 }
             }
         }
@@ -450,14 +441,15 @@ impl Worker {
         let state = instance.store.data_mut();
         state.looked = Looked::default();
         state.last_words.clear();
-        state.asked = q.filter(|_| policy.asks_back.question).map(|q| asked(policy, q));
+        match q.filter(|_| policy.asks_back.question) {
+            Some(q) => state.asked.get_or_insert_default().becomes(q, policy.asks_back),
+            None => state.asked = None,
+        }
         let began = Instant::now();
-        let under_way = self.caller.calls(&mut instance.store, began, policy.limit());
-        let outcome = self.told(policy, instance).and_then(|()| ask(policy, instance));
+        let under_way = self.caller.calls(&mut instance.store, began, post.limit);
+        let outcome = self.told(post, instance).and_then(|()| ask(policy, instance));
         drop(under_way);
-        policy.counters.calls.fetch_add(1, Ordering::Relaxed);
-        let nanoseconds = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        policy.counters.nanoseconds.fetch_add(nanoseconds, Ordering::Relaxed);
+        post.tally.called(began.elapsed());
         match outcome {
             Ok(answer) => Ok((answer, instance.store.data().looked)),
             Err(error) => {
@@ -496,7 +488,7 @@ impl Worker {
     }
 
     /// Tells the guest about the nodes, when it does not know them yet, as a call of its own.
-    fn told(&self, policy: &Loaded, instance: &mut Instance) -> wasmtime::Result<()> {
+    fn told(&self, post: &Post, instance: &mut Instance) -> wasmtime::Result<()> {
         if instance.knows_topology(self.topology_epoch()) {
             return Ok(());
         }
@@ -505,7 +497,7 @@ impl Worker {
             return Ok(());
         }
         instance.tell_topology(topology.epoch, &topology.nodes)?;
-        self.caller.goes_on(&mut instance.store, Instant::now(), policy.limit());
+        self.caller.goes_on(&mut instance.store, Instant::now(), post.limit);
         Ok(())
     }
 }
@@ -538,17 +530,6 @@ impl Now {
             topology: looked.nodes.then_some(self.topology),
             catalog: looked.catalog.then_some(self.catalog),
         }
-    }
-}
-
-/// What a policy may ask back, as far as it can.
-fn asked(policy: &Loaded, q: &Question<'_>) -> Asked {
-    let AsksBack { text, parameters, catalog, .. } = policy.asks_back;
-    Asked {
-        text: if text { q.sql.as_bytes().into() } else { Box::default() },
-        who: Arc::clone(q.who),
-        parameters: parameters.then(|| q.background.parameters()).flatten(),
-        catalog: catalog.then(|| q.background.catalog()).flatten(),
     }
 }
 
