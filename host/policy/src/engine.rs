@@ -22,7 +22,7 @@ const GRAIN: Duration = Duration::from_millis(1);
 /// Longest time limit that can be set: a policy that thinks for a second is no policy. Creating and configuring may
 /// take as long.
 pub(crate) const MAX_TIME: Duration = Duration::from_secs(1);
-/// Who calls a guest sets the timer anew when it rings in less: a system call in a millisecond or two.
+/// Who calls a guest sets the timer anew when it rings in less: with limits of 2 ms, a system call in 2.5 ms.
 const SOON: Duration = Duration::from_micros(500);
 /// Stack of a guest, on the worker's own stack of 2 MiB.
 const GUEST_STACK: usize = 512 << 10;
@@ -237,7 +237,7 @@ impl Drop for UnderWay<'_> {
     }
 }
 
-fn nanoseconds(duration: Duration) -> u64 {
+pub(crate) fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 

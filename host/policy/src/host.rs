@@ -15,6 +15,7 @@ use crate::bindings::howdah::policy::{
 };
 use crate::chain::{Question, Who};
 use crate::convert;
+use crate::engine::nanoseconds;
 use crate::kv::{self, Quota, Spaces, Store};
 use crate::loaded::{AsksBack, Loaded};
 use crate::metrics::Metrics;
@@ -394,7 +395,7 @@ impl clock::Host for State {
         self.looked.passing = true;
         let now = |state: &mut State| match state.tape.wall_ms() {
             Some(ms) => ms.saturating_mul(1_000_000),
-            None => u64::try_from(state.world.began.elapsed().as_nanos()).unwrap_or(u64::MAX),
+            None => nanoseconds(state.world.began.elapsed()),
         };
         self.told(|| "clock.monotonic-ns".to_owned(), now)
     }

@@ -13,7 +13,7 @@ use wasmtime::component::{Component, HasSelf, InstancePre, Linker};
 use crate::bindings::exports::howdah::policy as exports;
 use crate::bindings::howdah::policy as imports;
 use crate::chain::Slot;
-use crate::engine::{Alarm, Caller, MAX_TIME};
+use crate::engine::{Alarm, Caller, MAX_TIME, nanoseconds};
 use crate::host::{State, World};
 use crate::instance::Instance;
 use crate::kv::{self, Quota, Store};
@@ -139,7 +139,7 @@ impl Tally {
     /// A call has taken so long.
     pub(crate) fn called(&self, took: Duration) {
         add(&self.calls, 1);
-        add(&self.nanoseconds, u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
+        add(&self.nanoseconds, nanoseconds(took));
     }
 
     /// An answer has been given from memory.

@@ -177,8 +177,10 @@ impl Registry {
         let (mut done, mut errors) = (Vec::<(&Binary, Component)>::new(), Vec::new());
         for spec in specs {
             let known = || current.place(&spec.name)?.component(&spec.bytes);
-            let same = || done.iter().find(|(bytes, _)| **bytes == spec.bytes);
-            let same = || same().map(|(_, component)| component.clone());
+            let same = || {
+                let (_, component) = done.iter().find(|(bytes, _)| **bytes == spec.bytes)?;
+                Some(component.clone())
+            };
             let gave_up =
                 |why| Err(PolicyError::new(spec, format!("it cannot be compiled: {why}")));
             let anew = || priority::aside(|| self.compiled(spec)).unwrap_or_else(gave_up);
