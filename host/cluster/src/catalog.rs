@@ -69,6 +69,8 @@ pub const USES: &str = "WITH depends AS ( \
         pg_catalog.pg_get_expr(y.polwithcheck, y.polrelid)) FROM pg_catalog.pg_policy y \
       JOIN pg_catalog.pg_class c ON c.oid = y.polrelid \
     UNION ALL SELECT '', pg_catalog.pg_get_expr(adbin, adrelid) FROM pg_catalog.pg_attrdef \
+    UNION ALL SELECT '', pg_catalog.pg_get_expr(typdefaultbin, 0) FROM pg_catalog.pg_type \
+      WHERE typdefaultbin IS NOT NULL \
     UNION ALL SELECT CASE WHEN contypid = 0 THEN '' ELSE '.' END, pg_catalog.pg_get_constraintdef(oid) \
       FROM pg_catalog.pg_constraint WHERE contype = 'c' AND oid >= 16384) \
   SELECT '', p.proname FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid WHERE p.oid >= 16384 \
