@@ -18,6 +18,8 @@ SELECT = "SELECT abalance FROM pgbench_accounts WHERE aid = :aid;\n"
 # statements that has. What the two proxies have in common stands behind the setting.
 LOADS = [
     ("causal_reads = {}\n", 1, "a write and four reads, 16 clients", 16, ROW + UPDATE + 4 * SELECT, 5),
+    ("[cluster.main.monitor]\ndefinitions = {}\n[pool]\nsize = 16\n", 0, "reads, 16 clients, 16 servers", 16, ROW + SELECT, 1),
+    ("[cluster.main.monitor]\ndefinitions = {}\n[pool]\nsize = 20\n", 0, "reads, 64 clients, 20 servers", 64, ROW + SELECT, 1),
     ("[pool]\nreset_always = {}\nsize = 16\n", 0, "reads, 16 clients, 16 servers", 16, ROW + SELECT, 1),
     ("[pool]\nreset_always = {}\nsize = 20\n", 0, "reads, 64 clients, 20 servers", 64, ROW + SELECT, 1),
     ("prove_commits = {}\n", 0, "BEGIN, a write, COMMIT, 16 clients", 16, ROW + "BEGIN;\n" + UPDATE + "COMMIT;\n", 3),

@@ -127,6 +127,8 @@ pub struct Catalog {
     writing_reads_sequences: bool,
     /// Everybody may call the functions that are asked in front of a COMMIT.
     pub proves: bool,
+    /// A hash of what was loaded: databases with the same definitions have the same, in one process.
+    pub content: u64,
     /// Grows with every load; 0 before the first.
     pub epoch: u64,
 }

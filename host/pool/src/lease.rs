@@ -21,6 +21,11 @@ pub(crate) struct Conn<C> {
     pub(crate) home: usize,
     pub(crate) opened: Instant,
     pub(crate) used: Instant,
+    /// Who has it, or had it last, and since when.
+    pub(crate) user: u64,
+    pub(crate) since: Instant,
+    /// It is kept for that user until this is cleared ([`crate::Clearance`]).
+    pub(crate) until: u64,
     /// The pool's generation when it was opened.
     pub(crate) generation: u64,
 }
@@ -39,18 +44,30 @@ pub struct Lease<C: Send> {
 #[derive(Debug)]
 pub struct Permit<C: Send> {
     pub(crate) shared: Option<Arc<Shared<C>>>,
+    /// Whose right it is.
+    user: u64,
 }
 
 impl<C: Send> Permit<C> {
-    pub(crate) fn new(shared: Arc<Shared<C>>) -> Permit<C> {
-        Permit { shared: Some(shared) }
+    pub(crate) fn new(shared: Arc<Shared<C>>, user: u64) -> Permit<C> {
+        Permit { shared: Some(shared), user }
     }
 
     /// Uses the right for this connection, whose socket belongs to this worker.
     pub fn fill(self, inner: C, worker: usize) -> Lease<C> {
         let now = Instant::now();
         let generation = self.shared.as_ref().map_or(0, |shared| shared.generation());
-        let conn = Conn { inner, home: worker, opened: now, used: now, generation };
+        let (user, until) = (self.user, 0);
+        let conn = Conn {
+            inner,
+            home: worker,
+            opened: now,
+            used: now,
+            user,
+            since: now,
+            until,
+            generation,
+        };
         Lease { conn: Some(Box::new(conn)), permit: self }
     }
 }
@@ -65,7 +82,8 @@ impl<C: Send> Drop for Permit<C> {
 
 impl<C: Send> Lease<C> {
     pub(crate) fn new(conn: Kept<C>, shared: Arc<Shared<C>>) -> Lease<C> {
-        Lease { conn: Some(conn), permit: Permit::new(shared) }
+        let permit = Permit::new(shared, conn.user);
+        Lease { conn: Some(conn), permit }
     }
 
     /// The worker whose reactor knows the socket.
@@ -89,12 +107,14 @@ impl<C: Send> Lease<C> {
         Ok(self)
     }
 
-    /// Gives the connection back: to a client that waits, or to its worker's shard.
-    pub fn release(mut self) {
+    /// Gives the connection back: to a client that waits, or to its worker's shard. Until this number is cleared
+    /// ([`crate::Clearance`]) only its last user may have it; 0: anybody may at once.
+    pub fn release(mut self, until: u64) {
         if let Some(mut conn) = self.conn.take()
             && let Some(shared) = self.permit.shared.take()
         {
             conn.used = Instant::now();
+            conn.until = until;
             Shared::conn_returned(&shared, conn);
         }
     }

@@ -1,8 +1,11 @@
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, RwLock};
+
+use tokio::sync::Notify;
 
 use crate::lease::{Conn, Grant, Kept, Lease, Permit};
 use crate::queue::{Given, Queue, Ticket, Turn};
@@ -47,6 +50,24 @@ pub enum Worn {
     Surplus,
 }
 
+/// Which connections may go from one user to another. They are given back with a number ([`crate::Lease::release`]).
+pub trait Clearance: Send + Sync {
+    /// Those with this number or a lower one may.
+    fn cleared(&self) -> u64;
+
+    /// Others are waited for.
+    fn hurry(&self);
+}
+
+/// All may.
+impl Clearance for () {
+    fn cleared(&self) -> u64 {
+        u64::MAX
+    }
+
+    fn hurry(&self) {}
+}
+
 /// How a client waits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Patience {
@@ -73,6 +94,9 @@ pub struct Stats {
     pub max_wait: Duration,
 }
 
+/// For how long a user may have the same connection again and again although others wait.
+pub(crate) const TURN: Duration = Duration::from_millis(3);
+
 /// Connections to one server, for one user and database. Cheap to clone.
 pub struct Pool<C: Send> {
     shared: Arc<Shared<C>>,
@@ -97,6 +121,11 @@ pub(crate) struct Shared<C> {
     queue: Mutex<Queue<C>>,
     /// Idle connections by worker, the one used last on top.
     shards: Box<[Mutex<Vec<Kept<C>>>]>,
+    /// Idle connections.
+    idle: AtomicUsize,
+    clearance: Arc<dyn Clearance>,
+    /// By worker: others may have some of its connections now.
+    cleared: Box<[Notify]>,
     /// Connections of an earlier generation are not lent again.
     generation: AtomicU64,
     closed: AtomicBool,
@@ -109,8 +138,14 @@ impl<C> std::fmt::Debug for Shared<C> {
 }
 
 impl<C: Send> Pool<C> {
-    /// An empty pool for this many workers. What `worn` is called for is closed then.
-    pub fn new(limits: Limits, workers: usize, worn: fn(&mut C, Worn)) -> Pool<C> {
+    /// An empty pool for this many workers. What `worn` is called for is closed then. `clearance` says which
+    /// connections others than their last users may have; when there are more, [`Pool::bell`] is to be called.
+    pub fn new(
+        limits: Limits,
+        workers: usize,
+        worn: fn(&mut C, Worn),
+        clearance: Arc<dyn Clearance>,
+    ) -> Pool<C> {
         let shared = Shared {
             worn,
             limits: RwLock::new(limits),
@@ -119,19 +154,30 @@ impl<C: Send> Pool<C> {
             waiting: AtomicUsize::new(0),
             queue: Mutex::new(Queue::new()),
             shards: (0..workers.max(1)).map(|_| Mutex::new(Vec::new())).collect(),
+            idle: AtomicUsize::new(0),
+            clearance,
+            cleared: (0..workers.max(1)).map(|_| Notify::new()).collect(),
             generation: AtomicU64::new(0),
             closed: AtomicBool::new(false),
         };
         Pool { shared: Arc::new(shared) }
     }
 
-    /// A connection, or the right to open one, if that takes no waiting.
-    pub fn try_acquire(&self, worker: usize) -> Option<Grant<C>> {
-        // Nobody overtakes those that wait.
-        if self.shared.waiting.load(Ordering::SeqCst) > 0 {
+    /// A connection for this user, or the right to open one, if that takes no waiting.
+    pub fn try_acquire(&self, worker: usize, user: u64) -> Option<Grant<C>> {
+        let shared = &self.shared;
+        if shared.closed.load(Ordering::SeqCst) {
             return None;
         }
-        self.take(worker)
+        let others_wait = shared.waiting.load(Ordering::SeqCst) > 0;
+        if let Some(conn) = shared.pop_own(worker, user, others_wait) {
+            return Some(Shared::lend(shared, conn, user));
+        }
+        // Nobody overtakes those that wait.
+        if others_wait {
+            return None;
+        }
+        self.take(worker, user)
     }
 
     /// A connection, or the right to open one. Cancel safe: a client that goes away leaves the queue.
@@ -141,12 +187,13 @@ impl<C: Send> Pool<C> {
     pub async fn acquire(
         &self,
         worker: usize,
+        user: u64,
         patience: Patience,
     ) -> Result<Grant<C>, AcquireError> {
         if self.shared.closed.load(Ordering::SeqCst) {
             return Err(AcquireError::Closed);
         }
-        if let Some(grant) = self.try_acquire(worker) {
+        if let Some(grant) = self.try_acquire(worker, user) {
             return Ok(grant);
         }
         let limits = *self.shared.limits.read();
@@ -161,36 +208,64 @@ impl<C: Send> Pool<C> {
             Ticket { turn, shared: Arc::clone(&self.shared), from }
         };
         // Whatever came free between the first look and the queue would not see us waiting.
-        self.shared.serve_queue();
+        self.shared.serve_all();
         let at_most = patience.at_most.unwrap_or(limits.wait_timeout);
         match tokio::time::timeout(at_most, &mut ticket.from).await {
-            Ok(Ok(given)) => Ok(Shared::grant(&self.shared, given)),
+            Ok(Ok(Given::Conn(conn))) => Ok(Shared::lend(&self.shared, conn, user)),
+            Ok(Ok(Given::Permit)) => {
+                Ok(Grant::Connect(Permit::new(Arc::clone(&self.shared), user)))
+            }
             Ok(Err(_)) => Err(AcquireError::Closed),
             Err(_) => Err(AcquireError::Timeout),
         }
     }
 
-    fn take(&self, worker: usize) -> Option<Grant<C>> {
+    fn take(&self, worker: usize, user: u64) -> Option<Grant<C>> {
         let shared = &self.shared;
-        if shared.closed.load(Ordering::SeqCst) {
-            return None;
-        }
         if let Some(conn) = shared.pop(worker) {
-            return Some(Grant::Conn(Lease::new(conn, Arc::clone(shared))));
+            return Some(Shared::lend(shared, conn, user));
         }
-        if shared.reserve() {
-            return Some(Grant::Connect(Permit::new(Arc::clone(shared))));
+        // Where some will soon be free, none is opened.
+        let kept = shared.shards.get(worker).is_some_and(|shard| !shard.lock().is_empty());
+        if !kept && shared.reserve() {
+            return Some(Grant::Connect(Permit::new(Arc::clone(shared), user)));
         }
         let others = (0..shared.shards.len()).filter(|other| *other != worker);
         let conn = others.filter_map(|other| shared.pop(other)).next()?;
-        Some(Grant::Conn(Lease::new(conn, Arc::clone(shared))))
+        Some(Shared::lend(shared, conn, user))
+    }
+
+    /// What is to be called when connections have been cleared.
+    pub fn bell(&self) -> impl Fn() + Send + Sync + use<C>
+    where
+        C: 'static,
+    {
+        let shared = Arc::downgrade(&self.shared);
+        move || {
+            if let Some(shared) = shared.upgrade()
+                && shared.waiting.load(Ordering::SeqCst) > 0
+            {
+                let workers = shared.shards.iter().zip(&shared.cleared);
+                let those = workers.filter(|(shard, _)| !shard.lock().is_empty());
+                those.for_each(|(_, cleared)| cleared.notify_one());
+            }
+        }
+    }
+
+    /// Gives this worker's connections to those that wait whenever that has been called, for ever.
+    pub async fn serve(&self, worker: usize) {
+        let Some(cleared) = self.shared.cleared.get(worker) else { return };
+        loop {
+            cleared.notified().await;
+            self.shared.serve_queue(worker..worker + 1);
+        }
     }
 
     /// Other limits from now on. Connections beyond a smaller size are closed as they come back.
     pub fn set_limits(&self, limits: Limits) {
         *self.shared.limits.write() = limits;
         self.shared.size.store(limits.size, Ordering::SeqCst);
-        self.shared.serve_queue();
+        self.shared.serve_all();
     }
 
     /// Closes this worker's idle connections that are too old, idle for too long, or found wanting by
@@ -214,6 +289,7 @@ impl<C: Send> Pool<C> {
                     at += 1;
                 } else {
                     closed.push(shard.remove(at));
+                    self.shared.idle.fetch_sub(1, Ordering::SeqCst);
                 }
             }
         }
@@ -242,6 +318,7 @@ impl<C: Send> Pool<C> {
         for shard in &self.shared.shards {
             let mut conns = std::mem::take(&mut *shard.lock());
             conns.iter_mut().for_each(|conn| (self.shared.worn)(&mut conn.inner, Worn::Surplus));
+            self.shared.idle.fetch_sub(conns.len(), Ordering::SeqCst);
             self.shared.open.fetch_sub(conns.len(), Ordering::SeqCst);
         }
     }
@@ -252,7 +329,7 @@ impl<C: Send> Pool<C> {
         Stats {
             size: self.shared.size.load(Ordering::SeqCst),
             open: self.shared.open.load(Ordering::SeqCst),
-            idle: self.shared.shards.iter().map(|shard| shard.lock().len()).sum(),
+            idle: self.shared.idle.load(Ordering::SeqCst),
             waiting: queue.len(),
             max_wait: queue.oldest().map(|since| since.elapsed()).unwrap_or_default(),
         }
@@ -264,8 +341,35 @@ impl<C: Send> Shared<C> {
         self.generation.load(Ordering::Relaxed)
     }
 
+    /// The connection that was used last of those that anybody may have.
     fn pop(&self, worker: usize) -> Option<Kept<C>> {
-        self.shards.get(worker)?.lock().pop()
+        let mut shard = self.shards.get(worker)?.lock();
+        let cleared = self.clearance.cleared();
+        let at = shard.iter().rposition(|conn| conn.until <= cleared)?;
+        self.idle.fetch_sub(1, Ordering::SeqCst);
+        Some(shard.remove(at))
+    }
+
+    /// The connection that this user has used last, if it is still there. While others wait it may be had only for a
+    /// while, and as long as they may not have it.
+    fn pop_own(&self, worker: usize, user: u64, others_wait: bool) -> Option<Kept<C>> {
+        let mut shard = self.shards.get(worker)?.lock();
+        let at = shard.iter().rposition(|conn| conn.user == user)?;
+        let conn = shard.get(at)?;
+        if others_wait && (conn.until <= self.clearance.cleared() || conn.used - conn.since >= TURN)
+        {
+            return None;
+        }
+        self.idle.fetch_sub(1, Ordering::SeqCst);
+        Some(shard.remove(at))
+    }
+
+    fn push(&self, conn: Kept<C>) {
+        let home = conn.home.min(self.shards.len() - 1);
+        if let Some(shard) = self.shards.get(home) {
+            shard.lock().push(conn);
+            self.idle.fetch_add(1, Ordering::SeqCst);
+        }
     }
 
     /// Takes the right to one more connection, if there is one.
@@ -275,11 +379,11 @@ impl<C: Send> Shared<C> {
         self.open.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more).is_ok()
     }
 
-    fn grant(shared: &Arc<Self>, given: Given<C>) -> Grant<C> {
-        match given {
-            Given::Conn(conn) => Grant::Conn(Lease::new(conn, Arc::clone(shared))),
-            Given::Permit => Grant::Connect(Permit::new(Arc::clone(shared))),
+    fn lend(shared: &Arc<Self>, mut conn: Kept<C>, user: u64) -> Grant<C> {
+        if conn.user != user {
+            (conn.user, conn.since) = (user, conn.used);
         }
+        Grant::Conn(Lease::new(conn, Arc::clone(shared)))
     }
 
     /// Undoes a grant that nobody took.
@@ -312,12 +416,13 @@ impl<C: Send> Shared<C> {
             Shared::permit_returned(shared);
             return;
         }
-        let home = conn.home.min(shared.shards.len() - 1);
-        if let Some(shard) = shared.shards.get(home) {
-            shard.lock().push(conn);
-        }
+        let until = conn.until;
+        shared.push(conn);
         if shared.waiting.load(Ordering::SeqCst) > 0 {
-            shared.serve_queue();
+            match until <= shared.clearance.cleared() {
+                true => shared.serve_all(),
+                false => shared.clearance.hurry(),
+            }
         }
     }
 
@@ -325,7 +430,7 @@ impl<C: Send> Shared<C> {
     pub(crate) fn permit_returned(shared: &Arc<Self>) {
         shared.open.fetch_sub(1, Ordering::SeqCst);
         if shared.waiting.load(Ordering::SeqCst) > 0 {
-            shared.serve_queue();
+            shared.serve_all();
         }
     }
 
@@ -338,23 +443,29 @@ impl<C: Send> Shared<C> {
 
     /// Gives what is free to those that wait. Under the queue's lock, so that nothing is free while
     /// somebody waits when it returns.
-    fn serve_queue(&self) {
+    fn serve_all(&self) {
+        self.serve_queue(0..self.shards.len());
+    }
+
+    fn serve_queue(&self, workers: Range<usize>) {
         let mut queue = self.queue.lock();
         while queue.len() > 0 {
-            let free = (0..self.shards.len()).find_map(|worker| self.pop(worker)).map(Given::Conn);
-            let free = free.or_else(|| self.reserve().then_some(Given::Permit));
+            let free = workers.clone().find_map(|worker| self.pop(worker)).map(Given::Conn);
+            let open_more = || self.idle.load(Ordering::SeqCst) < queue.len() && self.reserve();
+            let free = free.or_else(|| open_more().then_some(Given::Permit));
             let Some(free) = free else { break };
             match queue.give(free) {
                 None => {}
-                Some(Given::Conn(conn)) => {
-                    let home = conn.home.min(self.shards.len() - 1);
-                    self.shards[home].lock().push(conn);
-                }
+                Some(Given::Conn(conn)) => self.push(conn),
                 Some(Given::Permit) => {
                     self.open.fetch_sub(1, Ordering::SeqCst);
                 }
             }
         }
         self.waiting.store(queue.len(), Ordering::SeqCst);
+        drop(queue);
+        if self.waiting.load(Ordering::SeqCst) > 0 {
+            self.clearance.hurry();
+        }
     }
 }

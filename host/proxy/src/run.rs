@@ -179,6 +179,7 @@ fn watches(config: &Config) -> Vec<Watch> {
         interval: cluster.monitor.interval,
         timeout: cluster.monitor.timeout,
         patroni: cluster.patroni.clone(),
+        definitions: cluster.monitor.definitions,
     };
     config.clusters.iter().map(watch).collect()
 }

@@ -300,6 +300,7 @@ impl<A: AsRef<Decision>> Session<A> {
                     guide.arm(false);
                     if self.pin.is_none() {
                         self.settled = guide.settled();
+                        self.content = guide.content();
                     }
                 }
                 self.retries = guide.retries();

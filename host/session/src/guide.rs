@@ -47,6 +47,11 @@ pub trait Guide {
     /// while it is not known what such definitions say. What has been scanned under one number is known under the same.
     fn settled(&self) -> Option<u64>;
 
+    /// A hash of what the catalog says that is in force: of what changes settings, takes locks or makes something temporary.
+    fn content(&self) -> u64 {
+        0
+    }
+
     /// Such a definition is about to come true, or (false) has been answered for.
     fn arm(&mut self, armed: bool);
 

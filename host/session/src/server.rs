@@ -54,6 +54,8 @@ pub struct ServerState {
     pub parameters: Parameters,
     /// The server's life, once a proof has asked for it; a primary has no other one over the same connection.
     pub(crate) life: Option<Life>,
+    /// It is known what the session has left there that it has been lent to last.
+    pub known: bool,
     /// The node was a standby when the connection was lent.
     pub standby: bool,
     /// It has refused to write, although it was no standby.
@@ -74,6 +76,7 @@ impl ServerState {
             tainted: false,
             parameters: parameters.into_iter().collect(),
             life: None,
+            known: true,
             standby: false,
             refused_write: false,
         }
@@ -82,6 +85,11 @@ impl ServerState {
     /// This session uses it now. Whether another one has done so before.
     pub(crate) fn lent_to(&mut self, session: u64) -> bool {
         self.user.replace(session).is_some_and(|last| last != session)
+    }
+
+    /// Nobody has left anything there.
+    pub fn is_nobodys(&mut self) {
+        self.user = None;
     }
 
     /// Whether it has refused to write (25006) since the last call, although it was no standby.

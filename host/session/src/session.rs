@@ -130,6 +130,8 @@ pub struct Session<A> {
     pub(crate) wrote: bool,
     /// What was known when the present batch was looked at, or the first of its transaction ([`Guide::settled`]).
     pub(crate) settled: Option<u64>,
+    /// What the catalog said then ([`Guide::content`]).
+    pub(crate) content: u64,
     /// What keeps the session on its server may have gone, or may never have come: the server is to be asked.
     pub(crate) pin_in_doubt: bool,
     /// Portals of the current transaction, with what they execute.
@@ -206,6 +208,7 @@ impl<A: AsRef<Decision>> Session<A> {
             replayed: None,
             wrote: false,
             settled: None,
+            content: 0,
             temporary: false,
             pin_in_doubt: false,
             portals: Vec::new(),
@@ -241,6 +244,12 @@ impl<A: AsRef<Decision>> Session<A> {
     pub fn discarding(mut self, always: bool) -> Session<A> {
         self.discards = always;
         self
+    }
+
+    /// What the catalog said when the last batch was looked at, or the first of its transaction ([`Guide::content`]). What the
+    /// session has left on its server is known if that was true there. None: nobody cares ([`Session::discarding`]).
+    pub fn content(&self) -> Option<u64> {
+        (!self.discards).then_some(self.content)
     }
 
     /// What clients prepare again and again without a name is prepared once on each server connection, by a name that it
@@ -426,11 +435,12 @@ impl<A: AsRef<Decision>> Session<A> {
             let reason = reason.clone();
             self.pin.get_or_insert(Pin::Policy(reason));
         }
-        let discard = server.lent_to(self.id) && self.discards;
+        let discard = server.lent_to(self.id) && (self.discards || !server.known);
         if discard {
             Query { text: b"DISCARD ALL" }.write(&mut io.server_out);
             self.pending.push_back(Expect::Discard);
             server.discarded();
+            server.known = true;
         }
         let wanted = Arc::clone(self.carried.wanted());
         let mut sql = match server.has_settings(&wanted) {

@@ -71,15 +71,14 @@ fn ask(client: &mut RawClient, sql: &str) -> String {
 
 /// A proxy that sends everything to the primary, over one connection.
 fn proxy(cluster: &Cluster) -> Running {
-    proxy_with(cluster, false)
+    proxy_with(cluster, "")
 }
 
-/// One that may prepare once what comes again without a name.
-fn proxy_with(cluster: &Cluster, once: bool) -> Running {
+/// One with these keys of its pools, and sections behind them.
+fn proxy_with(cluster: &Cluster, keys: &str) -> Running {
     let component = policy("user-to-replica");
-    let more = format!(
-        "[pool]\nsize = 1\nprepare_unnamed = {once}\n[[policy]]\nname = \"primary\"\npath = {component:?}\n"
-    );
+    let more =
+        format!("[pool]\nsize = 1\n{keys}\n[[policy]]\nname = \"primary\"\npath = {component:?}\n");
     let proxy = Running::start(&cluster.nodes(), &more);
     proxy.wait_up(1);
     proxy
@@ -90,7 +89,7 @@ fn what_comes_again_without_a_name_is_prepared_once() {
     let cluster = cluster(0, Auth::Trust);
     cluster.primary().query("postgres", "CREATE TABLE t AS SELECT 6 AS a").unwrap();
     for once in [false, true] {
-        let proxy = proxy_with(&cluster, once);
+        let proxy = proxy_with(&cluster, &format!("prepare_unnamed = {once}"));
         let mut first = RawClient::login(proxy.port);
         let mut second = RawClient::login(proxy.port);
         for _ in 0..3 {
@@ -137,7 +136,7 @@ fn settings_decide(once: bool) {
     ] {
         cluster.primary().query("postgres", sql).unwrap();
     }
-    let proxy = proxy_with(&cluster, once);
+    let proxy = proxy_with(&cluster, &format!("prepare_unnamed = {once}"));
     let mut first = RawClient::login(proxy.port);
     let mut second = RawClient::login(proxy.port);
     assert_eq!(ask(&mut first, "SET datestyle TO dmy; SET search_path TO a"), "");
@@ -179,7 +178,8 @@ fn a_statement_is_prepared_anew_when_the_schema_has_changed() {
     let cluster = cluster(0, Auth::Trust);
     let direct = |sql: &str| cluster.primary().query("postgres", sql).unwrap();
     direct("CREATE TABLE t AS SELECT 1 AS a");
-    let proxy = proxy(&cluster);
+    // What changes past the proxy is found out by servers' errors alone.
+    let proxy = proxy_with(&cluster, "[cluster.main.monitor]\ndefinitions = false");
     let query = "SELECT * FROM t";
     let mut relies = RawClient::login(proxy.port);
     prepare(&mut relies, "s", query);
@@ -239,7 +239,7 @@ fn statements_exist_for_a_client_as_on_its_own_server() {
 
 fn statements_exist(once: bool) {
     let cluster = cluster(0, Auth::Trust);
-    let proxy = proxy_with(&cluster, once);
+    let proxy = proxy_with(&cluster, &format!("prepare_unnamed = {once}"));
     let mut first = RawClient::login(proxy.port);
     let mut second = RawClient::login(proxy.port);
     prepare(&mut first, "", "SELECT 'first'");

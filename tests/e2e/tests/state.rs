@@ -1,10 +1,12 @@
 //! What one client's statements leave on a server is never another client's.
 #![allow(clippy::unwrap_used)]
 
+use std::time::Duration;
+
 use bytes::BytesMut;
-use howdah_cluster::ClusterId;
+use howdah_cluster::{ClusterId, NodeId};
 use howdah_e2e::{RawClient, Running, cluster, policy, wait};
-use howdah_pgcluster::Auth;
+use howdah_pgcluster::{Auth, Cluster};
 use howdah_wire::backend::{self, DataRow};
 use howdah_wire::frontend::{Bind, Execute, Parse, Sync};
 
@@ -221,16 +223,11 @@ fn values_of_sequences_are_nobody_elses() {
 #[test]
 fn a_function_replaced_past_the_proxy_is_known_after_a_refresh() {
     let cluster = cluster(0, Auth::Trust);
-    let define = |body: &str| {
-        let function = "CREATE OR REPLACE FUNCTION changes() RETURNS int LANGUAGE plpgsql";
-        let sql = format!("{function} AS $$ BEGIN {body} RETURN 1; END $$");
-        cluster.primary().query("postgres", &sql).unwrap();
-    };
-    define("");
+    define(&cluster, "");
     let proxy = proxy(&cluster.nodes(), 2);
     let mut first = RawClient::login(proxy.port);
     assert_eq!(ask(&mut first, "SELECT changes()"), "1");
-    define("PERFORM set_config('app.kept', 'mine', false);");
+    define(&cluster, "PERFORM set_config('app.kept', 'mine', false);");
     let monitor = &proxy.proxy().shared.monitor;
     let schema = monitor.schema(ClusterId(0), "postgres");
     let before = schema.loads();
@@ -242,31 +239,251 @@ fn a_function_replaced_past_the_proxy_is_known_after_a_refresh() {
     assert_eq!(ask(&mut first, show), "mine");
 }
 
+#[test]
+fn what_the_default_of_a_domain_leaves_behind_is_nobody_elses() {
+    let cluster = cluster(0, Auth::Trust);
+    let sql = "CREATE DOMAIN kept AS text DEFAULT set_config('app.kept', 'mine', false); \
+        CREATE TABLE keeps (a int, kept kept)";
+    cluster.primary().query("postgres", sql).unwrap();
+    let proxy = proxy(&cluster.nodes(), 2);
+    let mut first = RawClient::login(proxy.port);
+    assert_eq!(ask(&mut first, "INSERT INTO keeps (a) VALUES (1)"), "");
+    assert_eq!(ask(&mut RawClient::login(proxy.port), KEPT), "none");
+    assert_eq!(ask(&mut first, KEPT), "mine");
+}
+
+/// Past the proxy, which takes it for harmless until it hears of it.
+#[test]
+fn a_function_replaced_past_the_proxy_leaves_nothing_to_others() {
+    let cluster = cluster(0, Auth::Trust);
+    define(&cluster, "");
+    let proxy = proxy(&cluster.nodes(), 1);
+    let mut second = RawClient::login(proxy.port);
+    let mut unpinned = Vec::new();
+    for body in ["", LEAVES].repeat(20) {
+        define(&cluster, body);
+        unpinned.extend(calls(&proxy, "SELECT changes()", "1"));
+        assert_eq!(ask(&mut second, LEFT), "none 0 0 0 4MB");
+    }
+    assert!(!unpinned.is_empty());
+}
+
+/// It is not forgotten what a client has left before it has used a connection once more.
+#[test]
+fn what_a_client_has_left_counts_until_the_connection_is_reset() {
+    let cluster = cluster(0, Auth::Trust);
+    define(&cluster, "");
+    let proxy = proxy(&cluster.nodes(), 1);
+    let mut second = RawClient::login(proxy.port);
+    let schema = proxy.proxy().shared.monitor.schema(ClusterId(0), "postgres");
+    let node = schema.definitions(NodeId(0)).unwrap();
+    wait("the catalog to be known to be true", || node.epoch() != 0);
+    let before = node.epoch();
+    define(&cluster, LEAVES);
+    // On a slow machine it may be known before it is called.
+    let Some(mut first) = calls(&proxy, "SELECT changes()", "1") else { return };
+    wait("the change to be known", || ![0, before].contains(&node.epoch()));
+    // Harmless, and looked at with what is true.
+    assert_eq!(ask(&mut first, "SELECT 1"), "1");
+    assert_eq!(ask(&mut second, LEFT), "none 0 0 0 4MB");
+}
+
+/// What it has prepared stays there.
+#[test]
+fn a_connection_of_which_all_is_known_is_not_reset() {
+    let cluster = cluster(0, Auth::Trust);
+    let proxy = proxy(&cluster.nodes(), 1);
+    let mut first = RawClient::login(proxy.port);
+    let mut second = RawClient::login(proxy.port);
+    let schema = proxy.proxy().shared.monitor.schema(ClusterId(0), "postgres");
+    let node = schema.definitions(NodeId(0)).unwrap();
+    wait("the catalog to be known to be true", || node.epoch() != 0);
+    let mut number = 0;
+    // An answer that takes long is not waited for.
+    wait("twenty changes of clients without a reset", || {
+        number += 1;
+        let mut bytes = BytesMut::new();
+        let (name, query) = (format!("s{number}"), format!("SELECT {number}"));
+        let (name, query) = (name.as_bytes(), query.as_bytes());
+        Parse { name, query, types: b"\0\0" }.write(&mut bytes);
+        Sync.write(&mut bytes);
+        first.send(&bytes);
+        first.until_ready();
+        (0..20).all(|_| {
+            assert_eq!(ask(&mut first, "SELECT 'first'"), "first");
+            ask(&mut second, "SELECT count(*) FROM pg_prepared_statements") != "0"
+        })
+    });
+}
+
+/// On a replica they change when it has replayed them.
+#[test]
+fn a_function_replaced_past_the_proxy_leaves_nothing_to_others_on_a_replica() {
+    let cluster = cluster(1, Auth::Trust);
+    define(&cluster, "");
+    let component = policy("user-to-replica");
+    let proxy = Running::start(
+        &cluster.nodes(),
+        &format!(
+            "[pool]\nsize = 1\n[[policy]]\nname = \"replica\"\npath = {component:?}\n\
+             [policy.settings]\nusers = [\"postgres\"]\n"
+        ),
+    );
+    proxy.wait_up(2);
+    let mut second = RawClient::login(proxy.port);
+    let mut unpinned = Vec::new();
+    for body in ["NULL;", "PERFORM set_config('app.kept', 'mine', false);"].repeat(10) {
+        define(&cluster, body);
+        let seen = "SELECT prosrc FROM pg_proc WHERE proname = 'changes'";
+        let replayed = || cluster.replicas()[0].value("postgres", seen).unwrap().contains(body);
+        wait("the definition to be replayed", replayed);
+        unpinned.extend(calls(&proxy, "SELECT concat(pg_is_in_recovery(), changes())", "t1"));
+        assert_eq!(ask(&mut second, KEPT), "none");
+    }
+    assert!(!unpinned.is_empty());
+}
+
+/// Whatever may decide what a statement leaves behind.
+#[test]
+fn definitions_of_every_kind_are_noticed_past_the_proxy() {
+    let cluster = cluster(0, Auth::Trust);
+    let run = |sql: &str| cluster.primary().query("postgres", sql).unwrap();
+    run("CREATE SCHEMA there; CREATE TABLE t (a int, b int); CREATE VIEW v AS SELECT 1 AS a; \
+         CREATE DOMAIN d AS int; CREATE TYPE pair AS (a int, b int); \
+         CREATE FUNCTION f(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT 1'; \
+         CREATE FUNCTION g(pair) RETURNS int LANGUAGE sql AS 'SELECT 1'; \
+         CREATE FUNCTION r() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'");
+    let proxy = proxy(&cluster.nodes(), 1);
+    let mut clients = [RawClient::login(proxy.port), RawClient::login(proxy.port)];
+    let monitor = &proxy.proxy().shared.monitor;
+    let schema = monitor.schema(ClusterId(0), "postgres");
+    let node = schema.definitions(NodeId(0)).unwrap();
+    let mut noticed = |what: &str, sql: &str| {
+        let mut epoch = || {
+            clients.iter_mut().for_each(|client| assert_eq!(ask(client, "SELECT 1"), "1"));
+            node.epoch()
+        };
+        wait("the catalog to be known to be true", || epoch() != 0);
+        let before = node.epoch();
+        run(sql);
+        wait(what, || epoch() != before);
+    };
+    noticed("a function", "CREATE FUNCTION h() RETURNS int LANGUAGE sql AS 'SELECT 1'");
+    noticed(
+        "a function replaced",
+        "CREATE OR REPLACE FUNCTION h() RETURNS int LANGUAGE sql AS 'SELECT 2'",
+    );
+    noticed("a function renamed", "ALTER FUNCTION h() RENAME TO i");
+    noticed("a function of the system", "ALTER FUNCTION pg_catalog.lower(text) COST 2");
+    noticed("an aggregate", "CREATE AGGREGATE s (int) (SFUNC = int4pl, STYPE = int)");
+    noticed("a view", "CREATE VIEW w AS SELECT 1 AS a");
+    noticed("a view replaced", "CREATE OR REPLACE VIEW v AS SELECT f(1) AS a");
+    noticed("a rule", "CREATE RULE e AS ON INSERT TO t DO ALSO SELECT f(1)");
+    noticed("a trigger", "CREATE TRIGGER r BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION r()");
+    noticed("a trigger disabled", "ALTER TABLE t DISABLE TRIGGER r");
+    noticed("a policy", "CREATE POLICY p ON t USING (f(a) = 1)");
+    noticed("row security", "ALTER TABLE t ENABLE ROW LEVEL SECURITY");
+    noticed("a default", "ALTER TABLE t ALTER a SET DEFAULT f(1)");
+    noticed("a check", "ALTER TABLE t ADD CHECK (f(a) = 1)");
+    noticed("an index", "CREATE INDEX ON t (f(a))");
+    noticed("a domain's check", "ALTER DOMAIN d ADD CHECK (f(VALUE) = 1)");
+    noticed("a domain's default", "ALTER DOMAIN d SET DEFAULT 1");
+    noticed("a domain", "CREATE DOMAIN e AS text; CREATE TABLE of (e e)");
+    noticed("its default", "ALTER DOMAIN e SET DEFAULT set_config('app.kept', 'mine', false)");
+    noticed("an operator", "CREATE OPERATOR ||| (FUNCTION = f, RIGHTARG = int)");
+    noticed("a cast", "CREATE CAST (pair AS int) WITH FUNCTION g(pair) AS IMPLICIT");
+    noticed("a schema renamed", "ALTER SCHEMA there RENAME TO elsewhere");
+    noticed("a table renamed", "ALTER TABLE t RENAME TO u");
+    noticed("a view in its place", "CREATE VIEW t AS SELECT f(a) AS a FROM u");
+}
+
+/// Temporary tables, VACUUM and ANALYZE change no definition that counts.
+#[test]
+fn what_looks_like_a_change_is_none() {
+    let cluster = cluster(0, Auth::Trust);
+    cluster
+        .primary()
+        .query("postgres", "CREATE TABLE t (a int); INSERT INTO t VALUES (1)")
+        .unwrap();
+    let proxy = proxy(&cluster.nodes(), 1);
+    let mut client = RawClient::login(proxy.port);
+    let schema = proxy.proxy().shared.monitor.schema(ClusterId(0), "postgres");
+    let node = schema.definitions(NodeId(0)).unwrap();
+    wait("the catalog to be known to be true", || node.epoch() != 0);
+    let (_, before) = node.figures();
+    for sql in ["CREATE TEMP TABLE of (a int PRIMARY KEY)", "VACUUM t", "ANALYZE t"] {
+        cluster.primary().query("postgres", sql).unwrap();
+        let (asked, _) = node.figures();
+        wait("two questions", || {
+            assert_eq!(ask(&mut client, "SELECT 1"), "1");
+            node.figures().0 > asked + 1
+        });
+        // Comparing takes its time, and may be done for a part of the time only.
+        std::thread::sleep(Duration::from_secs(2));
+    }
+    assert_eq!(node.figures().1, before);
+}
+
+/// It says what it needs, and is on the safe side without it.
+#[test]
+fn what_cannot_be_asked_is_not_believed() {
+    let cluster = cluster(0, Auth::Trust);
+    define(&cluster, "");
+    cluster.primary().query("postgres", "ALTER DATABASE postgres SET track_counts = off").unwrap();
+    let proxy = proxy(&cluster.nodes(), 1);
+    let mut first = RawClient::login(proxy.port);
+    let mut second = RawClient::login(proxy.port);
+    for body in ["", LEAVES].repeat(3) {
+        define(&cluster, body);
+        assert_eq!(ask(&mut first, "SELECT changes()"), "1");
+        assert_eq!(ask(&mut second, LEFT), "none 0 0 0 4MB");
+    }
+}
+
 /// Whatever clients do, and whatever is known of it.
 #[test]
 fn a_connection_that_is_always_reset_gives_nothing_to_others() {
     let cluster = cluster(0, Auth::Trust);
-    let define = |body: &str| {
-        let function = "CREATE OR REPLACE FUNCTION changes() RETURNS int LANGUAGE plpgsql";
-        let sql = format!("{function} AS $$ BEGIN {body} RETURN 1; END $$");
-        cluster.primary().query("postgres", &sql).unwrap();
-    };
-    define("");
+    define(&cluster, "");
     let proxy = proxy_with(&cluster.nodes(), "size = 1\nreset_always = true");
     let mut first = RawClient::login(proxy.port);
     let mut second = RawClient::login(proxy.port);
     assert_eq!(ask(&mut first, "SELECT changes()"), "1");
-    // Past the proxy, which goes on to take it for harmless.
-    define(
-        "PERFORM set_config('app.kept', 'mine', false); PERFORM pg_advisory_lock(1); \
-         CREATE TEMP TABLE IF NOT EXISTS kept (); LISTEN kept; EXECUTE 'PREPARE kept AS SELECT 1';",
-    );
+    define(&cluster, LEAVES);
     assert_eq!(ask(&mut first, "SET work_mem = '7MB'"), "");
     assert_eq!(ask(&mut first, "SELECT changes()"), "1");
-    let left = "SELECT concat_ws(' ', coalesce(nullif(current_setting('app.kept', true), ''), 'none'), \
-        (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'), to_regclass('pg_temp.kept'), \
-        (SELECT count(*) FROM pg_listening_channels()), (SELECT count(*) FROM pg_prepared_statements), \
-        current_setting('work_mem'))";
-    assert_eq!(ask(&mut second, left), "none 0 0 0 4MB");
+    assert_eq!(ask(&mut second, LEFT), "none 0 0 0 4MB");
     assert_eq!(ask(&mut first, "SHOW work_mem"), "7MB");
 }
+
+/// Defines a function, past the proxy.
+fn define(cluster: &Cluster, body: &str) {
+    let function = "CREATE OR REPLACE FUNCTION changes() RETURNS int LANGUAGE plpgsql";
+    let sql = format!("{function} AS $$ BEGIN {body} RETURN 1; END $$");
+    cluster.primary().query("postgres", &sql).unwrap();
+}
+
+/// A client that calls something, if that lets go of its server afterwards.
+fn calls(proxy: &Running, sql: &str, answer: &str) -> Option<RawClient> {
+    let mut client = RawClient::login(proxy.port);
+    assert_eq!(ask(&mut client, sql), answer);
+    if ask(&mut client, "SHOW howdah.pin").is_empty() {
+        return Some(client);
+    }
+    leave(client);
+    None
+}
+
+/// Leaves something of each kind.
+const LEAVES: &str = "PERFORM set_config('app.kept', 'mine', false); PERFORM pg_advisory_lock(1); \
+    CREATE TEMP TABLE IF NOT EXISTS kept (); LISTEN kept; \
+    IF NOT EXISTS (SELECT FROM pg_prepared_statements WHERE name = 'kept') THEN \
+        EXECUTE 'PREPARE kept AS SELECT 1'; END IF;";
+
+/// What others have left.
+const LEFT: &str = "SELECT concat_ws(' ', coalesce(nullif(current_setting('app.kept', true), ''), 'none'), \
+    (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'), to_regclass('pg_temp.kept'), \
+    (SELECT count(*) FROM pg_listening_channels()), \
+    (SELECT count(*) FROM pg_prepared_statements WHERE name = 'kept'), current_setting('work_mem'))";
+
+const KEPT: &str = "SELECT coalesce(nullif(current_setting('app.kept', true), ''), 'none')";

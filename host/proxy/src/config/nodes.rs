@@ -21,7 +21,8 @@ pub(super) fn config(
     let nodes = nodes(addresses)?;
     let mut warnings = Vec::new();
     let passwords = Passwords::find(surroundings, &mut warnings);
-    let written::Monitor { user, database, interval, timeout, .. } = written::Monitor::default();
+    let written::Monitor { user, database, interval, timeout, definitions, .. } =
+        written::Monitor::default();
     let user = surroundings.text("PGUSER").unwrap_or(user);
     let database = surroundings.text("PGDATABASE").unwrap_or(database);
     let cluster = Cluster {
@@ -33,7 +34,7 @@ pub(super) fn config(
         prove_commits: true,
         prove_autocommit: false,
         replay_transactions: false,
-        monitor: Monitor { user, password: None, database, interval, timeout },
+        monitor: Monitor { user, password: None, database, interval, timeout, definitions },
         tls: None,
     };
     Ok(Config {

@@ -311,6 +311,8 @@ pub struct Monitor {
     pub interval: Duration,
     /// A node that has not answered for so long is down.
     pub timeout: Duration,
+    /// Whether nodes are asked if definitions have changed.
+    pub definitions: bool,
 }
 
 /// Where spans of batches are sent.

@@ -309,6 +309,11 @@ section! {
         /// A node that has not answered for so long is down (see docs/failover.md). A question must be answered within two
         /// thirds of it.
         timeout: Duration = SECOND * 3 / 2, in MIN_PROBE..=MAX_PROBE;
+        /// Nodes are also asked whether definitions have changed past the proxy (functions, views, triggers and whatever
+        /// else decides what a statement leaves behind in a session): once for all connections that clients have given
+        /// back since the last time, before others get them as they are. It takes one more connection to each node for
+        /// each database in use. False: the catalog is believed for a minute. See docs/fidelity.md.
+        definitions: bool = true;
     }
 }
 

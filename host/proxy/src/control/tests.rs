@@ -45,6 +45,7 @@ fn shared(registry: &Arc<Registry>) -> Arc<Shared> {
         interval: Duration::from_secs(1),
         timeout: Duration::from_secs(1),
         patroni: Vec::new(),
+        definitions: true,
     };
     let monitor = crate::monitor::Monitor::new(vec![watch], specs, Vec::new(), Arc::default());
     let peers = Peers::find(&[], &[]).unwrap();

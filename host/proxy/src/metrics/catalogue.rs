@@ -177,6 +177,11 @@ metrics! {
     /// How long ago a standby was where the primary is.
     NODE_LAG: Gauge "howdah_node_lag_seconds" [CLUSTER, NODE];
 
+    /// Questions to a node whether definitions have changed.
+    DEFINITIONS_ASKED: Counter "howdah_definitions_asked" [CLUSTER, NODE];
+    /// Those by which they have, or that were not answered.
+    DEFINITIONS_CHANGED: Counter "howdah_definitions_changed" [CLUSTER, NODE];
+
     /// Connections to a node.
     SERVER_CONNECTIONS: Gauge "howdah_server_connections" [CLUSTER, NODE, CONNECTION];
     /// Most connections that the pools that there are may have to a node.

@@ -32,6 +32,7 @@ pub(super) fn of_nodes(shared: &Shared) -> Vec<Family> {
     for (index, cluster) in snapshot.clusters.iter().enumerate() {
         for (id, spec, state) in snapshot.nodes(ClusterId(index as u16)) {
             states.add(cluster, spec, state);
+            states.add_definitions(cluster, spec, shared.monitor.definitions(id));
             connections.add(cluster, spec, id, shared);
         }
     }
@@ -39,7 +40,7 @@ pub(super) fn of_nodes(shared: &Shared) -> Vec<Family> {
 }
 
 /// How nodes are.
-struct States([Family; 4]);
+struct States([Family; 6]);
 
 impl States {
     fn new() -> States {
@@ -48,12 +49,14 @@ impl States {
             &metrics::NODE_PRIMARY,
             &metrics::NODE_LAG_BYTES,
             &metrics::NODE_LAG,
+            &metrics::DEFINITIONS_ASKED,
+            &metrics::DEFINITIONS_CHANGED,
         ];
         States(all.map(Family::of))
     }
 
     fn add(&mut self, cluster: &str, spec: &NodeSpec, state: &NodeState) {
-        let [up, primary, lag_bytes, lag] = &mut self.0;
+        let [up, primary, lag_bytes, lag, ..] = &mut self.0;
         let labels = [cluster, spec.name.as_str()];
         up.add(&labels, state.up && state.refused.is_none());
         primary.add(&labels, state.role == Role::Primary);
@@ -63,6 +66,13 @@ impl States {
         if let Some(time) = state.lag {
             lag.add(&labels, time.as_secs_f64());
         }
+    }
+
+    fn add_definitions(&mut self, cluster: &str, spec: &NodeSpec, (asked, changed): (u64, u64)) {
+        let [.., asks, changes] = &mut self.0;
+        let labels = [cluster, spec.name.as_str()];
+        asks.add(&labels, asked);
+        changes.add(&labels, changed);
     }
 }
 

@@ -1,19 +1,24 @@
 use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::iter::empty;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use howdah_cluster::catalog::{BODIES, FUNCTIONS, OPERATORS, USES, VIEWS};
-use howdah_cluster::{Catalog, ClusterId};
+use howdah_cluster::{Catalog, ClusterId, NodeId};
 use howdah_session::proof;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::{self, Instant};
 
 use super::Monitor;
+use super::definitions::{Definitions, Everywhere, Known, Origin};
 use crate::upstream::{Client, Endpoint, KeyCache, Login, QueryError};
+
+/// For what catalogs say.
+static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
 /// Catalogs are loaded again after this: DDL may have come past the proxy.
 const REFRESH: Duration = Duration::from_secs(60);
@@ -21,6 +26,8 @@ const REFRESH: Duration = Duration::from_secs(60);
 const DEBOUNCE: Duration = Duration::from_millis(200);
 /// A catalog that lacks a function that is called is not loaded again before this.
 const DOUBT: Duration = Duration::from_secs(1);
+/// One that may have ceased to be true is not loaded again before this: some change their definitions all the time.
+const PACE: Duration = Duration::from_secs(1);
 /// Longest time to load one.
 const DEADLINE: Duration = Duration::from_secs(30);
 /// Longest that a client waits for the first load of its database's catalog.
@@ -42,12 +49,31 @@ pub struct Schema {
     arms: AtomicU64,
     /// The same number as of the beginning of the last load: what has come true since is not in the catalog.
     seen: AtomicU64,
+    /// What the catalog says ([`Catalog::content`]).
+    content: AtomicU64,
+    /// Whether it is still what the nodes have.
+    pub(super) everywhere: Everywhere,
 }
 
 impl Schema {
     /// Which edition is in force, from 1.
     pub fn edition(&self) -> u64 {
         1 + self.changes.load(Ordering::Relaxed)
+    }
+
+    /// See [`howdah_session::Guide::content`].
+    pub fn content(&self) -> u64 {
+        self.content.load(Ordering::SeqCst)
+    }
+
+    /// What is known of a node's definitions in this database.
+    pub fn definitions(&self, node: NodeId) -> Option<&Arc<Definitions>> {
+        self.everywhere.of(node)
+    }
+
+    /// What servers have prepared may be out of date.
+    pub(super) fn has_changed(&self) {
+        self.changes.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The epoch of the catalog.
@@ -106,6 +132,8 @@ struct Entry {
     schema: Arc<Schema>,
     loaded: Option<Instant>,
     stale: bool,
+    /// It may have ceased to be true.
+    doubtful: bool,
 }
 
 /// Catalogs by cluster and database.
@@ -120,18 +148,28 @@ impl Catalogs {
         Catalogs { entries: Mutex::default(), wanted: Notify::new(), loaded: Notify::new() }
     }
 
-    pub(super) fn get(&self, cluster: ClusterId, database: &str) -> Arc<Schema> {
+    pub(super) fn get(
+        &self,
+        cluster: ClusterId,
+        database: &str,
+        nodes: impl Iterator<Item = NodeId>,
+    ) -> Arc<Schema> {
         let mut entries = self.entries.lock();
         if let Some(entry) = entries.get(&(cluster, database.to_owned())) {
             return Arc::clone(&entry.schema);
         }
-        let schema = Arc::<Schema>::default();
+        let schema = Arc::new(Schema { everywhere: Everywhere::new(nodes), ..Schema::default() });
         if entries.len() < MAX_DATABASES {
-            let entry = Entry { schema: Arc::clone(&schema), loaded: None, stale: false };
+            let (loaded, schema) = (None, Arc::clone(&schema));
+            let entry = Entry { schema, loaded, stale: false, doubtful: false };
             entries.insert((cluster, database.to_owned()), entry);
             self.wanted.notify_one();
         }
         schema
+    }
+
+    pub(super) fn schemas(&self) -> Vec<Arc<Schema>> {
+        self.entries.lock().values().map(|entry| Arc::clone(&entry.schema)).collect()
     }
 
     /// Those that are kept.
@@ -159,7 +197,12 @@ impl Catalogs {
 
     /// DDL has been seen, or its traces: functions and columns may have changed.
     pub fn changed(&self, cluster: ClusterId, database: &str, schema: &Schema) {
-        schema.changes.fetch_add(1, Ordering::Relaxed);
+        schema.has_changed();
+        self.stale(cluster, database);
+    }
+
+    /// Loads one again.
+    pub(super) fn stale(&self, cluster: ClusterId, database: &str) {
         if let Some(entry) = self.entries.lock().get_mut(&(cluster, database.to_owned())) {
             entry.stale = true;
             self.wanted.notify_one();
@@ -172,6 +215,15 @@ impl Catalogs {
             entry.stale = true;
         }
         self.wanted.notify_one();
+    }
+
+    /// It is not known any more whether this one is true.
+    pub(super) fn doubtful(&self, cluster: ClusterId, database: &str) {
+        if let Some(entry) = self.entries.lock().get_mut(&(cluster, database.to_owned()))
+            && !std::mem::replace(&mut entry.doubtful, true)
+        {
+            self.wanted.notify_one();
+        }
     }
 
     /// A function has been called that is not in the catalog: it may be a new one.
@@ -192,13 +244,24 @@ impl Catalogs {
     fn due(&self) -> Vec<(ClusterId, String)> {
         let mut entries = self.entries.lock();
         let due = entries.iter_mut().filter(|(_, entry)| {
-            entry.stale || entry.loaded.is_none_or(|at| at.elapsed() >= REFRESH)
+            let after = if entry.doubtful { PACE } else { REFRESH };
+            entry.stale || entry.loaded.is_none_or(|at| at.elapsed() >= after)
         });
         due.map(|(key, entry)| {
-            entry.stale = false;
+            (entry.stale, entry.doubtful) = (false, false);
             key.clone()
         })
         .collect()
+    }
+
+    /// How long until one may be due.
+    fn rest(&self) -> Duration {
+        let doubtful = self.entries.lock().values().any(|entry| entry.doubtful);
+        if doubtful { PACE } else { REFRESH }
+    }
+
+    fn schema(&self, key: &(ClusterId, String)) -> Option<Arc<Schema>> {
+        self.entries.lock().get(key).map(|entry| Arc::clone(&entry.schema))
     }
 
     /// How many definitions have come true so far: to be asked before a load, and told afterwards.
@@ -206,19 +269,33 @@ impl Catalogs {
         self.entries.lock().get(key).map_or(0, |entry| entry.schema.arms.load(Ordering::SeqCst))
     }
 
-    fn put(&self, key: &(ClusterId, String), epoch: u64, arms: u64, catalog: Option<Catalog>) {
+    /// `origin`: the catalog is known to be true, and where it is from.
+    fn put(
+        &self,
+        key: &(ClusterId, String),
+        epoch: u64,
+        arms: u64,
+        catalog: Option<(Catalog, Option<Origin>)>,
+    ) {
         if let Some(entry) = self.entries.lock().get_mut(key) {
             entry.loaded = Some(Instant::now());
             let schema = &entry.schema;
             // What could never be loaded is a catalog in which every function is unknown.
             let unloaded = || {
                 let nothing = || Catalog::new(epoch, empty(), empty(), empty());
-                (schema.loads() == 0).then(nothing)
+                (schema.loads() == 0).then(|| (nothing(), None))
             };
-            if let Some(catalog) = catalog.or_else(unloaded) {
+            if let Some((catalog, origin)) = catalog.or_else(unloaded) {
+                schema.everywhere.doubt();
+                let known = Known { number: epoch, content: catalog.content };
                 schema.catalog.store(Arc::new(catalog));
+                schema.content.store(known.content, Ordering::SeqCst);
                 schema.loads.store(epoch, Ordering::Release);
                 schema.seen.store(arms, Ordering::SeqCst);
+                if let Some(origin) = origin {
+                    entry.doubtful = false;
+                    schema.everywhere.believe(known, origin);
+                }
             }
         }
         self.loaded.notify_waiters();
@@ -237,12 +314,12 @@ pub(super) async fn keep_loaded(monitor: Arc<Monitor>) {
                 }
             }
             _ = epochs.changed() => {}
-            () = time::sleep(REFRESH) => {}
+            () = time::sleep(monitor.catalogs.rest()) => {}
         }
         for key in monitor.catalogs.due() {
             number += 1;
             let arms = monitor.catalogs.arms(&key);
-            match load(&monitor, key.0, &key.1, number).await {
+            match load(&monitor, &key, number).await {
                 Ok(catalog) => monitor.catalogs.put(&key, number, arms, Some(catalog)),
                 Err(Unloaded::NoNode) => {}
                 Err(Unloaded::Failed(error)) => {
@@ -260,21 +337,36 @@ enum Unloaded {
     Failed(String),
 }
 
+/// A catalog, and where it is from, if it is known that it is true there.
 async fn load(
     monitor: &Monitor,
-    cluster: ClusterId,
-    database: &str,
+    key: &(ClusterId, String),
     number: u64,
-) -> Result<Catalog, Unloaded> {
+) -> Result<(Catalog, Option<Origin>), Unloaded> {
+    let (cluster, database) = key;
     let snapshot = monitor.snapshot();
-    let node = snapshot.readable(cluster).ok_or(Unloaded::NoNode)?;
+    let node = snapshot.readable(*cluster).ok_or(Unloaded::NoNode)?;
     let Some((endpoint, login)) = monitor.login_to(node, database) else {
         return Err(Unloaded::NoNode);
     };
-    tokio::select! {
-        catalog = fetch(&endpoint, &login, &monitor.keys, number) => catalog.map_err(Unloaded::Failed),
-        () = monitor.over(node, snapshot.tenure(node)) => Err(Unloaded::NoNode),
+    let schema = monitor.catalogs.schema(key);
+    let asks = snapshot.primary(*cluster) == Some(node)
+        && schema.as_ref().is_some_and(|schema| schema.everywhere.is_in_use());
+    let definitions = schema.as_ref().and_then(|schema| schema.definitions(node));
+    let now = async || definitions.filter(|_| asks)?.now(node).await;
+    let before = now().await;
+    let catalog = tokio::select! {
+        catalog = fetch(&endpoint, &login, &monitor.keys, number) => catalog.map_err(Unloaded::Failed)?,
+        () = monitor.over(node, snapshot.tenure(node)) => return Err(Unloaded::NoNode),
+    };
+    let after = now().await;
+    if after.is_some_and(|after| after.is_still(before)) {
+        return Ok((catalog, after));
     }
+    if asks {
+        monitor.catalogs.doubtful(*cluster, database);
+    }
+    Ok((catalog, None))
 }
 
 /// Loads the catalog of the database that a login leads to.
@@ -295,6 +387,9 @@ pub async fn fetch(
     for sql in [FUNCTIONS, VIEWS, OPERATORS, BODIES, USES] {
         rows.push(client.query(sql, deadline).await.map_err(|error| failed(&error))?);
     }
+    let content =
+        rows.iter().enumerate().flat_map(|(table, rows)| rows.iter().map(move |row| (table, row)));
+    let content = content.fold(1_u64, |sum, row| sum.wrapping_add(HASHER.hash_one(row)));
     let proves = may_prove(&mut client, deadline).await.map_err(|error| failed(&error))?;
     let mut tables = rows.into_iter().map(|rows| {
         rows.into_iter()
@@ -313,7 +408,7 @@ pub async fn fetch(
     let bodies = bodies.into_iter().flatten().filter_map(pair);
     let uses = uses.into_iter().flatten().filter_map(pair);
     let mut catalog = Catalog::new(number, functions, views, operators).with_bodies(bodies, uses);
-    catalog.proves = proves;
+    (catalog.proves, catalog.content) = (proves, content);
     Ok(catalog)
 }
 

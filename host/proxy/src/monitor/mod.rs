@@ -1,6 +1,7 @@
 //! What the nodes are doing: probes, snapshots, catalogs. Runs on the control thread.
 
 mod catalogs;
+mod definitions;
 mod patroni;
 mod probe;
 
@@ -16,6 +17,8 @@ use tokio::sync::{Notify, watch};
 
 use crate::upstream::{Endpoint, KeyCache, Login, Target};
 pub use catalogs::{Arming, Catalogs, Schema, fetch as fetch_catalog};
+pub use definitions::Definitions;
+pub(crate) use definitions::{Stamp, watch as watch_definitions};
 
 /// How a cluster is watched.
 #[derive(Clone, Debug)]
@@ -28,6 +31,8 @@ pub struct Watch {
     pub timeout: Duration,
     /// Where Patroni's REST API is.
     pub patroni: Vec<Target>,
+    /// Whether definitions that come past the proxy are noticed at once.
+    pub definitions: bool,
 }
 
 /// What is known of the nodes, for everybody.
@@ -228,7 +233,22 @@ impl Monitor {
 
     /// The schema of a database. Its catalog is empty until it has been loaded, which this call sets going.
     pub fn schema(&self, cluster: ClusterId, database: &str) -> Arc<Schema> {
-        self.catalogs.get(cluster, database)
+        let snapshot = self.snapshot();
+        self.catalogs.get(cluster, database, snapshot.nodes(cluster).map(|(node, ..)| node))
+    }
+
+    /// Whether definitions that come past the proxy are noticed at once.
+    pub(crate) fn watches_definitions(&self, cluster: ClusterId) -> bool {
+        self.watches.get(usize::from(cluster.0)).is_some_and(|watch| watch.definitions)
+    }
+
+    /// How often a node has been asked whether definitions have changed, in any database, and how often they had.
+    pub(crate) fn definitions(&self, node: NodeId) -> (u64, u64) {
+        let figures = self.catalogs.schemas().into_iter().filter_map(|schema| {
+            let definitions = schema.definitions(node)?;
+            Some(definitions.figures())
+        });
+        figures.fold((0, 0), |sum, (asked, changed)| (sum.0 + asked, sum.1 + changed))
     }
 
     /// Databases whose schema is known, with the names of their clusters.

@@ -126,7 +126,7 @@ pub(super) async fn admit(
     };
     take_own(Arc::make_mut(&mut settings), &mut guide)?;
     ctx.shared.monitor.catalogs.ready(cluster, &database).await;
-    let mut lessee = Lessee::new(ctx, cluster, user, database);
+    let mut lessee = Lessee::new(ctx, id, cluster, user, database);
     if let Some(token) = guide.follows.take() {
         lessee.follow(token);
     }

@@ -16,7 +16,7 @@ use crate::figures::ServerEnd;
 /// Longest time to roll back and discard.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// Gives a server back in the way its state demands.
+/// Gives a server back in the way its state demands, if its client has used it.
 pub(crate) fn give_back(mut leased: Leased, disposition: Disposition) {
     let commands: &'static [&'static str] = match disposition {
         Disposition::Reuse => return leased.release(),
@@ -34,7 +34,7 @@ pub(crate) fn give_back(mut leased: Leased, disposition: Disposition) {
             }
         }
         if disposition == Disposition::Reset {
-            conn.state.discarded();
+            conn.was_reset();
         }
         leased.release();
     });

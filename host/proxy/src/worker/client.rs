@@ -188,7 +188,7 @@ impl Guest {
                             self.lost = Some(Loss::of(leased.node()));
                         }
                         self.note_write(&mut leased);
-                        give_back(leased, disposition);
+                        give_back(leased.used(self.session.content()), disposition);
                     }
                 }
                 Step::End => {
@@ -434,7 +434,7 @@ impl Drop for Guest {
             let pool = self.lessee.pool_settings();
             match self.session.disposition(&self.guide) {
                 Disposition::Reset if pool.reset == Reset::Close => leased.close(ServerEnd::Reset),
-                disposition => give_back(leased, disposition),
+                disposition => give_back(leased.used(self.session.content()), disposition),
             }
         }
         self.ctx.spare.reclaim(&mut self.io);

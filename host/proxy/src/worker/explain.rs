@@ -212,7 +212,7 @@ pub(crate) fn explain(
     step("decision", decision + &who_says.unwrap_or_default());
     let kept = show::remembered(answer.verdict.remember);
     step("memory", if known { format!("{kept}; it is remembered now") } else { kept.to_owned() });
-    let mut lessee = Lessee::new(ctx, cluster, who.user.clone(), who.database.clone());
+    let mut lessee = Lessee::new(ctx, 0, cluster, who.user.clone(), who.database.clone());
     step("node", lessee.prospect(&answer.verdict.decision));
     steps
 }

@@ -23,7 +23,7 @@ use super::explain::Explaining;
 use super::failovers;
 use super::traced::Traced;
 use crate::figures::{Figures, Ran, kept, micros};
-use crate::monitor::{Arming, Schema};
+use crate::monitor::{Arming, Schema, watch_definitions};
 
 /// Statements of one database that a worker keeps, by text. Of more, the least recently used are forgotten.
 const MAX_STATEMENTS: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
@@ -67,6 +67,7 @@ impl Known {
 impl Database {
     pub(crate) fn new(ctx: &Ctx, cluster: ClusterId, name: &str, number: u32) -> Rc<Database> {
         let schema = ctx.shared.monitor.schema(cluster, name);
+        watch_definitions(&ctx.shared.monitor, cluster, name, &schema);
         Rc::new(Database {
             cluster,
             name: name.to_owned(),
@@ -307,6 +308,10 @@ impl Guide for SessionGuide {
 
     fn settled(&self) -> Option<u64> {
         self.database.schema.settled()
+    }
+
+    fn content(&self) -> u64 {
+        self.database.schema.content()
     }
 
     fn arm(&mut self, armed: bool) {

@@ -18,7 +18,7 @@ use super::server::{Leased, ServerConn};
 use super::shared::{PoolKey, configured};
 use crate::config::Pool as PoolConfig;
 use crate::figures::{Life, ServerEnd, micros};
-use crate::monitor::Monitor;
+use crate::monitor::{Definitions, Monitor, watch_definitions};
 use crate::pace::jittered;
 use crate::upstream::{ConnectError, Connected, connect};
 
@@ -35,6 +35,8 @@ pub(crate) struct Lessee {
     /// The client's user, or the one that a policy chose.
     pub(crate) user: String,
     pub(crate) database: String,
+    /// The session's number.
+    pub(crate) session: u64,
     /// How it waits for a server.
     pub(crate) patience: Patience,
     /// A replica that is chosen only when there is no other.
@@ -55,12 +57,19 @@ pub(crate) enum Goal {
 }
 
 impl Lessee {
-    pub(crate) fn new(ctx: &Rc<Ctx>, cluster: ClusterId, user: String, database: String) -> Lessee {
+    pub(crate) fn new(
+        ctx: &Rc<Ctx>,
+        session: u64,
+        cluster: ClusterId,
+        user: String,
+        database: String,
+    ) -> Lessee {
         Lessee {
             ctx: Rc::clone(ctx),
             cluster,
             user,
             database,
+            session,
             patience: Patience::default(),
             avoided: None,
             causality: ctx.shared.keeps_order(cluster).then(Causality::default),
@@ -76,7 +85,7 @@ impl Lessee {
         let place = self.place(decision);
         if let Goal::Node(node) = place
             && let Some((_, pool)) = self.pools.iter().find(|(n, _)| *n == node)
-            && let Some(Grant::Conn(lease)) = pool.try_acquire(self.ctx.index)
+            && let Some(Grant::Conn(lease)) = pool.try_acquire(self.ctx.index, self.session)
             && let Some(leased) = self.lent(lease)
         {
             return Ok(leased);
@@ -248,6 +257,18 @@ impl Lessee {
         self.patience.at_most.unwrap_or(settings.wait_timeout)
     }
 
+    /// What is known of the definitions that its statements call on a node; none where nobody watches them.
+    fn definitions(&self, node: NodeId) -> Option<Arc<Definitions>> {
+        let monitor = &self.ctx.shared.monitor;
+        let cluster = monitor.glance().spec(node)?.cluster;
+        if !monitor.watches_definitions(cluster) {
+            return None;
+        }
+        let schema = monitor.schema(cluster, &self.database);
+        watch_definitions(monitor, cluster, &self.database, &schema);
+        schema.definitions(node).cloned()
+    }
+
     /// How its pools are at the moment.
     pub(crate) fn pool_settings(&self) -> PoolConfig {
         self.ctx.shared.config.load().pool_for(&self.user, &self.database)
@@ -257,13 +278,14 @@ impl Lessee {
         if let Some((_, pool)) = self.pools.iter().find(|(n, _)| *n == node) {
             return pool.clone();
         }
+        let definitions = self.definitions(node);
         let key = PoolKey {
             node,
             user: self.server_user(node).unwrap_or_default(),
             client_user: self.user.clone(),
             database: self.database.clone(),
         };
-        let pool = self.ctx.shared.pool(&key, settings);
+        let pool = self.ctx.shared.pool(&key, settings, definitions);
         self.pools.push((node, pool.clone()));
         pool
     }
@@ -279,7 +301,7 @@ impl Lessee {
         let pool = self.pool(node, settings);
         let at_most = Some(deadline.saturating_duration_since(Instant::now()));
         let patience = Patience { at_most, ..patience };
-        let grant = match pool.acquire(self.ctx.index, patience).await {
+        let grant = match pool.acquire(self.ctx.index, self.session, patience).await {
             Ok(grant) => grant,
             Err(AcquireError::QueueFull) => {
                 return Err(ErrorReport::error(
@@ -314,7 +336,7 @@ impl Lessee {
         let connected = self.connect(node, settings, &[]).await?;
         Ok(connected.and_then(|connected| {
             let life = Life::begin(&self.ctx.shared.servers[usize::from(node.0)]);
-            let conn = ServerConn::new(connected, node, tenure, life);
+            let conn = ServerConn::new(connected, node, tenure, life, self.definitions(node));
             self.lent(permit.fill(conn, self.ctx.index))
         }))
     }
@@ -412,6 +434,7 @@ impl Lessee {
             self.ctx.shared.monitor.hint(lease.node, Evidence::SessionLost);
             return None;
         }
+        lease.is_lent();
         lease.state.standby = self.ctx.shared.monitor.is_replica(lease.node);
         Some(Leased::new(lease, &self.ctx))
     }

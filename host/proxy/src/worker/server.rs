@@ -8,7 +8,7 @@ use howdah_session::ServerState;
 use super::Ctx;
 use super::cancel::ServerKey;
 use crate::figures::{Life, ServerEnd};
-use crate::monitor::Monitor;
+use crate::monitor::{Definitions, Monitor, Stamp};
 use crate::upstream::{Connected, Stream};
 
 /// A connection to a server, with all that is known of it.
@@ -20,18 +20,66 @@ pub(crate) struct ServerConn {
     /// The node's tenure when the connection was asked for.
     pub(super) tenure: u64,
     pub(super) life: Life,
+    /// The definitions that its clients' statements have called; none where nobody watches them.
+    definitions: Option<Arc<Definitions>>,
+    /// The epoch in which the connection was lent, and what the catalog of that says.
+    lent: (u64, u64),
+    /// What has to be known before anybody but its last client may have it as it is; none when nobody has used it.
+    stamp: Option<Stamp>,
 }
 
 impl ServerConn {
-    pub(crate) fn new(connected: Connected, node: NodeId, tenure: u64, life: Life) -> ServerConn {
+    pub(crate) fn new(
+        connected: Connected,
+        node: NodeId,
+        tenure: u64,
+        life: Life,
+        definitions: Option<Arc<Definitions>>,
+    ) -> ServerConn {
         ServerConn {
             life,
+            definitions,
+            lent: (0, 0),
+            stamp: None,
             stream: connected.stream,
             state: ServerState::new(connected.parameters),
             key: ServerKey::new(connected.peer, connected.pid, connected.key),
             node,
             tenure,
         }
+    }
+
+    /// It is going to be lent.
+    pub(super) fn is_lent(&mut self) {
+        if let Some(definitions) = &self.definitions {
+            self.lent = (definitions.epoch(), definitions.content());
+            self.state.known = self.stamp.is_none_or(|stamp| definitions.vouches(stamp));
+        }
+    }
+
+    /// Its client has run statements, which were looked at with a catalog that says this
+    /// ([`howdah_session::Session::content`]).
+    fn was_used(&mut self, content: Option<u64>) {
+        let Some(definitions) = &self.definitions else { return };
+        let (epoch, said) = self.lent;
+        // What the same client has left before is known at the same time, or is not.
+        let before = self.state.known || self.stamp.is_some_and(|stamp| stamp.is_of(epoch));
+        let known = before && content == Some(said);
+        self.stamp = Some(match content {
+            Some(_) => definitions.stamp(if known { epoch } else { 0 }),
+            None => Stamp::default(),
+        });
+    }
+
+    fn until(&self) -> u64 {
+        self.stamp.map_or(0, Stamp::until)
+    }
+
+    /// Nothing of what its clients have left is there any more.
+    pub(super) fn was_reset(&mut self) {
+        self.state.discarded();
+        self.state.is_nobodys();
+        self.stamp = None;
     }
 
     /// Why it is going to be closed.
@@ -108,6 +156,14 @@ impl Leased {
         }
     }
 
+    /// See [`ServerConn::was_used`].
+    pub(crate) fn used(mut self, content: Option<u64>) -> Leased {
+        if let Some(conn) = self.conn() {
+            conn.was_used(content);
+        }
+        self
+    }
+
     /// Gives the connection back, once no cancel request is on its way to it.
     pub(crate) fn release(mut self) {
         if self.ctx.shared.monitor.is_drained(self.node) {
@@ -115,13 +171,15 @@ impl Leased {
         }
         let Some(lease) = self.lease.take() else { return };
         if lease.key.is_unused() {
-            lease.release();
+            let until = lease.until();
+            lease.release(until);
             return;
         }
         tokio::task::spawn_local(async move {
             let key = Arc::clone(&lease.key);
             if key.settled().await {
-                lease.release();
+                let until = lease.until();
+                lease.release(until);
             }
         });
     }

@@ -11,7 +11,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use howdah_cluster::{ClusterId, NodeId};
 use howdah_decision::Outcome;
 use howdah_policy::Registry;
-use howdah_pool::{Limits, Pool, Stats};
+use howdah_pool::{Clearance, Limits, Pool, Stats};
 use parking_lot::Mutex;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
@@ -26,7 +26,7 @@ use crate::access::{Access, Memory};
 use crate::admin::Door;
 use crate::config::{Cluster, Config, Node, Pool as PoolConfig};
 use crate::figures::{Count, Counters, Distribution, Place, Servers, Statement, merged};
-use crate::monitor::Monitor;
+use crate::monitor::{Definitions, Monitor};
 use crate::pace::Gate;
 use crate::peers::Peers;
 use crate::reload::Change;
@@ -307,12 +307,33 @@ impl Shared {
     }
 
     /// The pool for a key, made when it is first wanted.
-    pub(crate) fn pool(&self, key: &PoolKey, settings: &PoolConfig) -> Pool<ServerConn> {
+    pub(crate) fn pool(
+        &self,
+        key: &PoolKey,
+        settings: &PoolConfig,
+        definitions: Option<Arc<Definitions>>,
+    ) -> Pool<ServerConn> {
         let mut pools = self.pools.lock();
         if let Some(pool) = pools.get(key) {
             return pool.clone();
         }
-        let pool = Pool::new(limits(settings), self.workers.len(), ServerConn::worn);
+        let clearance: Arc<dyn Clearance> = match &definitions {
+            Some(definitions) => Arc::clone(definitions) as _,
+            None => Arc::new(()),
+        };
+        let pool = Pool::new(limits(settings), self.workers.len(), ServerConn::worn, clearance);
+        if let Some(definitions) = definitions {
+            definitions.tells(pool.bell());
+            for worker in &self.workers {
+                let pool = pool.clone();
+                let serve = |ctx: &Rc<Ctx>| {
+                    let worker = ctx.index;
+                    tokio::task::spawn_local(async move { pool.serve(worker).await });
+                };
+                // A worker that has ended serves nobody.
+                let _ = worker.send(Message::Ask(Asked(Box::new(serve))));
+            }
+        }
         pools.insert(key.clone(), pool.clone());
         pool
     }

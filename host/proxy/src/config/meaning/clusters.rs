@@ -116,6 +116,7 @@ impl Step<'_> {
             database: written.database,
             interval: written.interval,
             timeout: written.timeout,
+            definitions: written.definitions,
         }
     }
 }

@@ -66,7 +66,13 @@ fn monitor(addresses: &[(&str, &str, u16)]) -> Arc<Monitor> {
         let login = Login { user, database, password: None, parameters: Vec::new() };
         (Target { host: (*host).into(), port: *port }.into(), login)
     };
-    let watch = Watch { name: "main".into(), interval: FAR, timeout: FAR, patroni: Vec::new() };
+    let watch = Watch {
+        name: "main".into(),
+        interval: FAR,
+        timeout: FAR,
+        patroni: Vec::new(),
+        definitions: true,
+    };
     let spec = |(name, ..): &(&str, &str, u16)| NodeSpec {
         name: (*name).into(),
         labels: Vec::new(),
