@@ -1,9 +1,11 @@
 //! What one client's statements leave on a server is never another client's.
 #![allow(clippy::unwrap_used)]
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
+use howdah::monitor::Definitions;
 use howdah_cluster::{ClusterId, NodeId};
 use howdah_e2e::{RawClient, Running, cluster, policy, wait};
 use howdah_pgcluster::{Auth, Cluster};
@@ -76,13 +78,12 @@ fn what_functions_leave_behind_is_nobody_elses() {
     ] {
         cluster.primary().query("postgres", &sql).unwrap();
     }
-    let show = "SELECT coalesce(nullif(current_setting('app.kept', true), ''), 'none')";
     let left = |proxy: &Running, statement: &str| {
         let mut first = RawClient::login(proxy.port);
         let answer = ask(&mut first, statement);
         assert_ne!(answer.len(), 5, "{statement}: {answer}");
         let mut second = RawClient::login(proxy.port);
-        let seen = [ask(&mut second, show), ask(&mut first, show)];
+        let seen = [ask(&mut second, KEPT), ask(&mut first, KEPT)];
         leave(first);
         leave(second);
         seen
@@ -140,8 +141,8 @@ fn what_functions_leave_behind_is_nobody_elses() {
     let mut first = RawClient::login(again.port);
     let mut second = RawClient::login(again.port);
     assert_eq!(ask(&mut first, "SELECT young()"), "1");
-    assert_eq!(ask(&mut second, show), "none");
-    assert_eq!(ask(&mut first, show), "mine");
+    assert_eq!(ask(&mut second, KEPT), "none");
+    assert_eq!(ask(&mut first, KEPT), "mine");
 }
 
 /// A harmless function is replaced, through the proxy, by one that leaves a setting behind. A client that calls it right
@@ -158,7 +159,6 @@ fn a_function_that_has_just_changed_leaves_nothing_to_others() {
     let proxy = proxy(&cluster.nodes(), 1);
     let mut caller = RawClient::login(proxy.port);
     let mut other = RawClient::login(proxy.port);
-    let show = "SELECT coalesce(nullif(current_setting('app.kept', true), ''), 'none')";
     let prepare = |client: &mut RawClient| {
         let mut bytes = BytesMut::new();
         Parse { name: b"s", query: b"SELECT changes()", types: b"\0\0" }.write(&mut bytes);
@@ -186,7 +186,7 @@ fn a_function_that_has_just_changed_leaves_nothing_to_others() {
         caller.send(&bytes);
         assert!(caller.until_ready().iter().all(|message| RawClient::error(message).is_none()));
         leave(caller);
-        assert_eq!(ask(&mut other, show), "none", "round {round}");
+        assert_eq!(ask(&mut other, KEPT), "none", "round {round}");
         caller = RawClient::login(proxy.port);
         prepare(&mut caller);
         let mut owner = RawClient::login(proxy.port);
@@ -234,9 +234,8 @@ fn a_function_replaced_past_the_proxy_is_known_after_a_refresh() {
     monitor.catalogs.refresh();
     wait("the catalog to be loaded again", || schema.loads() > before);
     assert_eq!(ask(&mut first, "SELECT changes()"), "1");
-    let show = "SELECT coalesce(nullif(current_setting('app.kept', true), ''), 'none')";
-    assert_eq!(ask(&mut RawClient::login(proxy.port), show), "none");
-    assert_eq!(ask(&mut first, show), "mine");
+    assert_eq!(ask(&mut RawClient::login(proxy.port), KEPT), "none");
+    assert_eq!(ask(&mut first, KEPT), "mine");
 }
 
 #[test]
@@ -275,8 +274,7 @@ fn what_a_client_has_left_counts_until_the_connection_is_reset() {
     define(&cluster, "");
     let proxy = proxy(&cluster.nodes(), 1);
     let mut second = RawClient::login(proxy.port);
-    let schema = proxy.proxy().shared.monitor.schema(ClusterId(0), "postgres");
-    let node = schema.definitions(NodeId(0)).unwrap();
+    let node = definitions(&proxy);
     wait("the catalog to be known to be true", || node.epoch() != 0);
     let before = node.epoch();
     define(&cluster, LEAVES);
@@ -295,8 +293,7 @@ fn a_connection_of_which_all_is_known_is_not_reset() {
     let proxy = proxy(&cluster.nodes(), 1);
     let mut first = RawClient::login(proxy.port);
     let mut second = RawClient::login(proxy.port);
-    let schema = proxy.proxy().shared.monitor.schema(ClusterId(0), "postgres");
-    let node = schema.definitions(NodeId(0)).unwrap();
+    let node = definitions(&proxy);
     wait("the catalog to be known to be true", || node.epoch() != 0);
     let mut number = 0;
     // An answer that takes long is not waited for.
@@ -355,9 +352,7 @@ fn definitions_of_every_kind_are_noticed_past_the_proxy() {
          CREATE FUNCTION r() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'");
     let proxy = proxy(&cluster.nodes(), 1);
     let mut clients = [RawClient::login(proxy.port), RawClient::login(proxy.port)];
-    let monitor = &proxy.proxy().shared.monitor;
-    let schema = monitor.schema(ClusterId(0), "postgres");
-    let node = schema.definitions(NodeId(0)).unwrap();
+    let node = definitions(&proxy);
     let mut noticed = |what: &str, sql: &str| {
         let mut epoch = || {
             clients.iter_mut().for_each(|client| assert_eq!(ask(client, "SELECT 1"), "1"));
@@ -407,8 +402,7 @@ fn what_looks_like_a_change_is_none() {
         .unwrap();
     let proxy = proxy(&cluster.nodes(), 1);
     let mut client = RawClient::login(proxy.port);
-    let schema = proxy.proxy().shared.monitor.schema(ClusterId(0), "postgres");
-    let node = schema.definitions(NodeId(0)).unwrap();
+    let node = definitions(&proxy);
     wait("the catalog to be known to be true", || node.epoch() != 0);
     let (_, before) = node.figures();
     for sql in ["CREATE TEMP TABLE of (a int PRIMARY KEY)", "VACUUM t", "ANALYZE t"] {
@@ -456,6 +450,12 @@ fn a_connection_that_is_always_reset_gives_nothing_to_others() {
     assert_eq!(ask(&mut first, "SHOW work_mem"), "7MB");
 }
 
+/// What is known of the first node's definitions.
+fn definitions(proxy: &Running) -> Arc<Definitions> {
+    let schema = proxy.proxy().shared.monitor.schema(ClusterId(0), "postgres");
+    Arc::clone(schema.definitions(NodeId(0)).unwrap())
+}
+
 /// Defines a function, past the proxy.
 fn define(cluster: &Cluster, body: &str) {
     let function = "CREATE OR REPLACE FUNCTION changes() RETURNS int LANGUAGE plpgsql";
@@ -484,6 +484,6 @@ const LEAVES: &str = "PERFORM set_config('app.kept', 'mine', false); PERFORM pg_
 const LEFT: &str = "SELECT concat_ws(' ', coalesce(nullif(current_setting('app.kept', true), ''), 'none'), \
     (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'), to_regclass('pg_temp.kept'), \
     (SELECT count(*) FROM pg_listening_channels()), \
-    (SELECT count(*) FROM pg_prepared_statements WHERE name = 'kept'), current_setting('work_mem'))";
+    (SELECT count(*) FROM pg_prepared_statements), current_setting('work_mem'))";
 
 const KEPT: &str = "SELECT coalesce(nullif(current_setting('app.kept', true), ''), 'none')";

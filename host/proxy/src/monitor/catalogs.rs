@@ -24,10 +24,8 @@ static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 const REFRESH: Duration = Duration::from_secs(60);
 /// After DDL was seen, more of it often follows: wait this long before loading.
 const DEBOUNCE: Duration = Duration::from_millis(200);
-/// A catalog that lacks a function that is called is not loaded again before this.
+/// A catalog that lacks a function that is called, or that may have ceased to be true, is not loaded again before this.
 const DOUBT: Duration = Duration::from_secs(1);
-/// One that may have ceased to be true is not loaded again before this: some change their definitions all the time.
-const PACE: Duration = Duration::from_secs(1);
 /// Longest time to load one.
 const DEADLINE: Duration = Duration::from_secs(30);
 /// Longest that a client waits for the first load of its database's catalog.
@@ -158,13 +156,15 @@ impl Catalogs {
         if let Some(entry) = entries.get(&(cluster, database.to_owned())) {
             return Arc::clone(&entry.schema);
         }
-        let schema = Arc::new(Schema { everywhere: Everywhere::new(nodes), ..Schema::default() });
-        if entries.len() < MAX_DATABASES {
-            let (loaded, schema) = (None, Arc::clone(&schema));
-            let entry = Entry { schema, loaded, stale: false, doubtful: false };
-            entries.insert((cluster, database.to_owned()), entry);
-            self.wanted.notify_one();
+        if entries.len() >= MAX_DATABASES {
+            // Nothing is ever known of it, so what its clients have used is closed, and nobody is asked.
+            return Arc::default();
         }
+        let schema = Arc::new(Schema { everywhere: Everywhere::new(nodes), ..Schema::default() });
+        let entry =
+            Entry { schema: Arc::clone(&schema), loaded: None, stale: false, doubtful: false };
+        entries.insert((cluster, database.to_owned()), entry);
+        self.wanted.notify_one();
         schema
     }
 
@@ -241,15 +241,15 @@ impl Catalogs {
         self.entries.lock().values().any(|entry| entry.loaded.is_none())
     }
 
-    fn due(&self) -> Vec<(ClusterId, String)> {
+    fn due(&self) -> Vec<((ClusterId, String), Arc<Schema>)> {
         let mut entries = self.entries.lock();
         let due = entries.iter_mut().filter(|(_, entry)| {
-            let after = if entry.doubtful { PACE } else { REFRESH };
+            let after = if entry.doubtful { DOUBT } else { REFRESH };
             entry.stale || entry.loaded.is_none_or(|at| at.elapsed() >= after)
         });
         due.map(|(key, entry)| {
             (entry.stale, entry.doubtful) = (false, false);
-            key.clone()
+            (key.clone(), Arc::clone(&entry.schema))
         })
         .collect()
     }
@@ -257,19 +257,10 @@ impl Catalogs {
     /// How long until one may be due.
     fn rest(&self) -> Duration {
         let doubtful = self.entries.lock().values().any(|entry| entry.doubtful);
-        if doubtful { PACE } else { REFRESH }
+        if doubtful { DOUBT } else { REFRESH }
     }
 
-    fn schema(&self, key: &(ClusterId, String)) -> Option<Arc<Schema>> {
-        self.entries.lock().get(key).map(|entry| Arc::clone(&entry.schema))
-    }
-
-    /// How many definitions have come true so far: to be asked before a load, and told afterwards.
-    fn arms(&self, key: &(ClusterId, String)) -> u64 {
-        self.entries.lock().get(key).map_or(0, |entry| entry.schema.arms.load(Ordering::SeqCst))
-    }
-
-    /// `origin`: the catalog is known to be true, and where it is from.
+    /// `arms`: how many definitions had come true before it was loaded. `origin`: the catalog is known to be true, and where it is from.
     fn put(
         &self,
         key: &(ClusterId, String),
@@ -316,10 +307,10 @@ pub(super) async fn keep_loaded(monitor: Arc<Monitor>) {
             _ = epochs.changed() => {}
             () = time::sleep(monitor.catalogs.rest()) => {}
         }
-        for key in monitor.catalogs.due() {
+        for (key, schema) in monitor.catalogs.due() {
             number += 1;
-            let arms = monitor.catalogs.arms(&key);
-            match load(&monitor, &key, number).await {
+            let arms = schema.arms.load(Ordering::SeqCst);
+            match load(&monitor, &key, &schema, number).await {
                 Ok(catalog) => monitor.catalogs.put(&key, number, arms, Some(catalog)),
                 Err(Unloaded::NoNode) => {}
                 Err(Unloaded::Failed(error)) => {
@@ -341,6 +332,7 @@ enum Unloaded {
 async fn load(
     monitor: &Monitor,
     key: &(ClusterId, String),
+    schema: &Schema,
     number: u64,
 ) -> Result<(Catalog, Option<Origin>), Unloaded> {
     let (cluster, database) = key;
@@ -349,24 +341,20 @@ async fn load(
     let Some((endpoint, login)) = monitor.login_to(node, database) else {
         return Err(Unloaded::NoNode);
     };
-    let schema = monitor.catalogs.schema(key);
-    let asks = snapshot.primary(*cluster) == Some(node)
-        && schema.as_ref().is_some_and(|schema| schema.everywhere.is_in_use());
-    let definitions = schema.as_ref().and_then(|schema| schema.definitions(node));
-    let now = async || definitions.filter(|_| asks)?.now(node).await;
+    let asks = snapshot.primary(*cluster) == Some(node) && schema.everywhere.is_in_use();
+    let definitions = schema.definitions(node).filter(|_| asks);
+    let now = async || definitions?.now(node).await;
     let before = now().await;
     let catalog = tokio::select! {
         catalog = fetch(&endpoint, &login, &monitor.keys, number) => catalog.map_err(Unloaded::Failed)?,
         () = monitor.over(node, snapshot.tenure(node)) => return Err(Unloaded::NoNode),
     };
     let after = now().await;
-    if after.is_some_and(|after| after.is_still(before)) {
-        return Ok((catalog, after));
-    }
-    if asks {
+    let origin = after.filter(|after| before.is_some_and(|before| after.is_still(before)));
+    if asks && origin.is_none() {
         monitor.catalogs.doubtful(*cluster, database);
     }
-    Ok((catalog, None))
+    Ok((catalog, origin))
 }
 
 /// Loads the catalog of the database that a login leads to.

@@ -133,8 +133,8 @@ pub(super) struct Origin {
 
 impl Origin {
     /// Whether nothing has changed between the two.
-    pub(super) fn is_still(self, before: Option<Origin>) -> bool {
-        before.is_some_and(|before| (before.node, before.changes) == (self.node, self.changes))
+    pub(super) fn is_still(self, before: Origin) -> bool {
+        (before.node, before.changes) == (self.node, self.changes)
     }
 }
 
@@ -422,29 +422,35 @@ struct Line {
     /// What [`COMPARE`] has said last, and when it may be asked again.
     relations: Rows,
     rested: Instant,
+    /// It has still to be asked: they may have changed.
+    in_doubt: bool,
 }
 
 impl Line {
-    /// Whether nothing that counts has changed since the last call.
+    /// Whether nothing that counts has changed since the last call, and where the WAL is.
     async fn is_same(&mut self, deadline: Instant) -> Result<(bool, u64), String> {
         let Told { answer, looked, lsn } = self.client.told(deadline).await?;
         let [functions, relations, constraints] = looked;
-        let Answer { analysed, standby, casts } = std::mem::replace(&mut self.last, answer);
-        let same = !functions && (standby, casts) == (self.last.standby, self.last.casts.clone());
+        let before = std::mem::replace(&mut self.last, answer);
         // Temporary tables come and go with their schemas, and statistics of others change.
-        let in_doubt = relations || constraints || analysed != self.last.analysed;
+        self.in_doubt |= relations || constraints || before.analysed != self.last.analysed;
+        let settled =
+            (before.standby, before.casts) == (self.last.standby, self.last.casts.clone());
+        let same =
+            settled && !functions && (!self.in_doubt || self.has_same_relations(deadline).await?);
+        Ok((same, lsn))
+    }
+
+    /// False when that cannot be asked again yet, too.
+    async fn has_same_relations(&mut self, deadline: Instant) -> Result<bool, String> {
         let began = Instant::now();
-        if same && in_doubt && began < self.rested {
-            self.relations.clear();
-            return Ok((false, lsn));
-        }
-        if !in_doubt {
-            return Ok((same, lsn));
+        if began < self.rested {
+            return Ok(false);
         }
         let now = self.client.query(COMPARE, deadline).await.map_err(|error| error.to_string())?;
         self.rested = Instant::now() + began.elapsed() * SHARE;
-        let were = std::mem::replace(&mut self.relations, now.clone());
-        Ok((same && were == now, lsn))
+        self.in_doubt = false;
+        Ok(now == self.relations)
     }
 }
 
@@ -485,8 +491,8 @@ impl Inquiry {
             match answer {
                 Ok(false) => definitions.clean.store(question, Ordering::SeqCst),
                 Ok(true) => {
-                    // It asks for the domains that there are.
-                    line = None;
+                    // A new one asks for the domains that there are.
+                    line.take_if(|line| !line.in_doubt);
                     definitions.changed();
                     self.doubt();
                     self.schema.has_changed();
@@ -569,7 +575,8 @@ impl Inquiry {
         if client.query(DOMAINS, deadline).await.map_err(failed)? != domains {
             return Err("domains come and go".to_owned());
         }
-        let mut line = Line { client, last: first.answer, relations, rested: Instant::now() };
+        let (last, rested) = (first.answer, Instant::now());
+        let mut line = Line { client, last, relations, rested, in_doubt: false };
         for _ in 0..MOST_CHANGES {
             let Told { answer, looked, lsn } = line.client.told(deadline).await?;
             if looked == [false; 3] && answer == line.last {
@@ -606,7 +613,7 @@ impl Inquiry {
         // What it has replayed beyond that, the primary had before it answers now.
         let changes = definitions.changes.load(Ordering::SeqCst);
         let now = primary.now(origin.node).await;
-        if !now.is_some_and(|now| now.is_still(Some(origin))) {
+        if !now.is_some_and(|now| now.is_still(origin)) {
             self.doubt();
         } else if *self.schema.everywhere.origin.lock() == believed {
             definitions.believe(catalog, changes);

@@ -278,14 +278,13 @@ impl Lessee {
         if let Some((_, pool)) = self.pools.iter().find(|(n, _)| *n == node) {
             return pool.clone();
         }
-        let definitions = self.definitions(node);
         let key = PoolKey {
             node,
             user: self.server_user(node).unwrap_or_default(),
             client_user: self.user.clone(),
             database: self.database.clone(),
         };
-        let pool = self.ctx.shared.pool(&key, settings, definitions);
+        let pool = self.ctx.shared.pool(&key, settings, || self.definitions(node));
         self.pools.push((node, pool.clone()));
         pool
     }

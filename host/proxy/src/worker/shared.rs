@@ -311,12 +311,13 @@ impl Shared {
         &self,
         key: &PoolKey,
         settings: &PoolConfig,
-        definitions: Option<Arc<Definitions>>,
+        definitions: impl FnOnce() -> Option<Arc<Definitions>>,
     ) -> Pool<ServerConn> {
         let mut pools = self.pools.lock();
         if let Some(pool) = pools.get(key) {
             return pool.clone();
         }
+        let definitions = definitions();
         let clearance: Arc<dyn Clearance> = match &definitions {
             Some(definitions) => Arc::clone(definitions) as _,
             None => Arc::new(()),
