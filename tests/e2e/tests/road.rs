@@ -10,7 +10,7 @@ use howdah_wire::startup;
 async fn reads_go_to_replicas_and_writes_to_the_primary() {
     let cluster = shared();
     let proxy = Running::start(&cluster.nodes(), "");
-    proxy.wait_split().await;
+    proxy.wait_up(3).wait_split().await;
     let client = connect(proxy.port, "postgres").await;
     let mut ports = BTreeSet::new();
     for _ in 0..8 {
@@ -74,7 +74,7 @@ async fn a_read_that_writes_after_all_is_moved_to_the_primary() {
         .unwrap();
     cluster.wait_replayed().unwrap();
     let proxy = Running::start(&cluster.nodes(), "");
-    proxy.wait_split().await;
+    proxy.wait_up(3).wait_split().await;
     let client = connect(proxy.port, "postgres").await;
     let primary = i32::from(cluster.primary().port);
     // Twice: the second time the statement is known. A volatile function may write in a stable one only by EXECUTE.
