@@ -129,7 +129,7 @@ pub struct Catalog {
     pub proves: bool,
     /// A hash of what was loaded: databases with the same definitions have the same, in one process.
     pub content: u64,
-    /// Grows with every load; 0 before the first.
+    /// Grows with every load that says something else; 0 before the first.
     pub epoch: u64,
 }
 
@@ -163,6 +163,11 @@ impl Catalog {
         }
         catalog.operators = operators.take(MAX_NAMES).map(Into::into).collect();
         catalog
+    }
+
+    /// Whether it tells what the other one does.
+    pub fn says_the_same(&self, other: &Catalog) -> bool {
+        (self.content, self.proves) == (other.content, other.proves)
     }
 
     /// Takes in the rows of [`BODIES`] and [`USES`]: what calls leave behind in a session.

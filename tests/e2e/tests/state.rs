@@ -238,6 +238,34 @@ fn a_function_replaced_past_the_proxy_is_known_after_a_refresh() {
     assert_eq!(ask(&mut first, KEPT), "mine");
 }
 
+/// What is read once a minute: what has not changed since stays known, and is there as before.
+#[test]
+fn a_catalog_that_says_the_same_when_it_is_read_again_changes_nothing() {
+    let cluster = cluster(0, Auth::Trust);
+    let proxy = proxy(&cluster.nodes(), 1);
+    let mut client = RawClient::login(proxy.port);
+    let mut direct = RawClient::login(cluster.primary().port);
+    let monitor = &proxy.proxy().shared.monitor;
+    let schema = monitor.schema(ClusterId(0), "postgres");
+    let node = definitions(&proxy);
+    wait("the catalog to be known to be true", || node.epoch() != 0);
+    let before = (node.epoch(), schema.loads(), schema.catalog.load().epoch);
+    let mut readings = || {
+        let sql = "SELECT sessions FROM pg_stat_database WHERE datname = 'postgres'";
+        ask(&mut direct, sql).parse::<u64>().unwrap()
+    };
+    // What has followed from one reading is there when the next one is over; each takes a connection.
+    for used in [true, true, false, false, true, true] {
+        if used {
+            assert_eq!(ask(&mut client, "SELECT 1"), "1");
+        }
+        let seen = readings();
+        monitor.catalogs.refresh();
+        wait("the catalog to be read", || readings() > seen);
+        assert_eq!((node.epoch(), schema.loads(), schema.catalog.load().epoch), before);
+    }
+}
+
 #[test]
 fn what_the_default_of_a_domain_leaves_behind_is_nobody_elses() {
     let cluster = cluster(0, Auth::Trust);
@@ -427,6 +455,27 @@ fn what_cannot_be_asked_is_not_believed() {
     let proxy = proxy(&cluster.nodes(), 1);
     let mut first = RawClient::login(proxy.port);
     let mut second = RawClient::login(proxy.port);
+    for body in ["", LEAVES].repeat(3) {
+        define(&cluster, body);
+        assert_eq!(ask(&mut first, "SELECT changes()"), "1");
+        assert_eq!(ask(&mut second, LEFT), "none 0 0 0 4MB");
+    }
+}
+
+/// The same when it was there to begin with.
+#[test]
+fn what_can_be_asked_no_longer_is_not_believed() {
+    let cluster = cluster(0, Auth::Trust);
+    define(&cluster, "");
+    let proxy = proxy(&cluster.nodes(), 1);
+    let mut first = RawClient::login(proxy.port);
+    let mut second = RawClient::login(proxy.port);
+    let node = definitions(&proxy);
+    wait("the catalog to be known to be true", || node.epoch() != 0);
+    cluster.primary().query("postgres", "ALTER SYSTEM SET track_counts = off").unwrap();
+    cluster.primary().query("postgres", "SELECT pg_reload_conf()").unwrap();
+    let counts = "SELECT current_setting('track_counts')";
+    wait("the setting", || ask(&mut second, counts) == "off");
     for body in ["", LEAVES].repeat(3) {
         define(&cluster, body);
         assert_eq!(ask(&mut first, "SELECT changes()"), "1");

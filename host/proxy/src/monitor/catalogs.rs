@@ -130,8 +130,8 @@ struct Entry {
     schema: Arc<Schema>,
     loaded: Option<Instant>,
     stale: bool,
-    /// It may have ceased to be true.
-    doubtful: bool,
+    /// See [`Catalogs::doubted`].
+    doubted: bool,
 }
 
 /// Catalogs by cluster and database.
@@ -162,7 +162,7 @@ impl Catalogs {
         }
         let schema = Arc::new(Schema { everywhere: Everywhere::new(nodes), ..Schema::default() });
         let entry =
-            Entry { schema: Arc::clone(&schema), loaded: None, stale: false, doubtful: false };
+            Entry { schema: Arc::clone(&schema), loaded: None, stale: false, doubted: false };
         entries.insert((cluster, database.to_owned()), entry);
         self.wanted.notify_one();
         schema
@@ -217,21 +217,11 @@ impl Catalogs {
         self.wanted.notify_one();
     }
 
-    /// It is not known any more whether this one is true.
-    pub(super) fn doubtful(&self, cluster: ClusterId, database: &str) {
-        if let Some(entry) = self.entries.lock().get_mut(&(cluster, database.to_owned()))
-            && !std::mem::replace(&mut entry.doubtful, true)
-        {
-            self.wanted.notify_one();
-        }
-    }
-
-    /// A function has been called that is not in the catalog: it may be a new one.
+    /// It is not known any more whether this one is true, or a function has been called that is not in it.
     pub fn doubted(&self, cluster: ClusterId, database: &str) {
         if let Some(entry) = self.entries.lock().get_mut(&(cluster, database.to_owned()))
-            && entry.loaded.is_some_and(|at| at.elapsed() >= DOUBT)
+            && !std::mem::replace(&mut entry.doubted, true)
         {
-            entry.stale = true;
             self.wanted.notify_one();
         }
     }
@@ -244,11 +234,11 @@ impl Catalogs {
     fn due(&self) -> Vec<((ClusterId, String), Arc<Schema>)> {
         let mut entries = self.entries.lock();
         let due = entries.iter_mut().filter(|(_, entry)| {
-            let after = if entry.doubtful { DOUBT } else { REFRESH };
+            let after = if entry.doubted { DOUBT } else { REFRESH };
             entry.stale || entry.loaded.is_none_or(|at| at.elapsed() >= after)
         });
         due.map(|(key, entry)| {
-            (entry.stale, entry.doubtful) = (false, false);
+            (entry.stale, entry.doubted) = (false, false);
             (key.clone(), Arc::clone(&entry.schema))
         })
         .collect()
@@ -256,11 +246,12 @@ impl Catalogs {
 
     /// How long until one may be due.
     fn rest(&self) -> Duration {
-        let doubtful = self.entries.lock().values().any(|entry| entry.doubtful);
-        if doubtful { DOUBT } else { REFRESH }
+        let doubted = self.entries.lock().values().any(|entry| entry.doubted);
+        if doubted { DOUBT } else { REFRESH }
     }
 
-    /// `arms`: how many definitions had come true before it was loaded. `origin`: the catalog is known to be true, and where it is from.
+    /// A catalog has been loaded, or (none) could not be; `arms`: how many definitions had come true before. With an origin
+    /// it is known to be true.
     fn put(
         &self,
         key: &(ClusterId, String),
@@ -277,15 +268,24 @@ impl Catalogs {
                 (schema.loads() == 0).then(|| (nothing(), None))
             };
             if let Some((catalog, origin)) = catalog.or_else(unloaded) {
-                schema.everywhere.doubt();
-                let known = Known { number: epoch, content: catalog.content };
-                schema.catalog.store(Arc::new(catalog));
-                schema.content.store(known.content, Ordering::SeqCst);
-                schema.loads.store(epoch, Ordering::Release);
+                let content = catalog.content;
+                let as_before = schema.loads() > 0 && schema.catalog.load().says_the_same(&catalog);
+                let everywhere = &schema.everywhere;
+                let stays = as_before && origin.is_none_or(|origin| everywhere.is_still(origin));
+                if !stays {
+                    everywhere.doubt();
+                }
+                if !as_before {
+                    schema.catalog.store(Arc::new(catalog));
+                    schema.content.store(content, Ordering::SeqCst);
+                    schema.loads.store(epoch, Ordering::Release);
+                }
                 schema.seen.store(arms, Ordering::SeqCst);
                 if let Some(origin) = origin {
-                    entry.doubtful = false;
-                    schema.everywhere.believe(known, origin);
+                    entry.doubted = false;
+                    if !stays {
+                        everywhere.believe(Known { number: epoch, content }, origin);
+                    }
                 }
             }
         }
@@ -352,7 +352,7 @@ async fn load(
     let after = now().await;
     let origin = after.filter(|after| before.is_some_and(|before| after.is_still(before)));
     if asks && origin.is_none() {
-        monitor.catalogs.doubtful(*cluster, database);
+        monitor.catalogs.doubted(*cluster, database);
     }
     Ok((catalog, origin))
 }
