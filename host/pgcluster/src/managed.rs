@@ -46,7 +46,7 @@ impl Managed {
         open_to_all(directory.path())?;
         user.own(directory.path())?;
         let watchdog = watchdog(user, directory.path())?;
-        let [client, peer] = [free_port()?, free_port()?];
+        let [client, peer, ports @ ..] = free_ports::<8>()?;
         let home = directory.path().join("etcd");
         std::fs::create_dir(&home)?;
         user.own(&home)?;
@@ -58,8 +58,8 @@ impl Managed {
             .args(["--initial-cluster", &format!("only={}", urls(peer))]);
         let store = keep(&mut etcd, user, &home).context("etcd")?;
         let mut managed = Managed { members: Vec::new(), store, watchdog, user, directory };
-        for number in 0..3 {
-            let (port, api) = (free_port()?, free_port()?);
+        for (number, ports) in ports.chunks_exact(2).enumerate() {
+            let &[port, api] = ports else { continue };
             let home = managed.home(number);
             std::fs::create_dir(&home)?;
             user.own(&home)?;
@@ -74,6 +74,20 @@ impl Managed {
 
     fn home(&self, number: usize) -> PathBuf {
         self.directory.path().join(format!("member{number}"))
+    }
+
+    /// The last lines of what etcd and Patroni have said.
+    pub fn story(&self) -> String {
+        const LINES: usize = 12;
+        let homes = (0..self.members.len()).map(|number| self.home(number));
+        let logs = std::iter::once(self.directory.path().join("etcd")).chain(homes);
+        let last = |home: PathBuf| {
+            let log = std::fs::read_to_string(home.join("log")).unwrap_or_default();
+            let lines: Vec<_> = log.lines().collect();
+            let last = lines[lines.len().saturating_sub(LINES)..].join("\n");
+            format!("{}:\n{last}\n", home.display())
+        };
+        logs.map(last).collect()
     }
 
     /// Starts a member's Patroni, which starts its server.
@@ -161,8 +175,15 @@ fn keep(command: &mut Command, user: User, home: &Path) -> Result<Child> {
     Ok(child)
 }
 
-fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+/// Different ones, that nobody uses at the moment.
+fn free_ports<const N: usize>() -> Result<[u16; N]> {
+    let listeners =
+        (0..N).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<Vec<_>, _>>()?;
+    let mut ports = [0; N];
+    for (port, listener) in ports.iter_mut().zip(&listeners) {
+        *port = listener.local_addr()?.port();
+    }
+    Ok(ports)
 }
 
 /// The shortest times that Patroni allows: a leader that is gone is replaced after some seconds.

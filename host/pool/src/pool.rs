@@ -55,6 +55,9 @@ pub trait Clearance: Send + Sync {
     /// Those with this number or a lower one may.
     fn cleared(&self) -> u64;
 
+    /// Those with this number or a lower one soon may.
+    fn promised(&self) -> u64;
+
     /// Others are waited for.
     fn hurry(&self);
 }
@@ -62,6 +65,10 @@ pub trait Clearance: Send + Sync {
 /// All may.
 impl Clearance for () {
     fn cleared(&self) -> u64 {
+        u64::MAX
+    }
+
+    fn promised(&self) -> u64 {
         u64::MAX
     }
 
@@ -94,8 +101,11 @@ pub struct Stats {
     pub max_wait: Duration,
 }
 
-/// For how long a user may have the same connection again and again although others wait.
-pub(crate) const TURN: Duration = Duration::from_millis(3);
+/// For how long a user may have the same connection again and again although it is promised to others that wait.
+pub(crate) const TURN: Duration = Duration::from_millis(2);
+
+/// The user of a connection that has been idle for longer is taken to be done with it.
+pub(crate) const RESTED: Duration = Duration::from_millis(10);
 
 /// Connections to one server, for one user and database. Cheap to clone.
 pub struct Pool<C: Send> {
@@ -119,7 +129,7 @@ pub(crate) struct Shared<C> {
     /// Clients in the queue.
     waiting: AtomicUsize,
     queue: Mutex<Queue<C>>,
-    /// Idle connections by worker, the one used last on top.
+    /// Idle connections by worker, the one used last at the end.
     shards: Box<[Mutex<Vec<Kept<C>>>]>,
     /// Idle connections.
     idle: AtomicUsize,
@@ -220,19 +230,24 @@ impl<C: Send> Pool<C> {
         }
     }
 
+    /// Of another user. Before one that is in use again and again, others are looked for.
     fn take(&self, worker: usize, user: u64) -> Option<Grant<C>> {
         let shared = &self.shared;
-        if let Some(conn) = shared.pop(worker) {
-            return Some(Shared::lend(shared, conn, user));
-        }
-        // Where some will soon be free, none is opened.
-        let kept = shared.shards.get(worker).is_some_and(|shard| !shard.lock().is_empty());
-        if !kept && shared.reserve() {
-            return Some(Grant::Connect(Permit::new(Arc::clone(shared), user)));
-        }
-        let others = (0..shared.shards.len()).filter(|other| *other != worker);
-        let conn = others.filter_map(|other| shared.pop(other)).next()?;
-        Some(Shared::lend(shared, conn, user))
+        let own = shared.shards.get(worker)?;
+        let others = || shared.shards.iter().enumerate().filter(|(other, _)| *other != worker);
+        let rested = Instant::now().checked_sub(RESTED);
+        let conn = match shared.pop_rested(own, rested) {
+            Some(conn) => Some(conn),
+            // Where some will soon be free, none is opened.
+            None if own.lock().is_empty() && shared.reserve() => {
+                return Some(Grant::Connect(Permit::new(Arc::clone(shared), user)));
+            }
+            None => others()
+                .find_map(|(_, shard)| shared.pop_rested(shard, rested))
+                .or_else(|| shared.pop(worker))
+                .or_else(|| others().find_map(|(other, _)| shared.pop(other))),
+        };
+        Some(Shared::lend(shared, conn?, user))
     }
 
     /// What is to be called when connections have been cleared.
@@ -341,23 +356,34 @@ impl<C: Send> Shared<C> {
         self.generation.load(Ordering::Relaxed)
     }
 
-    /// The connection that was used last of those that anybody may have.
+    /// Of the connections that anybody may have, the one that has been unused for longest.
     fn pop(&self, worker: usize) -> Option<Kept<C>> {
         let mut shard = self.shards.get(worker)?.lock();
         let cleared = self.clearance.cleared();
-        let at = shard.iter().rposition(|conn| conn.until <= cleared)?;
+        let at = shard.iter().position(|conn| conn.until <= cleared)?;
         self.idle.fetch_sub(1, Ordering::SeqCst);
         Some(shard.remove(at))
     }
 
-    /// The connection that this user has used last, if it is still there. While others wait it may be had only for a
-    /// while, and as long as they may not have it.
+    /// Of those that nobody has used since, the one that was used last, so that others become too old.
+    fn pop_rested(&self, shard: &Mutex<Vec<Kept<C>>>, since: Option<Instant>) -> Option<Kept<C>> {
+        let mut shard = shard.lock();
+        let (cleared, since) = (self.clearance.cleared(), since?);
+        let at = shard.iter().rposition(|conn| conn.until <= cleared && conn.used <= since)?;
+        self.idle.fetch_sub(1, Ordering::SeqCst);
+        Some(shard.remove(at))
+    }
+
+    /// The connection that this user has used last, if it is still there. While others wait it may be had only as long as
+    /// they may not have it, and after a while, as long as it is not promised to them.
     fn pop_own(&self, worker: usize, user: u64, others_wait: bool) -> Option<Kept<C>> {
         let mut shard = self.shards.get(worker)?.lock();
         let at = shard.iter().rposition(|conn| conn.user == user)?;
         let conn = shard.get(at)?;
-        if others_wait && (conn.until <= self.clearance.cleared() || conn.used - conn.since >= TURN)
-        {
+        let clearance = &self.clearance;
+        let has_had_its_turn =
+            || conn.until <= clearance.promised() && conn.used - conn.since >= TURN;
+        if others_wait && (conn.until <= clearance.cleared() || has_had_its_turn()) {
             return None;
         }
         self.idle.fetch_sub(1, Ordering::SeqCst);

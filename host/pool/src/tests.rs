@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::pool::TURN;
+use crate::pool::{RESTED, TURN};
 use crate::{AcquireError, Clearance, Grant, Lease, Limits, Patience, Pool, Worn};
 
 const USUAL: Patience = Patience { priority: 0, at_most: None, since: None };
@@ -37,6 +37,23 @@ async fn a_released_connection_is_lent_again_last_used_first() {
     b.release(0);
     let again = filled(pool.try_acquire(0, 0).unwrap(), 9, 0);
     assert_eq!((*again, pool.stats().open), (2, 2));
+}
+
+#[tokio::test]
+async fn who_is_new_takes_no_connection_that_has_just_been_used_if_there_is_another() {
+    let pool = Pool::new(limits(3), 2, |_, _| (), Arc::new(()));
+    let lent: Vec<_> =
+        (1..4).map(|n| filled(pool.try_acquire(0, n.into()).unwrap(), n, 0)).collect();
+    lent.into_iter().for_each(|lease| lease.release(0));
+    // All are in use.
+    let first = filled(pool.try_acquire(0, 9).unwrap(), 0, 0);
+    assert_eq!(*first, 1);
+    tokio::time::sleep(RESTED).await;
+    filled(pool.try_acquire(0, 3).unwrap(), 0, 0).release(0);
+    // Also on another worker.
+    let second = filled(pool.try_acquire(1, 9).unwrap(), 0, 1);
+    assert_eq!(*second, 2);
+    assert_eq!(*filled(pool.try_acquire(0, 9).unwrap(), 0, 0), 3);
 }
 
 #[tokio::test]
@@ -327,12 +344,17 @@ fn a_connection_is_told_why_the_pool_closes_it() {
 #[derive(Default)]
 struct Gate {
     cleared: AtomicU64,
+    promised: AtomicU64,
     hurried: AtomicUsize,
 }
 
 impl Clearance for Gate {
     fn cleared(&self) -> u64 {
         self.cleared.load(Ordering::SeqCst)
+    }
+
+    fn promised(&self) -> u64 {
+        self.promised.load(Ordering::SeqCst)
     }
 
     fn hurry(&self) {
@@ -381,7 +403,12 @@ async fn who_waits_gets_a_connection_when_it_is_cleared() {
     filled(pool.try_acquire(0, 7).unwrap(), 9, 0).release(1);
     tokio::time::sleep(TURN).await;
     filled(pool.try_acquire(0, 7).unwrap(), 9, 0).release(1);
-    assert!(pool.try_acquire(0, 7).is_none(), "others have waited for long enough");
+    filled(pool.try_acquire(0, 7).unwrap(), 9, 0).release(1);
+    gate.promised.store(1, Ordering::SeqCst);
+    assert!(
+        pool.try_acquire(0, 7).is_none(),
+        "it is promised to one who has waited for long enough"
+    );
     gate.cleared.store(1, Ordering::SeqCst);
     bell();
     assert_eq!(waits.await.unwrap(), 1);

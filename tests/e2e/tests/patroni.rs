@@ -17,10 +17,10 @@ fn primary(proxy: &Running) -> Option<NodeId> {
     proxy.proxy().shared.monitor.snapshot().primary(MAIN)
 }
 
-async fn until(what: &str, condition: impl Fn() -> bool) {
+async fn until(what: &str, managed: &Managed, condition: impl Fn() -> bool) {
     let give_up = Instant::now() + PATIENCE * LONG;
     while !condition() {
-        assert!(Instant::now() < give_up, "waited in vain for {what}");
+        assert!(Instant::now() < give_up, "waited in vain for {what}\n{}", managed.story());
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
 }
@@ -50,7 +50,7 @@ async fn switchovers_and_failovers_of_patroni_are_followed() {
         let replicas = snapshot.states.iter().filter(|state| state.lag_bytes.is_some()).count();
         primary(&proxy).is_some() && replicas == 2
     };
-    until("three servers", up).await;
+    until("three servers", &managed, up).await;
     let client = connect(proxy.port, "postgres").await;
     client.batch_execute("CREATE TABLE kept (n int)").await.unwrap();
     for node in managed.nodes() {
@@ -92,7 +92,7 @@ async fn switchovers_and_failovers_of_patroni_are_followed() {
         if !planned {
             managed.revive(from).unwrap();
         }
-        until("all to follow", up).await;
+        until("all to follow", &managed, up).await;
     }
     let kept: i64 = client.query_one("SELECT count(*) FROM kept", &[]).await.unwrap().get(0);
     assert!(kept >= acknowledged, "{acknowledged} acknowledged, {kept} kept");

@@ -387,9 +387,12 @@ fn definitions_of_every_kind_are_noticed_past_the_proxy() {
             node.epoch()
         };
         wait("the catalog to be known to be true", || epoch() != 0);
-        let before = node.epoch();
+        let (_, before) = node.figures();
         run(sql);
-        wait(what, || epoch() != before);
+        wait(what, || {
+            epoch();
+            node.figures().1 > before
+        });
     };
     noticed("a function", "CREATE FUNCTION h() RETURNS int LANGUAGE sql AS 'SELECT 1'");
     noticed(
@@ -429,7 +432,7 @@ fn what_looks_like_a_change_is_none() {
         .query("postgres", "CREATE TABLE t (a int); INSERT INTO t VALUES (1)")
         .unwrap();
     let proxy = proxy(&cluster.nodes(), 1);
-    let mut client = RawClient::login(proxy.port);
+    let mut clients = [RawClient::login(proxy.port), RawClient::login(proxy.port)];
     let node = definitions(&proxy);
     wait("the catalog to be known to be true", || node.epoch() != 0);
     let (_, before) = node.figures();
@@ -437,13 +440,42 @@ fn what_looks_like_a_change_is_none() {
         cluster.primary().query("postgres", sql).unwrap();
         let (asked, _) = node.figures();
         wait("two questions", || {
-            assert_eq!(ask(&mut client, "SELECT 1"), "1");
+            clients.iter_mut().for_each(|client| assert_eq!(ask(client, "SELECT 1"), "1"));
             node.figures().0 > asked + 1
         });
         // Comparing takes its time, and may be done for a part of the time only.
         std::thread::sleep(Duration::from_secs(2));
     }
     assert_eq!(node.figures().1, before);
+}
+
+/// Nobody finds it when relations are compared, but it has been there.
+#[test]
+fn what_has_been_there_for_a_moment_leaves_nothing_to_others() {
+    let cluster = cluster(0, Auth::Trust);
+    // A temporary table would be noticed by itself.
+    define(&cluster, "PERFORM set_config('app.kept', 'mine', false);");
+    let sql = "CREATE TYPE pair AS (a int, b int); CREATE TABLE pairs (pair pair); \
+        INSERT INTO pairs VALUES ((1, 2)); CREATE FUNCTION changes(pair) RETURNS int \
+        LANGUAGE plpgsql AS 'BEGIN RETURN changes(); END'";
+    cluster.primary().query("postgres", sql).unwrap();
+    let proxy = proxy(&cluster.nodes(), 1);
+    let mut second = RawClient::login(proxy.port);
+    let node = definitions(&proxy);
+    wait("the catalog to be known to be true", || node.epoch() != 0);
+    let mut leaves = |make: &str, sql: &str, unmake: &str| {
+        let mut unpinned = Vec::new();
+        for _ in 0..20 {
+            cluster.primary().query("postgres", make).unwrap();
+            unpinned.extend(calls(&proxy, sql, "1"));
+            cluster.primary().query("postgres", unmake).unwrap();
+            assert_eq!(ask(&mut second, KEPT), "none");
+        }
+        assert!(!unpinned.is_empty());
+    };
+    let cast = "CREATE CAST (pair AS int) WITH FUNCTION changes(pair) AS IMPLICIT";
+    leaves(cast, "SELECT abs(pair) FROM pairs", "DROP CAST (pair AS int)");
+    leaves("CREATE VIEW v AS SELECT changes()", "SELECT * FROM v", "DROP VIEW v");
 }
 
 /// It says what it needs, and is on the safe side without it.

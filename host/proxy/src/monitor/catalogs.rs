@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use tokio::time::{self, Instant};
 
 use super::Monitor;
-use super::definitions::{Definitions, Everywhere, Known, Origin};
+use super::definitions::{Definitions, Everywhere, Origin};
 use crate::upstream::{Client, Endpoint, KeyCache, Login, QueryError};
 
 /// For what catalogs say.
@@ -284,7 +284,7 @@ impl Catalogs {
                 if let Some(origin) = origin {
                     entry.doubted = false;
                     if !stays {
-                        everywhere.believe(Known { number: epoch, content }, origin);
+                        everywhere.believe(content, origin);
                     }
                 }
             }

@@ -1,6 +1,6 @@
 use bytes::{Buf, BytesMut};
 use howdah_wire::backend::{DataRow, ErrorReport, ErrorResponse, tag};
-use howdah_wire::frontend::{Bind, Execute, Parse, Query, Sync};
+use howdah_wire::frontend::{Bind, Close, Execute, Parse, Query, Sync, Target};
 use howdah_wire::{BodyError, frame};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
@@ -86,6 +86,37 @@ impl Client {
         let length = u32::try_from(parameter.len()).unwrap_or(u32::MAX).to_be_bytes();
         let rest = [&[0, 0, 0, 1], &length[..], parameter.as_bytes(), &[0, 0]].concat();
         Bind { portal: b"", statement: b"", rest: &rest }.write(&mut out);
+        Execute { portal: b"", max_rows: 0 }.write(&mut out);
+        Sync.write(&mut out);
+        self.ask(&out, deadline).await
+    }
+
+    /// Prepares a query without parameters; if there is one of this name, it takes its place. Not cancel safe, like
+    /// [`Client::query`].
+    ///
+    /// # Errors
+    /// See [`QueryError`].
+    pub async fn prepare(
+        &mut self,
+        name: &str,
+        sql: &str,
+        deadline: Instant,
+    ) -> Result<(), QueryError> {
+        let (mut out, name) = (BytesMut::new(), name.as_bytes());
+        Close { target: Target::Statement, name }.write(&mut out);
+        Parse { name, query: sql.as_bytes(), types: &[0, 0] }.write(&mut out);
+        Sync.write(&mut out);
+        self.ask(&out, deadline).await.map(|_| ())
+    }
+
+    /// Runs a prepared query. Not cancel safe, like [`Client::query`].
+    ///
+    /// # Errors
+    /// See [`QueryError`].
+    pub async fn execute(&mut self, name: &str, deadline: Instant) -> Result<Rows, QueryError> {
+        let mut out = BytesMut::new();
+        // No values; and the result in text.
+        Bind { portal: b"", statement: name.as_bytes(), rest: &[0; 6] }.write(&mut out);
         Execute { portal: b"", max_rows: 0 }.write(&mut out);
         Sync.write(&mut out);
         self.ask(&out, deadline).await

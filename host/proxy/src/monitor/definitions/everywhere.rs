@@ -15,17 +15,15 @@ pub(in crate::monitor) struct Origin {
 }
 
 impl Origin {
+    /// Whether it is this node, which has not changed since.
+    pub(super) fn is_of(self, node: NodeId, changes: u64) -> bool {
+        (self.node, self.changes) == (node, changes)
+    }
+
     /// Whether nothing has changed between the two.
     pub(in crate::monitor) fn is_still(self, before: Origin) -> bool {
         (before.node, before.changes) == (self.node, self.changes)
     }
-}
-
-/// A catalog that is true: a number for how long it is, which no other time has, and what it says ([`howdah_cluster::Catalog::content`]).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::monitor) struct Known {
-    pub(in crate::monitor) number: u64,
-    pub(in crate::monitor) content: u64,
 }
 
 /// The definitions in a database on all nodes of its cluster.
@@ -34,8 +32,8 @@ pub(in crate::monitor) struct Everywhere {
     pub(super) nodes: Vec<(NodeId, Arc<Definitions>)>,
     /// Somebody asks the nodes.
     pub(super) asked: AtomicBool,
-    /// The catalog that was the primary's when nothing was known to have changed since, and where it is from.
-    origin: Mutex<Option<(Known, Origin)>>,
+    /// What the catalog says ([`howdah_cluster::Catalog::content`]) that is known to be true, and where it is from.
+    origin: Mutex<Option<(u64, Origin)>>,
 }
 
 impl Everywhere {
@@ -66,8 +64,8 @@ impl Everywhere {
         }
     }
 
-    /// The catalog that is known to be true on its origin.
-    pub(super) fn believed(&self) -> Option<(Known, Origin)> {
+    /// What the catalog says that is known to be true on its origin.
+    pub(super) fn believed(&self) -> Option<(u64, Origin)> {
         *self.origin.lock()
     }
 
@@ -76,12 +74,12 @@ impl Everywhere {
         self.origin.lock().is_some_and(|(_, before)| origin.is_still(before))
     }
 
-    /// This catalog is true, on its origin to begin with.
-    pub(in crate::monitor) fn believe(&self, catalog: Known, origin: Origin) {
+    /// The catalog that says this is true, on its origin to begin with.
+    pub(in crate::monitor) fn believe(&self, content: u64, origin: Origin) {
         let mut believed = self.origin.lock();
-        *believed = Some((catalog, origin));
+        *believed = Some((content, origin));
         if let Some(definitions) = self.of(origin.node) {
-            definitions.believe(catalog, origin.changes);
+            definitions.believe(content, origin.changes);
         }
     }
 }

@@ -8,7 +8,7 @@ use howdah_cluster::{ClusterId, NodeId};
 use tokio::time::{self, Instant};
 
 use super::Definitions;
-use super::question::Line;
+use super::question::{Found, Line};
 use crate::monitor::{Monitor, Schema};
 use crate::upstream::Client;
 
@@ -46,44 +46,46 @@ impl Inquiry {
             before = Instant::now();
             let question = definitions.begin();
             let answer = self.ask(&definitions, &mut line, rest).await;
-            let same = matches!(answer, Ok(true));
-            match answer {
-                Ok(true) => {}
-                Ok(false) => {
+            match &answer {
+                Ok(Found::Same | Found::Again) => {}
+                Ok(Found::Doubt) => rest = line.as_ref().map_or(rest, Line::rested),
+                Ok(Found::Change) => {
+                    rest = Instant::now() + AGAIN;
                     self.doubt();
                     self.schema.has_changed();
                 }
                 Err(reason) => {
                     if line.take().is_some() || rest <= Instant::now() {
                         rest = Instant::now() + RETRY;
-                        if said.as_ref() != Some(&reason) {
+                        if said.as_ref() != Some(reason) {
                             let (node, database) = (self.name(), &self.database);
                             tracing::warn!(node, database, reason, "definitions are not watched");
-                            said = Some(reason);
+                            said = Some(reason.clone());
                         }
                     }
                 }
             }
-            definitions.ended(question, same);
-            if same && definitions.epoch() == 0 {
+            let answered = matches!(answer, Ok(Found::Same | Found::Again));
+            definitions.ended(question, answer.ok());
+            if answered && definitions.epoch() == 0 {
                 rest = Instant::now() + self.join(&definitions, line.as_ref()).await;
             }
         }
     }
 
-    /// Whether definitions are as they were at the last answer; over a new connection, they are as they are.
+    /// What has become of definitions since the last answer; over a new connection, they are what they are.
     async fn ask(
         &self,
         definitions: &Definitions,
         line: &mut Option<Line>,
         rest: Instant,
-    ) -> Result<bool, String> {
+    ) -> Result<Found, String> {
         let deadline = Instant::now() + DEADLINE;
         let asking = async {
             if let Some(line) = line.as_mut().filter(|line| !line.is_out_of_date()) {
-                let (same, lsn) = line.is_same(deadline).await?;
+                let (found, lsn) = line.ask(deadline).await?;
                 definitions.is_at(lsn);
-                return Ok(same);
+                return Ok(found);
             }
             let (ready, lsn) = match line.take() {
                 Some(line) => line.renewed(deadline).await?,
@@ -92,7 +94,7 @@ impl Inquiry {
             };
             definitions.is_at(lsn);
             *line = Some(ready);
-            Ok(true)
+            Ok(Found::Again)
         };
         let mut asking = pin!(asking);
         tokio::select! {
@@ -119,14 +121,20 @@ impl Inquiry {
         self.monitor.catalogs.doubted(self.cluster, &self.database);
     }
 
-    /// Finds out whether the node has what the primary had when the catalog was loaded. How long to wait if not.
+    /// Finds out whether the node has what the primary had when the catalog that is known to be true was loaded. How long to
+    /// wait if not.
     async fn join(&self, definitions: &Definitions, line: Option<&Line>) -> Duration {
         definitions.is_unknown(false);
         let believed = self.schema.everywhere.believed();
-        let Some((catalog, origin)) = believed else {
+        let Some((content, origin)) = believed else {
             self.monitor.catalogs.doubted(self.cluster, &self.database);
             return AGAIN;
         };
+        let changes = definitions.changes();
+        if origin.is_of(self.node, changes) {
+            definitions.believe(content, changes);
+            return Duration::ZERO;
+        }
         let follows = line.is_some_and(Line::is_to_standby) && self.follows(origin.node);
         let Some(primary) = self.schema.everywhere.of(origin.node).filter(|_| follows) else {
             self.doubt();
@@ -137,21 +145,27 @@ impl Inquiry {
             return AGAIN;
         }
         // What it has replayed beyond that, the primary had before it answers now.
-        let changes = definitions.changes();
-        let now = primary.now(origin.node).await;
-        if !now.is_some_and(|now| now.is_still(origin)) {
-            self.doubt();
-        } else if self.schema.everywhere.believed() == believed {
-            definitions.believe(catalog, changes);
+        match primary.now(origin.node).await {
+            Some(now) if !now.is_still(origin) => self.doubt(),
+            Some(_) if self.schema.everywhere.believed() == believed => {
+                definitions.believe(content, changes);
+            }
+            Some(_) => {}
+            None => {
+                definitions.is_unknown(true);
+                return AGAIN;
+            }
         }
         Duration::ZERO
     }
 
-    /// Whether the node is on the timeline of that one.
+    /// Whether that one is the primary, and the node on its timeline.
     fn follows(&self, primary: NodeId) -> bool {
         let snapshot = self.monitor.snapshot();
         let timeline = |node| snapshot.state(node).map(|state| state.timeline);
-        self.node != primary && timeline(self.node) == timeline(primary)
+        self.node != primary
+            && snapshot.primary(self.cluster) == Some(primary)
+            && timeline(self.node) == timeline(primary)
     }
 
     fn name(&self) -> String {

@@ -13,9 +13,11 @@
 //!   `TypeCacheConstrCallback`);
 //! - when the question was analysed: any change of a schema or an operator has it analysed again (plancache.c,
 //!   `PlanCacheSysCallback`), and then `now` is another time;
-//! - casts and domains are few, and summed up.
+//! - casts and domains are few, and listed; how many entries the list of casts was made from is counted.
 //!
-//! Temporary tables, VACUUM and ANALYZE look like changes of relations; what relations there are is compared then.
+//! Temporary tables, VACUUM and ANALYZE look like changes of relations; what relations there are is compared then. If they
+//! are the same, the catalog is still true, but there may have been others in between: what connections have done until
+//! then is not known.
 
 mod everywhere;
 mod inquiry;
@@ -27,7 +29,7 @@ use std::sync::atomic::Ordering;
 
 use howdah_cluster::ClusterId;
 
-pub(super) use self::everywhere::{Everywhere, Known, Origin};
+pub(super) use self::everywhere::{Everywhere, Origin};
 use self::inquiry::Inquiry;
 pub use self::node::Definitions;
 pub(crate) use self::node::Stamp;

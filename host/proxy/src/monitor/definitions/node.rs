@@ -7,7 +7,8 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::{self, Instant};
 
-use super::{Known, Origin};
+use super::Origin;
+use super::question::Found;
 
 /// Least time from one question to the next while clients wait; timers add up to a millisecond.
 const INTERVAL: Duration = Duration::from_micros(500);
@@ -43,8 +44,7 @@ impl Stamp {
 /// What is known of the definitions in one database of one node.
 #[derive(Default)]
 pub struct Definitions {
-    /// A number for the time since a catalog is known to be what the node has, which it keeps as long as that is so; 0: none
-    /// is.
+    /// A number for the time since a catalog is known to be what the node has, and nothing else was in between; 0: none is.
     epoch: AtomicU64,
     /// What that catalog says ([`howdah_cluster::Catalog::content`]).
     content: AtomicU64,
@@ -52,11 +52,13 @@ pub struct Definitions {
     begun: AtomicU64,
     /// The last one that has been answered, or given up.
     ended: AtomicU64,
-    /// Whether by that nothing had changed, and where the node's WAL was.
+    /// Whether by that all was as before, and where the node's WAL was.
     answered: AtomicBool,
     lsn: AtomicU64,
     /// The last one by which nothing had changed.
     clean: AtomicU64,
+    /// Epochs that there have been.
+    epochs: AtomicU64,
     /// The epoch before the present one, and the last such question of it.
     former: AtomicU64,
     former_clean: AtomicU64,
@@ -78,7 +80,7 @@ pub struct Definitions {
     noted: Notify,
     /// Something has ended.
     told: Notify,
-    /// How often they have changed, or may have.
+    /// How often they have changed, or it is not known.
     changes: AtomicU64,
     /// What is called when connections are free: pools that give them to those that wait.
     pools: Mutex<Vec<Box<dyn Fn() + Send + Sync>>>,
@@ -144,7 +146,7 @@ impl Definitions {
         stamp.epoch != 0 && (now || before())
     }
 
-    /// No catalog is known to be true any more. What was known by the last one stays known.
+    /// It is not known what connections will have done. What was known stays known.
     pub(super) fn retire(&self) {
         let epoch = self.epoch.swap(0, Ordering::SeqCst);
         if epoch != 0 {
@@ -155,7 +157,7 @@ impl Definitions {
     }
 
     /// Asks a question that is begun after this has been called. How often definitions have changed by then; none if they have
-    /// changed just now, or there is no answer.
+    /// just now, or may have, or there is no answer.
     async fn ask(&self) -> Option<u64> {
         let question = self.begun.load(Ordering::SeqCst) + 1;
         self.need(question);
@@ -227,14 +229,15 @@ impl Definitions {
         self.begun.fetch_add(1, Ordering::SeqCst) + 1
     }
 
-    /// It has been answered, or given up. Whoever waits for it gets connections.
-    pub(super) fn ended(&self, question: u64, same: bool) {
-        if same {
-            self.clean.store(question, Ordering::SeqCst);
-        } else {
-            self.changed();
+    /// It has been answered, or (none) given up. Whoever waits for it gets connections.
+    pub(super) fn ended(&self, question: u64, found: Option<Found>) {
+        match found {
+            Some(Found::Same) => self.clean.store(question, Ordering::SeqCst),
+            Some(Found::Again | Found::Doubt) => self.retire(),
+            Some(Found::Change) | None => self.changed(),
         }
-        self.answered.store(same, Ordering::SeqCst);
+        let answered = matches!(found, Some(Found::Same | Found::Again));
+        self.answered.store(answered, Ordering::SeqCst);
         self.ended.store(question, Ordering::SeqCst);
         self.told.notify_waiters();
         self.cleared.store(question, Ordering::SeqCst);
@@ -271,21 +274,22 @@ impl Definitions {
         self.unknown.store(unknown, Ordering::SeqCst);
     }
 
-    /// How often they have changed, or may have.
+    /// How often they have changed, or it is not known.
     pub(super) fn changes(&self) -> u64 {
         self.changes.load(Ordering::SeqCst)
     }
 
-    /// They have changed, or may have.
+    /// They have changed, or it is not known.
     pub(super) fn changed(&self) {
         self.changes.fetch_add(1, Ordering::SeqCst);
         self.retire();
     }
 
-    /// This catalog is true, if they have not changed more often than that.
-    pub(super) fn believe(&self, catalog: Known, changes: u64) {
-        self.content.store(catalog.content, Ordering::SeqCst);
-        self.epoch.store(catalog.number, Ordering::SeqCst);
+    /// The catalog that says this is true, if they have not changed more often than that.
+    pub(super) fn believe(&self, content: u64, changes: u64) {
+        self.content.store(content, Ordering::SeqCst);
+        let epoch = self.epochs.fetch_add(1, Ordering::SeqCst) + 1;
+        self.epoch.store(epoch, Ordering::SeqCst);
         if self.changes.load(Ordering::SeqCst) != changes {
             self.retire();
         }
@@ -301,6 +305,10 @@ impl Clearance for Definitions {
             true => u64::MAX,
             false => self.cleared.load(Ordering::SeqCst),
         }
+    }
+
+    fn promised(&self) -> u64 {
+        self.begun.load(Ordering::SeqCst)
     }
 
     fn hurry(&self) {

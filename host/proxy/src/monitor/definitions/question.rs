@@ -10,25 +10,32 @@ const DOMAINS: &str =
 /// Definitions are not watched where there are more.
 const MAX_DOMAINS: usize = 1_000;
 
-const DEALLOCATE: &str = "DEALLOCATE howdah_definitions";
-const ASK: &str = "EXECUTE howdah_definitions";
+/// The question as it is prepared.
+const NAME: &str = "howdah_definitions";
 
-/// What is asked: six counts of looks in tables, three before and three after, whether such are counted, and what has to stay
+/// What is asked: eight counts of looks in tables, four before and four after, whether such are counted, and what has to stay
 /// as it is. 2691, 3455 and 2666 are the indexes pg_proc_proname_args_nsp_index, pg_class_tblspc_relfilenode_index and
-/// pg_constraint_contypid_index.
-fn question(domains: &str) -> String {
+/// pg_constraint_contypid_index, 2660 is pg_cast_oid_index: it has entries also for casts that have been there for a moment.
+fn question(domains: &[&str]) -> String {
+    // Most databases have none.
+    let domains = match domains {
+        [] => "NULL".to_owned(),
+        domains => format!(
+            "ARRAY(SELECT xmin FROM pg_catalog.pg_type WHERE oid = ANY('{{{}}}') ORDER BY oid)",
+            domains.join(",")
+        ),
+    };
     format!(
-        "PREPARE howdah_definitions AS SELECT \
+        "SELECT \
         pg_catalog.pg_stat_get_xact_numscans(2691), pg_catalog.pg_stat_get_xact_numscans(3455), \
-        pg_catalog.pg_stat_get_xact_numscans(2666), \
+        pg_catalog.pg_stat_get_xact_numscans(2666), pg_catalog.pg_stat_get_xact_tuples_returned(2660), \
         pg_catalog.to_regproc('pg_catalog.pg_backend_pid'), pg_catalog.pg_filenode_relation(0, 1), \
         pg_catalog.concat('{{1}}')::information_schema.cardinal_number[], \
         pg_catalog.pg_stat_get_xact_numscans(2691), pg_catalog.pg_stat_get_xact_numscans(3455), \
         pg_catalog.pg_stat_get_xact_numscans(2666), pg_catalog.current_setting('track_counts'), \
         'now'::timestamptz, pg_catalog.pg_is_in_recovery(), \
-        (SELECT pg_catalog.sum(version) FROM (\
-            SELECT oid::int8 AS version FROM pg_catalog.pg_cast WHERE oid >= 16384 UNION ALL \
-            SELECT xmin::text::int8 FROM pg_catalog.pg_type WHERE oid = ANY('{{{domains}}}')) AS all_of_them), \
+        ARRAY(SELECT oid FROM pg_catalog.pg_cast WHERE oid >= 16384 ORDER BY oid), \
+        pg_catalog.pg_stat_get_xact_tuples_returned(2660), {domains}, \
         (CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn() \
             ELSE pg_catalog.pg_current_wal_insert_lsn() END - '0/0'::pg_lsn)::int8"
     )
@@ -60,6 +67,19 @@ const MOST_CHANGES: usize = 3;
 /// Of the time, relations are compared for one part in so many at most.
 const SHARE: u32 = 10;
 
+/// What an answer tells of the time since the one before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// Nothing has changed.
+    Same,
+    /// All is as it was, but there may have been something else in between.
+    Again,
+    /// Relations have to be compared, which cannot be done yet.
+    Doubt,
+    /// Something is not what it was.
+    Change,
+}
+
 /// A connection for the question, and what has been answered there last.
 pub(super) struct Line {
     client: Client,
@@ -86,30 +106,32 @@ impl Line {
         Ok((line, lsn))
     }
 
-    /// Whether nothing that counts has changed since the last call, and where the WAL is. When something has, it is not known
-    /// what changes until the next call.
+    /// What has become of definitions since the last call, and where the WAL is. When something has changed, it is not known
+    /// what else does until the question has been prepared anew.
     ///
     /// # Errors
     /// See [`Line::new`]. The connection is of no use any more.
-    pub(super) async fn is_same(&mut self, deadline: Instant) -> Result<(bool, u64), String> {
+    pub(super) async fn ask(&mut self, deadline: Instant) -> Result<(Found, u64), String> {
         let Told { answer, looked, lsn } = told(&mut self.client, deadline).await?;
         let [functions, relations, constraints] = looked;
         let before = std::mem::replace(&mut self.last, answer);
         // Temporary tables come and go with their schemas, and statistics of others change.
         self.in_doubt |= relations || constraints || before.analysed != self.last.analysed;
-        let settled = before.standby == self.last.standby && before.casts == self.last.casts;
-        let same =
-            settled && !functions && (!self.in_doubt || self.has_same_relations(deadline).await?);
-        self.out_of_date = !same && !self.in_doubt;
-        Ok((same, lsn))
+        let settled = before.standby == self.last.standby && before.defined == self.last.defined;
+        let found = match (functions || !settled, self.in_doubt) {
+            (true, _) => Found::Change,
+            (false, false) if before.entries != self.last.entries => Found::Again,
+            (false, false) => Found::Same,
+            (false, true) if Instant::now() < self.rested => Found::Doubt,
+            (false, true) if self.has_same_relations(deadline).await? => Found::Again,
+            (false, true) => Found::Change,
+        };
+        self.out_of_date = found == Found::Change;
+        Ok((found, lsn))
     }
 
-    /// False when that cannot be asked again yet, too.
     async fn has_same_relations(&mut self, deadline: Instant) -> Result<bool, String> {
         let began = Instant::now();
-        if began < self.rested {
-            return Ok(false);
-        }
         let now = query(&mut self.client, COMPARE, deadline).await?;
         self.rested = Instant::now() + began.elapsed() * SHARE;
         self.in_doubt = false;
@@ -120,12 +142,21 @@ impl Line {
         self.out_of_date
     }
 
+    /// When relations may be compared again.
+    pub(super) fn rested(&self) -> Instant {
+        self.rested
+    }
+
+    /// Whether the node was a standby when it answered last.
+    pub(super) fn is_to_standby(&self) -> bool {
+        self.last.standby
+    }
+
     /// Prepares the question anew.
     ///
     /// # Errors
     /// See [`Line::new`].
-    pub(super) async fn renewed(mut self, deadline: Instant) -> Result<(Line, u64), String> {
-        query(&mut self.client, DEALLOCATE, deadline).await?;
+    pub(super) async fn renewed(self, deadline: Instant) -> Result<(Line, u64), String> {
         let (line, _, lsn) = Line::prepared(self.client, deadline).await?;
         Ok((line, lsn))
     }
@@ -140,7 +171,8 @@ impl Line {
             return Err(format!("there are more than {MAX_DOMAINS} domains"));
         }
         let list: Vec<_> = domains.iter().flatten().flatten().map(String::as_str).collect();
-        query(&mut client, &question(&list.join(",")), deadline).await?;
+        let prepared = client.prepare(NAME, &question(&list), deadline).await;
+        prepared.map_err(|error| error.to_string())?;
         let Told { answer: mut last, looked: first, .. } = told(&mut client, deadline).await?;
         let relations = query(&mut client, COMPARE, deadline).await?;
         if query(&mut client, DOMAINS, deadline).await? != domains {
@@ -157,11 +189,6 @@ impl Line {
         }
         Err("it looks up everything each time, or definitions change all the time".to_owned())
     }
-
-    /// Whether the node was a standby when it answered last.
-    pub(super) fn is_to_standby(&self) -> bool {
-        self.last.standby
-    }
 }
 
 /// What must not change.
@@ -169,7 +196,10 @@ impl Line {
 struct Answer {
     analysed: String,
     standby: bool,
-    casts: Option<String>,
+    /// Casts and domains.
+    defined: [Option<String>; 2],
+    /// From how many entries of an index the list of casts was made.
+    entries: i64,
 }
 
 /// The same with the rest.
@@ -186,8 +216,8 @@ async fn query(client: &mut Client, sql: &str, deadline: Instant) -> Result<Rows
 
 /// Asks the question.
 async fn told(client: &mut Client, deadline: Instant) -> Result<Told, String> {
-    let (told, counts) = read(query(client, ASK, deadline).await?)
-        .ok_or_else(|| "its answer makes no sense".to_owned())?;
+    let rows = client.execute(NAME, deadline).await.map_err(|error| error.to_string())?;
+    let (told, counts) = read(rows).ok_or_else(|| "its answer makes no sense".to_owned())?;
     if !counts {
         return Err("it does not count what it looks up: track_counts is off".to_owned());
     }
@@ -196,9 +226,11 @@ async fn told(client: &mut Client, deadline: Instant) -> Result<Told, String> {
 
 /// Also, whether it is counted what is looked up.
 fn read(rows: Rows) -> Option<(Told, bool)> {
-    let row: [Option<String>; 14] = rows.into_iter().next()?.try_into().ok()?;
-    let [a, b, c, _, _, _, d, e, f, counts, analysed, standby, casts, lsn] = row;
-    let looked = [(a, d), (b, e), (c, f)].map(|(before, after)| before != after);
-    let answer = Answer { analysed: analysed?, standby: standby? == "t", casts };
+    let row: [Option<String>; 17] = rows.into_iter().next()?.try_into().ok()?;
+    let [a, b, c, d, _, _, _, e, f, g, counts, analysed, standby, casts, h, domains, lsn] = row;
+    let looked = [(a, e), (b, f), (c, g)].map(|(before, after)| before != after);
+    let entries = h?.parse::<i64>().ok()? - d?.parse::<i64>().ok()?;
+    let (standby, defined) = (standby? == "t", [casts, domains]);
+    let answer = Answer { analysed: analysed?, standby, defined, entries };
     Some((Told { answer, looked, lsn: lsn?.parse().ok()? }, counts? == "on"))
 }
