@@ -34,14 +34,15 @@ pub const OPERATORS: &str = "SELECT DISTINCT o.oprname FROM pg_catalog.pg_operat
     JOIN pg_catalog.pg_proc p ON p.oid = o.oprcode WHERE p.provolatile = 'v'";
 
 /// Lists the functions that have a body: name and body, of which at most 65,537 characters. That of a
-/// function in standard SQL is not in `prosrc`. Libraries of extensions are trusted to keep nothing that matters; a volatile
-/// function of another library may keep anything, and stands here with a body that does.
+/// function in standard SQL is not in `prosrc`. Languages other than SQL and PL/pgSQL may keep anything, as may a volatile
+/// function of a library, and stand here with a body that does; libraries of extensions are trusted to keep nothing that
+/// matters, but for what the scan knows by name.
 pub const BODIES: &str = "SELECT p.proname, CASE \
-      WHEN l.lanname = 'c' THEN 'setseed()' \
+      WHEN l.lanname NOT IN ('sql', 'plpgsql') THEN 'setseed()' \
       WHEN p.prosrc = '' AND p.prokind IN ('f', 'p') THEN pg_catalog.pg_get_functiondef(p.oid) \
       ELSE pg_catalog.left(p.prosrc, 65537) END \
     FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_language l ON l.oid = p.prolang \
-    WHERE p.oid >= 16384 AND l.lanname <> 'internal' AND (l.lanname <> 'c' OR (p.provolatile = 'v' \
+    WHERE p.oid >= 16384 AND p.prokind <> 'a' AND (l.lanname NOT IN ('c', 'internal') OR (p.provolatile = 'v' \
       AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.deptype = 'e' AND d.objid = p.oid \
         AND d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass))) LIMIT 20000";
 
@@ -96,6 +97,10 @@ pub const USES: &str = "WITH depends AS ( \
   UNION SELECT t.of, found[1] FROM texts t, \
     pg_catalog.regexp_matches(t.text, '\\m(currval|lastval|set_config|setseed|pg_(?:try_)?advisory_lock(?:_shared)?)\\(', 'g') found";
 
+/// Lists languages that keep variables of their own in the memory of a process.
+pub const LANGUAGES: &str = "SELECT lanname FROM pg_catalog.pg_language \
+    WHERE lanname NOT IN ('internal', 'c', 'sql', 'plpgsql')";
+
 /// The names that [`USES`] has for all that writes, and for all that runs.
 const WRITING: &str = "";
 const ANYTHING: &str = ".";
@@ -127,6 +132,8 @@ pub struct Catalog {
     writing_reads_sequences: bool,
     /// Everybody may call the functions that are asked in front of a COMMIT.
     pub proves: bool,
+    /// There are [`LANGUAGES`]: what has been left on a connection may outlast DISCARD ALL.
+    pub languages: bool,
     /// A hash of what was loaded: databases with the same definitions have the same, in one process.
     pub content: u64,
     /// Grows with every load that says something else; 0 before the first.

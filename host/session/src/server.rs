@@ -87,6 +87,11 @@ impl ServerState {
         self.user.replace(session).is_some_and(|last| last != session)
     }
 
+    /// Whether another session has left there what is not known.
+    pub fn is_unknown_to(&self, session: u64) -> bool {
+        !self.known && self.user.is_some_and(|last| last != session)
+    }
+
     /// Nobody has left anything there.
     pub fn is_nobodys(&mut self) {
         self.user = None;

@@ -1,4 +1,5 @@
 use std::collections::VecDeque;
+use std::hash::{BuildHasher, RandomState};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -130,7 +131,7 @@ pub struct Session<A> {
     pub(crate) wrote: bool,
     /// What was known when the present batch was looked at, or the first of its transaction ([`Guide::settled`]).
     pub(crate) settled: Option<u64>,
-    /// What the catalog said then ([`Guide::content`]).
+    /// What the catalog said then ([`Guide::content`]); 0: what the session leaves behind cannot be known by it.
     pub(crate) content: u64,
     /// What keeps the session on its server may have gone, or may never have come: the server is to be asked.
     pub(crate) pin_in_doubt: bool,
@@ -247,7 +248,7 @@ impl<A: AsRef<Decision>> Session<A> {
     }
 
     /// What the catalog said when the last batch was looked at, or the first of its transaction ([`Guide::content`]). What the
-    /// session has left on its server is known if that was true there. None: nobody cares ([`Session::discarding`]).
+    /// session has left on its server is known if that was true there, and never by 0. None: nobody cares ([`Session::discarding`]).
     pub fn content(&self) -> Option<u64> {
         (!self.discards).then_some(self.content)
     }
@@ -437,8 +438,11 @@ impl<A: AsRef<Decision>> Session<A> {
         }
         let discard = server.lent_to(self.id) && (self.discards || !server.known);
         if discard {
-            Query { text: b"DISCARD ALL" }.write(&mut io.server_out);
-            self.pending.push_back(Expect::Discard);
+            self.discard(io, "DISCARD ALL");
+            if !server.known {
+                // What is not known may have called setseed(), of which DISCARD ALL leaves the effect.
+                self.discard(io, &format!("SET seed = {}", any_seed()));
+            }
             server.discarded();
             server.known = true;
         }
@@ -468,6 +472,11 @@ impl<A: AsRef<Decision>> Session<A> {
             true => self.start_batch(io, server, guide),
             false => self.phase = Phase::Setup,
         }
+    }
+
+    fn discard(&mut self, io: &mut Buffers, sql: &str) {
+        Query { text: sql.as_bytes() }.write(&mut io.server_out);
+        self.pending.push_back(Expect::Discard);
     }
 
     fn set_up(&mut self, io: &mut Buffers, sql: &str) {
@@ -677,4 +686,11 @@ impl<A: AsRef<Decision>> Session<A> {
         self.client_stream.0 -= n;
         self.client_stream.0 == 0
     }
+}
+
+/// Something from 0 to 1, which nobody can tell beforehand.
+fn any_seed() -> f64 {
+    const STEPS: u32 = 1 << 30;
+    let step = RandomState::new().hash_one(()) % u64::from(STEPS);
+    u32::try_from(step).map_or(0.0, f64::from) / f64::from(STEPS)
 }

@@ -446,6 +446,8 @@ impl<A: AsRef<Decision>> Session<A> {
         if statement.kind == Kind::Ddl {
             self.alters();
             self.moves_names();
+            // Event triggers run then, and nobody tells when these change.
+            self.content = 0;
         }
         self.ending.runs(statement);
         self.armed |= statement.arms;

@@ -295,6 +295,86 @@ fn a_function_replaced_past_the_proxy_leaves_nothing_to_others() {
     assert!(!unpinned.is_empty());
 }
 
+/// DISCARD ALL does not do away with everything.
+#[test]
+fn a_seed_is_nobody_elses() {
+    let cluster = cluster(0, Auth::Trust);
+    let mut direct = RawClient::login(cluster.primary().port);
+    let sown = ask(&mut direct, "SELECT setseed(0.5); SELECT random()");
+    let sown = sown.split(' ').next_back().unwrap();
+    define(&cluster, "");
+    let proxy = proxy(&cluster.nodes(), 1);
+    let mut second = RawClient::login(proxy.port);
+    let mut unpinned = Vec::new();
+    for body in ["", "PERFORM setseed(0.5);"].repeat(10) {
+        define(&cluster, body);
+        unpinned.extend(calls(&proxy, "SELECT changes()", "1"));
+        assert_ne!(ask(&mut second, "SELECT random()"), sown);
+    }
+    assert!(!unpinned.is_empty());
+}
+
+/// Languages keep variables of their own, and so do some extensions.
+#[test]
+fn what_languages_and_extensions_keep_is_nobody_elses() {
+    let cluster = cluster(0, Auth::Trust);
+    let sql = "CREATE LANGUAGE other HANDLER plpgsql_call_handler INLINE plpgsql_inline_handler; \
+        CREATE FUNCTION calm() RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN 1; END'; \
+        CREATE FUNCTION other() RETURNS int LANGUAGE other AS 'BEGIN RETURN 1; END'; \
+        CREATE FUNCTION alias(float8) RETURNS void LANGUAGE internal AS 'setseed'; \
+        CREATE EXTENSION dblink; CREATE EXTENSION pg_trgm";
+    cluster.primary().query("postgres", sql).unwrap();
+    let proxy = proxy(&cluster.nodes(), 4);
+    let stays = |statement: &str| {
+        let mut client = RawClient::login(proxy.port);
+        ask(&mut client, statement);
+        let pin = ask(&mut client, "SHOW howdah.pin");
+        leave(client);
+        !pin.is_empty()
+    };
+    for statement in [
+        "SELECT other()",
+        "DO LANGUAGE other 'BEGIN END'",
+        "SELECT alias(0.5)",
+        "SELECT dblink_connect('one', 'host=/nowhere')",
+        "SELECT set_limit(0.9)",
+    ] {
+        assert!(stays(statement), "{statement}");
+    }
+    for statement in ["SELECT calm()", "SELECT similarity('a', 'b')", "DO 'BEGIN END'"] {
+        assert!(!stays(statement), "{statement}");
+    }
+}
+
+/// DISCARD ALL does not do away with variables of a language.
+#[test]
+fn what_is_not_known_is_closed_where_there_are_other_languages() {
+    let cluster = cluster(0, Auth::Trust);
+    define(&cluster, "");
+    let sql = "CREATE LANGUAGE other HANDLER plpgsql_call_handler";
+    cluster.primary().query("postgres", sql).unwrap();
+    let proxy = proxy(&cluster.nodes(), 1);
+    let mut second = RawClient::login(proxy.port);
+    let node = definitions(&proxy);
+    let mut closed = Vec::new();
+    for _ in 0..10 {
+        wait("the catalog to be known to be true", || {
+            ask(&mut second, "SELECT 1");
+            node.epoch() != 0
+        });
+        let mut first = RawClient::login(proxy.port);
+        let sql = "SELECT concat(pg_backend_pid(), ' ', changes())";
+        let before = ask(&mut first, sql).replace(" 1", "");
+        let pinned = !ask(&mut first, "SHOW howdah.pin").is_empty();
+        define(&cluster, LEAVES);
+        let after = ask(&mut second, "SELECT pg_backend_pid()");
+        closed.push(!pinned && before != after);
+        leave(first);
+        define(&cluster, "");
+    }
+    assert!(closed.contains(&true), "{closed:?}");
+}
+
 /// It is not forgotten what a client has left before it has used a connection once more.
 #[test]
 fn what_a_client_has_left_counts_until_the_connection_is_reset() {
@@ -457,25 +537,31 @@ fn what_has_been_there_for_a_moment_leaves_nothing_to_others() {
     define(&cluster, "PERFORM set_config('app.kept', 'mine', false);");
     let sql = "CREATE TYPE pair AS (a int, b int); CREATE TABLE pairs (pair pair); \
         INSERT INTO pairs VALUES ((1, 2)); CREATE FUNCTION changes(pair) RETURNS int \
-        LANGUAGE plpgsql AS 'BEGIN RETURN changes(); END'";
+        LANGUAGE plpgsql AS 'BEGIN RETURN changes(); END'; CREATE FUNCTION changed() \
+        RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN PERFORM changes(); END'";
     cluster.primary().query("postgres", sql).unwrap();
     let proxy = proxy(&cluster.nodes(), 1);
     let mut second = RawClient::login(proxy.port);
     let node = definitions(&proxy);
-    wait("the catalog to be known to be true", || node.epoch() != 0);
-    let mut leaves = |make: &str, sql: &str, unmake: &str| {
+    let mut leaves = |make: &str, (sql, answer): (&str, &str), unmake: &str| {
+        wait("the catalog to be known to be true", || {
+            ask(&mut second, "SELECT 1");
+            node.epoch() != 0
+        });
         let mut unpinned = Vec::new();
         for _ in 0..20 {
             cluster.primary().query("postgres", make).unwrap();
-            unpinned.extend(calls(&proxy, sql, "1"));
+            unpinned.extend(calls(&proxy, sql, answer));
             cluster.primary().query("postgres", unmake).unwrap();
             assert_eq!(ask(&mut second, KEPT), "none");
         }
         assert!(!unpinned.is_empty());
     };
     let cast = "CREATE CAST (pair AS int) WITH FUNCTION changes(pair) AS IMPLICIT";
-    leaves(cast, "SELECT abs(pair) FROM pairs", "DROP CAST (pair AS int)");
-    leaves("CREATE VIEW v AS SELECT changes()", "SELECT * FROM v", "DROP VIEW v");
+    leaves(cast, ("SELECT abs(pair) FROM pairs", "1"), "DROP CAST (pair AS int)");
+    leaves("CREATE VIEW v AS SELECT changes()", ("SELECT * FROM v", "1"), "DROP VIEW v");
+    let trigger = "CREATE EVENT TRIGGER e ON ddl_command_end EXECUTE FUNCTION changed()";
+    leaves(trigger, ("COMMENT ON TABLE pairs IS 'two'", ""), "DROP EVENT TRIGGER e");
 }
 
 /// It says what it needs, and is on the safe side without it.

@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use howdah_cluster::catalog::{BODIES, FUNCTIONS, OPERATORS, USES, VIEWS};
+use howdah_cluster::catalog::{BODIES, FUNCTIONS, LANGUAGES, OPERATORS, USES, VIEWS};
 use howdah_cluster::{Catalog, ClusterId, NodeId};
 use howdah_session::proof;
 use parking_lot::Mutex;
@@ -372,12 +372,13 @@ pub async fn fetch(
     let mut client =
         Client::connect(endpoint, login, deadline, keys).await.map_err(|error| failed(&error))?;
     let mut rows = Vec::new();
-    for sql in [FUNCTIONS, VIEWS, OPERATORS, BODIES, USES] {
+    for sql in [FUNCTIONS, VIEWS, OPERATORS, BODIES, USES, LANGUAGES] {
         rows.push(client.query(sql, deadline).await.map_err(|error| failed(&error))?);
     }
     let content =
         rows.iter().enumerate().flat_map(|(table, rows)| rows.iter().map(move |row| (table, row)));
     let content = content.fold(1_u64, |sum, row| sum.wrapping_add(HASHER.hash_one(row)));
+    let languages = rows.pop().is_some_and(|languages| !languages.is_empty());
     let proves = may_prove(&mut client, deadline).await.map_err(|error| failed(&error))?;
     let mut tables = rows.into_iter().map(|rows| {
         rows.into_iter()
@@ -396,7 +397,7 @@ pub async fn fetch(
     let bodies = bodies.into_iter().flatten().filter_map(pair);
     let uses = uses.into_iter().flatten().filter_map(pair);
     let mut catalog = Catalog::new(number, functions, views, operators).with_bodies(bodies, uses);
-    (catalog.proves, catalog.content) = (proves, content);
+    (catalog.proves, catalog.languages, catalog.content) = (proves, languages, content);
     Ok(catalog)
 }
 

@@ -415,6 +415,12 @@ impl Lessee {
         self.ctx.shared.servers[usize::from(node.0)].fails();
     }
 
+    /// Whether functions may have left on a connection what DISCARD ALL would leave there.
+    fn may_outlast_discarding(&self) -> bool {
+        let schema = self.ctx.shared.monitor.schema(self.cluster, &self.database);
+        schema.catalog.load().languages && !self.pool_settings().reset_always
+    }
+
     /// A connection that the pool gave: on this worker's reactor, and quiet.
     fn lent(&self, lease: Lease<ServerConn>) -> Option<Leased> {
         let worker = self.ctx.index;
@@ -434,6 +440,10 @@ impl Lessee {
             return None;
         }
         lease.is_lent();
+        if lease.state.is_unknown_to(self.session) && self.may_outlast_discarding() {
+            lease.ends(ServerEnd::Unfit);
+            return None;
+        }
         lease.state.standby = self.ctx.shared.monitor.is_replica(lease.node);
         Some(Leased::new(lease, &self.ctx))
     }

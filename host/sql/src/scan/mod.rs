@@ -136,6 +136,7 @@ impl<'a> Scan<'a> {
             self.head = self.previous;
             self.schema = None;
         }
+        self.language(token);
         match token.what {
             What::Punct(b'(') => return self.open(),
             What::Punct(b')') => return self.close(),
@@ -180,6 +181,21 @@ impl<'a> Scan<'a> {
                 self.current.keyword(token, previous, next, level);
             }
             self.name(token, next);
+        }
+    }
+
+    /// Of languages other than SQL and PL/pgSQL it is not known what their bodies keep.
+    fn language(&mut self, token: Token) {
+        let defines = self.current.kind == Kind::Ddl || self.current.verb == Word::Do;
+        if !defines || !self.lexer.bytes(self.previous).eq_ignore_ascii_case(b"language") {
+            return;
+        }
+        if matches!(&*self.lexer.folded(token), "sql" | "plpgsql") {
+            return;
+        }
+        match self.current.verb {
+            Word::Do => self.current.stay(PinReason::Function),
+            _ => self.current.arms = true,
         }
     }
 

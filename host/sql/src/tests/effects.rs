@@ -298,6 +298,16 @@ fn what_leaves_something_behind_is_found_however_it_is_used() {
     ] {
         assert_eq!(pin(sql), Some(PinReason::Settings), "{sql}");
     }
+    for sql in [
+        "DO LANGUAGE plperl 'return 1'",
+        "DO 'return 1' LANGUAGE 'plperl'",
+        "DO $$ return 1 $$ language \"plperl\"",
+    ] {
+        assert_eq!(pin(sql), Some(PinReason::Function), "{sql}");
+    }
+    for sql in ["DO LANGUAGE plpgsql 'BEGIN END'", "DO 'BEGIN END' LANGUAGE 'plpgsql'"] {
+        assert_eq!(pin(sql), None, "{sql}");
+    }
     assert_eq!(pin("SELECT new(1)"), Some(PinReason::UnknownFunction));
     for sql in ["SELECT known(1)", "SELECT leaves FROM t", "SELECT json_new(1)", "EXECUTE new(1)"] {
         assert_eq!(pin(sql), None, "{sql}");
@@ -318,6 +328,8 @@ fn definitions_by_which_others_may_leave_something_behind_are_seen() {
         "CREATE TABLE t (a int DEFAULT \"leaves\"())",
         "ALTER FUNCTION leaves() RENAME TO calm",
         "CREATE EXTENSION x",
+        "CREATE FUNCTION f() RETURNS int LANGUAGE plperl AS 'return 1'",
+        "CREATE FUNCTION f() RETURNS int AS 'return 1' LANGUAGE 'plperl'",
         "SELECT 1; COMMIT PREPARED 'x'",
     ] {
         assert!(arms(sql), "{sql}");
