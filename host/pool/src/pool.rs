@@ -233,19 +233,20 @@ impl<C: Send> Pool<C> {
     /// Of another user. Before one that is in use again and again, others are looked for.
     fn take(&self, worker: usize, user: u64) -> Option<Grant<C>> {
         let shared = &self.shared;
-        let own = shared.shards.get(worker)?;
-        let others = || shared.shards.iter().enumerate().filter(|(other, _)| *other != worker);
-        let rested = Instant::now().checked_sub(RESTED);
-        let conn = match shared.pop_rested(own, rested) {
+        let others = || (0..shared.shards.len()).filter(|other| *other != worker);
+        let since = Instant::now().checked_sub(RESTED);
+        let rested = |worker| shared.pop_rested(worker, since?);
+        let is_empty = || shared.shards.get(worker).is_none_or(|own| own.lock().is_empty());
+        let conn = match rested(worker) {
             Some(conn) => Some(conn),
             // Where some will soon be free, none is opened.
-            None if own.lock().is_empty() && shared.reserve() => {
+            None if is_empty() && shared.reserve() => {
                 return Some(Grant::Connect(Permit::new(Arc::clone(shared), user)));
             }
             None => others()
-                .find_map(|(_, shard)| shared.pop_rested(shard, rested))
+                .find_map(rested)
                 .or_else(|| shared.pop(worker))
-                .or_else(|| others().find_map(|(other, _)| shared.pop(other))),
+                .or_else(|| others().find_map(|other| shared.pop(other))),
         };
         Some(Shared::lend(shared, conn?, user))
     }
@@ -358,34 +359,42 @@ impl<C: Send> Shared<C> {
 
     /// Of the connections that anybody may have, the one that has been unused for longest.
     fn pop(&self, worker: usize) -> Option<Kept<C>> {
-        let mut shard = self.shards.get(worker)?.lock();
-        let cleared = self.clearance.cleared();
-        let at = shard.iter().position(|conn| conn.until <= cleared)?;
-        self.idle.fetch_sub(1, Ordering::SeqCst);
-        Some(shard.remove(at))
+        self.take_out(worker, |shard| {
+            let cleared = self.clearance.cleared();
+            shard.iter().position(|conn| conn.until <= cleared)
+        })
     }
 
     /// Of those that nobody has used since, the one that was used last, so that others become too old.
-    fn pop_rested(&self, shard: &Mutex<Vec<Kept<C>>>, since: Option<Instant>) -> Option<Kept<C>> {
-        let mut shard = shard.lock();
-        let (cleared, since) = (self.clearance.cleared(), since?);
-        let at = shard.iter().rposition(|conn| conn.until <= cleared && conn.used <= since)?;
-        self.idle.fetch_sub(1, Ordering::SeqCst);
-        Some(shard.remove(at))
+    fn pop_rested(&self, worker: usize, since: Instant) -> Option<Kept<C>> {
+        self.take_out(worker, |shard| {
+            let cleared = self.clearance.cleared();
+            shard.iter().rposition(|conn| conn.until <= cleared && conn.used <= since)
+        })
     }
 
     /// The connection that this user has used last, if it is still there. While others wait it may be had only as long as
     /// they may not have it, and after a while, as long as it is not promised to them.
     fn pop_own(&self, worker: usize, user: u64, others_wait: bool) -> Option<Kept<C>> {
-        let mut shard = self.shards.get(worker)?.lock();
-        let at = shard.iter().rposition(|conn| conn.user == user)?;
-        let conn = shard.get(at)?;
         let clearance = &self.clearance;
-        let has_had_its_turn =
-            || conn.until <= clearance.promised() && conn.used - conn.since >= TURN;
-        if others_wait && (conn.until <= clearance.cleared() || has_had_its_turn()) {
-            return None;
-        }
+        let is_kept = |conn: &Kept<C>| {
+            conn.until > clearance.cleared()
+                && (conn.until > clearance.promised() || conn.used - conn.since < TURN)
+        };
+        self.take_out(worker, |shard| {
+            let at = shard.iter().rposition(|conn| conn.user == user)?;
+            (!others_wait || shard.get(at).is_some_and(is_kept)).then_some(at)
+        })
+    }
+
+    /// The connection in a worker's shard that is found there.
+    fn take_out(
+        &self,
+        worker: usize,
+        find: impl FnOnce(&[Kept<C>]) -> Option<usize>,
+    ) -> Option<Kept<C>> {
+        let mut shard = self.shards.get(worker)?.lock();
+        let at = find(&shard)?;
         self.idle.fetch_sub(1, Ordering::SeqCst);
         Some(shard.remove(at))
     }

@@ -9,7 +9,6 @@ use bytes::BytesMut;
 use howdah_decision::{Decision, Kind, Safety};
 use howdah_sql::Statement;
 use howdah_wire::backend::{CommandComplete, ErrorResponse, TransactionStatus};
-use howdah_wire::frontend::Query;
 
 use crate::batch::is_replayable;
 use crate::commit::{Asked, lost_with_state};
@@ -75,16 +74,14 @@ impl<A: AsRef<Decision>> Session<A> {
         }
         self.close_strays(io, server);
         self.retained = io.client_in.get(..self.batch.len).map(BytesMut::from);
-        Query { text: b"BEGIN" }.write(&mut io.server_out);
-        self.pending.push_back(Expect::Begin);
+        self.sends(io, b"BEGIN", Expect::Begin);
         server.unnamed = None;
     }
 
     /// Ends it, behind what the client has sent.
     pub(crate) fn wrap_up(&mut self, io: &mut Buffers, server: &mut ServerState, simple: bool) {
         self.ask_proof(io, server);
-        Query { text: b"COMMIT" }.write(&mut io.server_out);
-        self.pending.push_back(Expect::Commit { simple });
+        self.sends(io, b"COMMIT", Expect::Commit { simple });
         server.unnamed = None;
     }
 

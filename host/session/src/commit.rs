@@ -4,7 +4,7 @@
 use howdah_decision::{Decision, Kind, Outcome};
 use howdah_sql::Statement;
 use howdah_wire::backend::{CommandComplete, ErrorReport, TransactionStatus, tag};
-use howdah_wire::frontend::{FunctionCall, Query};
+use howdah_wire::frontend::FunctionCall;
 
 use crate::autocommit::Held;
 use crate::batch::may_draw;
@@ -171,9 +171,8 @@ impl<A: AsRef<Decision>> Session<A> {
         self.ending.proof = Asked::No;
         self.ending.draft = server.life.clone().map(|life| Box::new(Proof::begun(life)));
         if self.ending.draft.is_none() {
-            Query { text: QUERY.as_bytes() }.write(&mut io.server_out);
             server.unnamed = None;
-            return self.pending.push_back(Expect::Proof(Asks::All));
+            return self.sends(io, QUERY.as_bytes(), Expect::Proof(Asks::All));
         }
         for (asks, function) in CALLS {
             FunctionCall { function, rest: NO_ARGUMENTS }.write(&mut io.server_out);

@@ -63,8 +63,7 @@ impl<A: AsRef<Decision>> Session<A> {
     pub(crate) fn check_pin(&mut self, io: &mut Buffers) {
         self.pin_in_doubt = false;
         if self.pin.as_ref().is_some_and(Pin::can_be_checked) {
-            howdah_wire::frontend::Query { text: pin::CHECK.as_bytes() }.write(&mut io.server_out);
-            self.pending.push_back(Expect::PinCheck);
+            self.sends(io, pin::CHECK.as_bytes(), Expect::PinCheck);
             self.awaiting_ready = true;
         }
     }

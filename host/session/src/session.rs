@@ -438,10 +438,11 @@ impl<A: AsRef<Decision>> Session<A> {
         }
         let discard = server.lent_to(self.id) && (self.discards || !server.known);
         if discard {
-            self.discard(io, "DISCARD ALL");
+            self.sends(io, b"DISCARD ALL", Expect::Discard);
             if !server.known {
                 // What is not known may have called setseed(), of which DISCARD ALL leaves the effect.
-                self.discard(io, &format!("SET seed = {}", any_seed()));
+                let sow = format!("SET seed = {}", any_seed());
+                self.sends(io, sow.as_bytes(), Expect::Discard);
             }
             server.discarded();
             server.known = true;
@@ -474,14 +475,14 @@ impl<A: AsRef<Decision>> Session<A> {
         }
     }
 
-    fn discard(&mut self, io: &mut Buffers, sql: &str) {
-        Query { text: sql.as_bytes() }.write(&mut io.server_out);
-        self.pending.push_back(Expect::Discard);
+    fn set_up(&mut self, io: &mut Buffers, sql: &str) {
+        self.sends(io, sql.as_bytes(), Expect::Setup(Arc::clone(self.carried.wanted())));
     }
 
-    fn set_up(&mut self, io: &mut Buffers, sql: &str) {
-        Query { text: sql.as_bytes() }.write(&mut io.server_out);
-        self.pending.push_back(Expect::Setup(Arc::clone(self.carried.wanted())));
+    /// A query of the proxy's own, in the same packet as what comes behind it.
+    pub(crate) fn sends(&mut self, io: &mut Buffers, sql: &[u8], expect: Expect) {
+        Query { text: sql }.write(&mut io.server_out);
+        self.pending.push_back(expect);
     }
 
     /// The server is as the client wants it: the batch may go.

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use howdah_e2e::http::free_port;
 use howdah_e2e::{Running, connect, on_replica, shared, try_value, value};
 use howdah_wire::startup;
 
@@ -181,10 +182,6 @@ async fn a_client_that_waits_too_long_is_told_and_lives_on() {
     assert_eq!(refused.code().unwrap().code(), "53300");
     a.batch_execute("COMMIT").await.unwrap();
     assert_eq!(value(&b, "/* howdah: primary */ SELECT 1").await, "1");
-}
-
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 #[test]

@@ -247,8 +247,7 @@ fn a_catalog_that_says_the_same_when_it_is_read_again_changes_nothing() {
     let mut direct = RawClient::login(cluster.primary().port);
     let monitor = &proxy.proxy().shared.monitor;
     let schema = monitor.schema(ClusterId(0), "postgres");
-    let node = definitions(&proxy);
-    wait("the catalog to be known to be true", || node.epoch() != 0);
+    let node = known(&proxy);
     let before = (node.epoch(), schema.loads(), schema.catalog.load().epoch);
     let mut readings = || {
         let sql = "SELECT sessions FROM pg_stat_database WHERE datname = 'postgres'";
@@ -382,8 +381,7 @@ fn what_a_client_has_left_counts_until_the_connection_is_reset() {
     define(&cluster, "");
     let proxy = proxy(&cluster.nodes(), 1);
     let mut second = RawClient::login(proxy.port);
-    let node = definitions(&proxy);
-    wait("the catalog to be known to be true", || node.epoch() != 0);
+    let node = known(&proxy);
     let before = node.epoch();
     define(&cluster, LEAVES);
     // On a slow machine it may be known before it is called.
@@ -401,8 +399,7 @@ fn a_connection_of_which_all_is_known_is_not_reset() {
     let proxy = proxy(&cluster.nodes(), 1);
     let mut first = RawClient::login(proxy.port);
     let mut second = RawClient::login(proxy.port);
-    let node = definitions(&proxy);
-    wait("the catalog to be known to be true", || node.epoch() != 0);
+    known(&proxy);
     let mut number = 0;
     // An answer that takes long is not waited for.
     wait("twenty changes of clients without a reset", || {
@@ -513,8 +510,7 @@ fn what_looks_like_a_change_is_none() {
         .unwrap();
     let proxy = proxy(&cluster.nodes(), 1);
     let mut clients = [RawClient::login(proxy.port), RawClient::login(proxy.port)];
-    let node = definitions(&proxy);
-    wait("the catalog to be known to be true", || node.epoch() != 0);
+    let node = known(&proxy);
     let (_, before) = node.figures();
     for sql in ["CREATE TEMP TABLE of (a int PRIMARY KEY)", "VACUUM t", "ANALYZE t"] {
         cluster.primary().query("postgres", sql).unwrap();
@@ -573,11 +569,7 @@ fn what_cannot_be_asked_is_not_believed() {
     let proxy = proxy(&cluster.nodes(), 1);
     let mut first = RawClient::login(proxy.port);
     let mut second = RawClient::login(proxy.port);
-    for body in ["", LEAVES].repeat(3) {
-        define(&cluster, body);
-        assert_eq!(ask(&mut first, "SELECT changes()"), "1");
-        assert_eq!(ask(&mut second, LEFT), "none 0 0 0 4MB");
-    }
+    nothing_is_left(&cluster, &mut first, &mut second);
 }
 
 /// The same when it was there to begin with.
@@ -588,17 +580,12 @@ fn what_can_be_asked_no_longer_is_not_believed() {
     let proxy = proxy(&cluster.nodes(), 1);
     let mut first = RawClient::login(proxy.port);
     let mut second = RawClient::login(proxy.port);
-    let node = definitions(&proxy);
-    wait("the catalog to be known to be true", || node.epoch() != 0);
+    known(&proxy);
     cluster.primary().query("postgres", "ALTER SYSTEM SET track_counts = off").unwrap();
     cluster.primary().query("postgres", "SELECT pg_reload_conf()").unwrap();
     let counts = "SELECT current_setting('track_counts')";
     wait("the setting", || ask(&mut second, counts) == "off");
-    for body in ["", LEAVES].repeat(3) {
-        define(&cluster, body);
-        assert_eq!(ask(&mut first, "SELECT changes()"), "1");
-        assert_eq!(ask(&mut second, LEFT), "none 0 0 0 4MB");
-    }
+    nothing_is_left(&cluster, &mut first, &mut second);
 }
 
 /// Whatever clients do, and whatever is known of it.
@@ -621,6 +608,22 @@ fn a_connection_that_is_always_reset_gives_nothing_to_others() {
 fn definitions(proxy: &Running) -> Arc<Definitions> {
     let schema = proxy.proxy().shared.monitor.schema(ClusterId(0), "postgres");
     Arc::clone(schema.definitions(NodeId(0)).unwrap())
+}
+
+/// The same, when it is known that the catalog is true.
+fn known(proxy: &Running) -> Arc<Definitions> {
+    let node = definitions(proxy);
+    wait("the catalog to be known to be true", || node.epoch() != 0);
+    node
+}
+
+/// Whatever is defined past the proxy, what one client has called leaves nothing to the other.
+fn nothing_is_left(cluster: &Cluster, first: &mut RawClient, second: &mut RawClient) {
+    for body in ["", LEAVES].repeat(3) {
+        define(cluster, body);
+        assert_eq!(ask(first, "SELECT changes()"), "1");
+        assert_eq!(ask(second, LEFT), "none 0 0 0 4MB");
+    }
 }
 
 /// Defines a function, past the proxy.

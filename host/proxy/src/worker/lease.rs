@@ -417,8 +417,8 @@ impl Lessee {
 
     /// Whether functions may have left on a connection what DISCARD ALL would leave there.
     fn may_outlast_discarding(&self) -> bool {
-        let schema = self.ctx.shared.monitor.schema(self.cluster, &self.database);
-        schema.catalog.load().languages && !self.pool_settings().reset_always
+        let schema = || self.ctx.shared.monitor.schema(self.cluster, &self.database);
+        !self.pool_settings().reset_always && schema().catalog.load().languages
     }
 
     /// A connection that the pool gave: on this worker's reactor, and quiet.

@@ -170,15 +170,14 @@ impl Leased {
             return self.close(ServerEnd::Drained);
         }
         let Some(lease) = self.lease.take() else { return };
+        let until = lease.until();
         if lease.key.is_unused() {
-            let until = lease.until();
             lease.release(until);
             return;
         }
         tokio::task::spawn_local(async move {
             let key = Arc::clone(&lease.key);
             if key.settled().await {
-                let until = lease.until();
                 lease.release(until);
             }
         });

@@ -22,7 +22,7 @@ impl Origin {
 
     /// Whether nothing has changed between the two.
     pub(in crate::monitor) fn is_still(self, before: Origin) -> bool {
-        (before.node, before.changes) == (self.node, self.changes)
+        before.is_of(self.node, self.changes)
     }
 }
 
